@@ -1,0 +1,88 @@
+"""Errors that say what becomes of the work they stopped.
+
+Every error is one of three kinds: it can be tried again (`Retriable`), it belongs to one record
+and ends in a dead letter (`RecordError`), or the worker cannot go on (`Fatal`). Adapters map their
+library's exceptions to these at their own edge, so that nobody above knows the library.
+"""
+
+from typing import Literal
+
+Stage = Literal["decode", "render", "judge", "publish"]
+
+
+class GuardstreamError(Exception):
+    """Root of the tree. The message is one sentence for the user: what, where, what to do."""
+
+
+class Retriable(GuardstreamError):  # noqa: N818 - the kind is the name
+    """A passing trouble: the same call may succeed later."""
+
+
+class RecordError(GuardstreamError):
+    """This record cannot be judged, now or later: it becomes a dead letter.
+
+    The message goes into the dead letter's headers, so it never holds text of the event or of
+    the model.
+    """
+
+    stage: Stage = "judge"
+
+
+class NotAnEvent(RecordError):  # noqa: N818
+    """The record's value is not an event."""
+
+    stage: Stage = "decode"
+
+
+class NothingToJudge(RecordError):  # noqa: N818
+    """The event holds no message of a user."""
+
+    stage: Stage = "decode"
+
+
+class PromptTooLong(RecordError):  # noqa: N818
+    """The rendered prompt leaves the model no room for an answer."""
+
+    stage: Stage = "render"
+
+
+class InvalidRequest(RecordError):  # noqa: N818
+    """The engine refuses this prompt for what it is."""
+
+
+class JudgingTimedOut(RecordError):  # noqa: N818
+    """The engine gave no answer for this prompt within the time allowed."""
+
+
+class RetriesSpent(RecordError):  # noqa: N818
+    """The engine failed on this prompt as often as is allowed."""
+
+
+class VerdictTooLarge(RecordError):  # noqa: N818
+    """The verdict exceeds what the verdict topic takes."""
+
+    stage: Stage = "publish"
+
+
+class Fatal(GuardstreamError):  # noqa: N818
+    """The worker cannot go on: it stops without settling what is unresolved."""
+
+
+class EngineDead(Fatal):  # noqa: N818
+    """The engine is gone; only a new process brings it back."""
+
+
+class EngineUnavailable(Fatal):  # noqa: N818
+    """The engine could not be started."""
+
+
+class BusUnavailable(Fatal):  # noqa: N818
+    """Kafka cannot be reached, or refuses us."""
+
+
+class OffsetLost(Fatal):  # noqa: N818
+    """Retention has overtaken the committed offset: records are gone that were never judged."""
+
+
+class WrongSetting(Fatal):  # noqa: N818
+    """A setting cannot be used as it stands."""
