@@ -8,17 +8,8 @@ earlier ownership can never move an offset of this one.
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-
-class Partition(NamedTuple):
-    """A topic's partition."""
-
-    topic: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}/{self.number}"
+from worker.records import Partition
 
 
 @dataclass(slots=True)

@@ -1,8 +1,16 @@
 """What is said of an exchange: the judgement a guard read, and the verdict that is published."""
 
-from dataclasses import dataclass, field
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
+
+import orjson
+
+from worker.events import Event
+from worker.records import OutgoingRecord, Record
 
 
 class Task(StrEnum):
@@ -67,3 +75,166 @@ class Judgement:
                 return self.response_refusal
             case Task.RESPONSE_HARMFULNESS:
                 return self.response_harmfulness
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictSource:
+    """The record that was judged; `timestamp` is Kafka's, RFC 3339."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardReference:
+    """Which guard judged: the model's name and revision, and the sum of the prompt template."""
+
+    name: str
+    model: str
+    revision: str | None
+    prompt_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReference:
+    """Which engine ran the model."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one judgement; `cached_tokens` of the prompt were reused from the prefix cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+
+VERDICT_SCHEMA = "guardstream.verdict/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The published judgement of one event, with where it came from. Times are RFC 3339, UTC."""
+
+    verdict_id: str
+    event_id: str
+    conversation_id: str | None
+    source: VerdictSource
+    status: Status
+    prompt_harmfulness: Reading
+    response_refusal: Reading
+    response_harmfulness: Reading
+    reasoning: tuple[Reasoning, ...]
+    flags: tuple[str, ...]
+    guard: GuardReference
+    engine: EngineReference
+    usage: Usage
+    finish_reason: FinishReason | None
+    occurred_at: str | None
+    received_at: str
+    judged_at: str
+    schema: Literal["guardstream.verdict/1"] = "guardstream.verdict/1"
+
+
+_NAMESPACE = uuid.UUID("6f1c2f0e-3a57-5c55-9d0b-4a0e6e0d7c11")
+# headers of the input that do not belong to the verdict's own value
+_NOT_CARRIED = frozenset({"content-type", "traceparent", "tracestate", "baggage"})
+_NOT_CARRIED_PREFIXES = ("guardstream.", "ce_", "__dlq.")
+
+
+def verdict_id(source: VerdictSource, guard: GuardReference) -> str:
+    """The same on every redelivery of a record to the same guard (UUIDv5), so one can dedupe."""
+    name = "\x00".join(
+        (
+            source.topic,
+            str(source.partition),
+            str(source.offset),
+            guard.name,
+            guard.model,
+            guard.revision or "",
+            guard.prompt_sha256,
+        )
+    )
+    return str(uuid.uuid5(_NAMESPACE, name))
+
+
+def rfc3339(unix_seconds: float) -> str:
+    """The time in UTC with milliseconds."""
+    time = datetime.fromtimestamp(unix_seconds, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def judge_event(  # noqa: PLR0913 - a verdict is made of all these
+    judgement: Judgement,
+    *,
+    event: Event,
+    event_id: str,
+    source: VerdictSource,
+    guard: GuardReference,
+    engine: EngineReference,
+    usage: Usage,
+    finish_reason: FinishReason | None,
+    flags: tuple[str, ...],
+    with_reasoning: bool,
+    received_at: float,
+    judged_at: float,
+) -> Verdict:
+    """The verdict on an event: a judgement with its provenance."""
+    return Verdict(
+        verdict_id=verdict_id(source, guard),
+        event_id=event_id,
+        conversation_id=event.conversation_id,
+        source=source,
+        status=judgement.status,
+        prompt_harmfulness=judgement.prompt_harmfulness,
+        response_refusal=judgement.response_refusal,
+        response_harmfulness=judgement.response_harmfulness,
+        reasoning=judgement.reasoning if with_reasoning else (),
+        flags=(*flags, *judgement.flags),
+        guard=guard,
+        engine=engine,
+        usage=usage,
+        finish_reason=finish_reason,
+        occurred_at=event.occurred_at.isoformat() if event.occurred_at else None,
+        received_at=rfc3339(received_at),
+        judged_at=rfc3339(judged_at),
+    )
+
+
+def encode_verdict(verdict: Verdict) -> bytes:
+    """The verdict as JSON; a lone surrogate of the model's text becomes a question mark."""
+    try:
+        return orjson.dumps(verdict)
+    except orjson.JSONEncodeError:
+        text = json.dumps(asdict(verdict), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
+
+
+def verdict_record(
+    verdict: Verdict, *, topic: str, record: Record, trace: tuple[tuple[str, bytes], ...]
+) -> OutgoingRecord:
+    """The record that carries a verdict; its headers let a consumer route without parsing."""
+    carried = tuple(
+        (name, value)
+        for name, value in record.headers
+        if name.lower() not in _NOT_CARRIED and not name.lower().startswith(_NOT_CARRIED_PREFIXES)
+    )
+    own = [
+        ("content-type", b"application/json"),
+        ("guardstream.schema", VERDICT_SCHEMA.encode()),
+        ("guardstream.event_id", verdict.event_id.encode("utf-8", "replace")),
+        ("guardstream.status", verdict.status.encode()),
+    ]
+    for task in Task:
+        label = getattr(verdict, task).label
+        if label is not None:
+            own.append((f"guardstream.{task}", label.encode()))
+    key = record.key
+    if key is None:
+        key = (verdict.conversation_id or verdict.event_id).encode("utf-8", "replace")
+    return OutgoingRecord(topic, key, encode_verdict(verdict), (*carried, *own, *trace))

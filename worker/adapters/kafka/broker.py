@@ -33,6 +33,8 @@ from worker.adapters.kafka.broker_distribution import (
 
 __all__ = ["Broker", "BrokerError"]
 
+_LOGGER = logging.getLogger(__name__)
+
 _HOST = "127.0.0.1"
 # Below the range that systems give to outgoing connections: there, a client that keeps trying
 # a broker that is down can end up connected to itself, and hold the port.
@@ -67,6 +69,9 @@ _PROPERTIES: Mapping[str, str] = MappingProxyType(
         "transaction.state.log.num.partitions": "3",
         "share.coordinator.state.topic.num.partitions": "3",
         "group.initial.rebalance.delay.ms": "0",
+        # A killed broker may come back only when its session has run out: 9 s by default.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         # A topic that nobody created is a mistake that should show.
         "auto.create.topics.enable": "false",
     }
@@ -95,7 +100,7 @@ class Broker:
         folder: Path | None = None,
         properties: Mapping[str, str] = MappingProxyType({}),
         heap_mebibytes: int = 256,
-        progress: Callable[[str], None] = logging.getLogger(__name__).info,
+        progress: Callable[[str], None] = _LOGGER.info,
     ) -> None:
         self._wanted_folder = folder
         self._wanted_properties = dict(properties)
@@ -137,11 +142,12 @@ class Broker:
             ports = self._ports or _free_ports()
             try:
                 self._launch(distribution, ports)
-                self._ports = ports
-                return
             except BrokerError as error:
                 if _PORT_TAKEN not in str(error) or not tries_left:
                     raise
+            else:
+                self._ports = ports
+                return
 
     def stop(self) -> None:
         """Shut the broker down in good order; data and address are kept."""
@@ -197,7 +203,8 @@ class Broker:
 
     def _launch(self, distribution: Distribution, ports: tuple[int, int]) -> None:
         home = self._home()
-        (home / "tmp").mkdir(parents=True, exist_ok=True)
+        scratch = home / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
         data = home / "data"
         if not (data / "meta.properties").exists():
             shutil.copytree(distribution.storage, data, dirs_exist_ok=True)
@@ -207,7 +214,7 @@ class Broker:
             f"-Xmx{self._heap_mebibytes}m",
             "-XX:+ExitOnOutOfMemoryError",
             f"-XX:ErrorFile={home}/jvm-crash.log",
-            f"-Djava.io.tmpdir={home}/tmp",
+            f"-Djava.io.tmpdir={scratch}",
             "-Djava.awt.headless=true",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",

@@ -32,7 +32,6 @@ _JARS_FILE = Path(__file__).with_name("broker_jars.txt")
 _PARALLEL_DOWNLOADS = 8
 _DOWNLOAD_TRIES = 3
 _HTTP_TIMEOUT_SECONDS = 30
-_FORMAT_TIMEOUT_SECONDS = 60
 
 INSTEAD = (
     "or use a broker that you already have, with --bootstrap-servers"
@@ -102,7 +101,7 @@ def obtain(progress: Callable[[str], None]) -> Distribution:
     if not _complete(distribution):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(folder.with_suffix(".lock"), progress):
+            with _locked(folder.with_name(f"{folder.name}.lock"), progress):
                 if not _complete(distribution):
                     _build(folder, java, progress)
         except OSError as error:
@@ -175,6 +174,7 @@ def _build(folder: Path, java: Path, progress: Callable[[str], None]) -> None:
         _download(distribution.jars, partial / "repository")
         shutil.rmtree(partial / "repository", ignore_errors=True)
         _format(distribution, partial / "format.properties")
+        (partial / "format.properties").unlink()
         partial.rename(folder)
         progress(f"Apache Kafka is there after {time.monotonic() - started:.0f} s")
     finally:
@@ -249,7 +249,6 @@ def _format(distribution: Distribution, properties: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=_FORMAT_TIMEOUT_SECONDS,
         check=False,
     )
     if result.returncode != 0:

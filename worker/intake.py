@@ -1,0 +1,87 @@
+"""What was received and waits its turn: bounded queues, one per partition.
+
+Pure. Records are taken round robin, so that a partition with a long backlog does not starve the
+others; a partition that holds too much is paused at the source until half of it is gone.
+"""
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from worker.records import Partition, Record
+
+
+@dataclass(slots=True)
+class _Queue:
+    records: deque[Record] = field(default_factory=deque)
+    size_bytes: int = 0
+
+
+class Intake:
+    """The queues between receiving and judging.
+
+    Args:
+        max_records: in a partition's queue before it is paused.
+        max_bytes: in a partition's queue before it is paused.
+    """
+
+    def __init__(self, max_records: int, max_bytes: int) -> None:
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._queues: dict[Partition, _Queue] = {}
+        self._paused: set[Partition] = set()
+
+    def __len__(self) -> int:
+        return sum(len(queue.records) for queue in self._queues.values())
+
+    def put(self, record: Record) -> None:
+        """Queue a record."""
+        queue = self._queues.setdefault(record.partition, _Queue())
+        queue.records.append(record)
+        queue.size_bytes += record.size_bytes
+
+    def take(self, limit: int) -> list[Record]:
+        """Up to `limit` records, one of each partition in turn; in order within a partition."""
+        taken: list[Record] = []
+        while len(taken) < limit and self._queues:
+            for partition in list(self._queues):
+                queue = self._queues.pop(partition)
+                record = queue.records.popleft()
+                queue.size_bytes -= record.size_bytes
+                taken.append(record)
+                if queue.records:
+                    # to the end of the dict: whoever was served goes last next time
+                    self._queues[partition] = queue
+                if len(taken) == limit:
+                    break
+        return taken
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Forget everything of partitions that are no longer ours."""
+        for partition in partitions:
+            self._queues.pop(partition, None)
+            self._paused.discard(partition)
+
+    def to_pause(self) -> set[Partition]:
+        """Partitions that have become full since the last call."""
+        full = {
+            partition
+            for partition, queue in self._queues.items()
+            if partition not in self._paused
+            and (len(queue.records) >= self._max_records or queue.size_bytes >= self._max_bytes)
+        }
+        self._paused |= full
+        return full
+
+    def to_resume(self) -> set[Partition]:
+        """Paused partitions of which half is gone."""
+        ready = set()
+        for partition in self._paused:
+            queue = self._queues.get(partition)
+            if queue is None or (
+                len(queue.records) * 2 <= self._max_records
+                and queue.size_bytes * 2 <= self._max_bytes
+            ):
+                ready.add(partition)
+        self._paused -= ready
+        return ready

@@ -1,0 +1,162 @@
+"""Judging: an event's prompt, the engine's completion of it, the guard's reading, the verdict.
+
+The same steps serve the worker and the commands that judge without Kafka.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.errors import (
+    JudgingTimedOut,
+    PromptTooLong,
+    RecordError,
+    Retriable,
+    RetriesSpent,
+)
+from worker.events import Event, Exchange, decode_event, judged_exchange
+from worker.guards.prompts import Guard, Prompt
+from worker.ports import Clock, Completion, Engine, Tokenizer
+from worker.records import Record
+from worker.retrying import RetryPolicy, retrying
+from worker.telemetry import Telemetry
+from worker.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A record on its way to judgement: decoded, rendered and tokenised."""
+
+    record: Record
+    event: Event
+    exchange: Exchange
+    flags: tuple[str, ...]
+    prompt_token_ids: list[int]
+
+    @property
+    def event_id(self) -> str:
+        """The event's own id, or where it stands."""
+        where = self.record
+        return self.event.id or f"{where.partition.topic}-{where.partition.number}-{where.offset}"
+
+
+class Judge:
+    """Makes cases of records and verdicts of cases.
+
+    Args:
+        request_timeout_seconds: for one completion, waiting at the engine included.
+        with_reasoning: whether verdicts carry the reasoning, which can quote people.
+    """
+
+    def __init__(  # noqa: PLR0913 - the collaborators of one step
+        self,
+        *,
+        guard: Guard,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        telemetry: Telemetry,
+        clock: Clock,
+        model: str,
+        revision: str | None,
+        request_timeout_seconds: float,
+        retries: RetryPolicy,
+        with_reasoning: bool,
+    ) -> None:
+        self._guard = guard
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._telemetry = telemetry
+        self._clock = clock
+        self._reference = GuardReference(guard.name, model, revision, guard.prompt_sha256)
+        self._request_timeout_seconds = request_timeout_seconds
+        self._retries = retries
+        self._with_reasoning = with_reasoning
+
+    async def prepare(self, records: Sequence[Record]) -> list[Case | RecordError]:
+        """A case for each record, or why there is none; in order."""
+        read: list[tuple[Event, Exchange, Prompt] | RecordError] = []
+        for record in records:
+            try:
+                event = decode_event(record.value or b"", dict(record.headers))
+                exchange = judged_exchange(event)
+            except RecordError as error:
+                read.append(error)
+            else:
+                prompt = self._guard.render(exchange.prompt, exchange.response)
+                read.append((event, exchange, prompt))
+        limit = self._engine.max_prompt_tokens
+        prompts = [item[2] for item in read if not isinstance(item, RecordError)]
+        encoded = iter(await self._tokenizer.encode(prompts, limit) if prompts else ())
+        cases: list[Case | RecordError] = []
+        for record, item in zip(records, read, strict=True):
+            if isinstance(item, RecordError):
+                cases.append(item)
+                continue
+            event, exchange, _ = item
+            token_ids = next(encoded)
+            if token_ids is None:
+                cases.append(PromptTooLong(f"The prompt exceeds the model's {limit} tokens."))
+                continue
+            flags = self._guard.imitations(exchange.prompt, exchange.response)
+            cases.append(Case(record, event, exchange, (*self._engine.flags, *flags), token_ids))
+        return cases
+
+    async def judge(self, case: Case) -> Verdict:
+        """The verdict on a case.
+
+        Raises:
+            RecordError: this case cannot be judged.
+            Fatal: no case can.
+        """
+        completion = await self._complete(case)
+        judgement = self._guard.read(
+            completion.text,
+            has_response=case.exchange.response is not None,
+            finish_reason=completion.finish_reason,
+        )
+        record = case.record
+        return judge_event(
+            judgement,
+            event=case.event,
+            event_id=case.event_id,
+            source=VerdictSource(
+                record.partition.topic,
+                record.partition.number,
+                record.offset,
+                rfc3339(max(record.timestamp_ms, 0) / 1000),
+            ),
+            guard=self._reference,
+            engine=self._engine.reference,
+            usage=completion.usage,
+            finish_reason=completion.finish_reason,
+            flags=case.flags,
+            with_reasoning=self._with_reasoning,
+            received_at=record.received_at,
+            judged_at=self._clock.now(),
+        )
+
+    async def _complete(self, case: Case) -> Completion:
+        trace = self._telemetry.trace_context()
+
+        async def attempt() -> Completion:
+            return await self._engine.complete(
+                case.prompt_token_ids, request_id=f"{case.record}#{case.record.epoch}", trace=trace
+            )
+
+        try:
+            async with asyncio.timeout(self._request_timeout_seconds):
+                return await retrying(
+                    attempt,
+                    policy=self._retries,
+                    sleep=self._clock.sleep,
+                    uniform=random.random,
+                )
+        except TimeoutError:
+            raise JudgingTimedOut(
+                f"No answer of the engine within {self._request_timeout_seconds:g} s."
+            ) from None
+        except Retriable:
+            raise RetriesSpent(
+                f"The engine failed {self._retries.attempts} times on this prompt."
+            ) from None

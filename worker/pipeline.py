@@ -1,0 +1,309 @@
+"""The story: receive → decode → batch → judge → publish → settle.
+
+Five tasks share one event loop. `_receive` polls without pause into bounded queues; `_batch`
+decodes, renders and tokenises what waits there and admits micro-batches to the engine as soon as
+there is room; one short task per record judges; `_send` publishes; `_settle` commits on an
+interval. A rebalance settles what it can before partitions go.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
+from worker.dead_letters import dead_letter
+from worker.delivery import Delivery, Outcome
+from worker.errors import RecordError, VerdictTooLarge
+from worker.intake import Intake
+from worker.judging import Case, Judge
+from worker.ports import Clock, Publisher, Source
+from worker.records import OutgoingRecord, Partition, Record
+from worker.telemetry import Telemetry, trace_headers
+from worker.verdicts import verdict_record
+
+logger = logging.getLogger(__name__)
+
+_PREPARE_CHUNK = 64
+_SEND_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where outcomes go, and in whose name."""
+
+    verdict_topic: str
+    dead_letter_topic: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much and how long.
+
+    Attributes:
+        max_in_flight: records at the engine; a little more than it runs at once.
+        drain_seconds: what in-flight records get when the worker stops or partitions go.
+    """
+
+    max_in_flight: int
+    queued_records_per_partition: int = 512
+    queued_bytes_per_partition: int = 16 << 20
+    commit_interval_seconds: float = 1.0
+    drain_seconds: float = 20.0
+
+
+class Pipeline:
+    """Runs the story from `run` until `stop`, or until something fatal happens."""
+
+    def __init__(  # noqa: PLR0913 - the cast of the story
+        self,
+        *,
+        source: Source,
+        publisher: Publisher,
+        delivery: Delivery,
+        judge: Judge,
+        policy: BatchPolicy,
+        bounds: Bounds,
+        destinations: Destinations,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._publisher = publisher
+        self._delivery = delivery
+        self._judge = judge
+        self._bounds = bounds
+        self._destinations = destinations
+        self._telemetry = telemetry
+        self._clock = clock
+        self._intake = Intake(
+            bounds.queued_records_per_partition, bounds.queued_bytes_per_partition
+        )
+        self._batcher: MicroBatcher[Case] = MicroBatcher(policy)
+        self._outbox: asyncio.Queue[Outcome] = asyncio.Queue(2 * bounds.max_in_flight)
+        self._arrived = asyncio.Event()
+        # admitted and not yet published, per partition and epoch
+        self._in_flight: Counter[tuple[Partition, int]] = Counter()
+        self._progress = asyncio.Condition()
+        self._at_engine = 0
+        self._leaving: set[Partition] = set()
+        self._stopping = asyncio.Event()
+        self.outcomes: Counter[str] = Counter()
+
+    def stop(self) -> None:
+        """Receive no more; `run` returns when what is in flight is settled."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Judge until stopped.
+
+        Raises:
+            Fatal: the first reason not to go on; nothing unresolved was committed.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                # joining calls `assigned`: everything that it touches is ready by now
+                await self._source.start(self)
+                tasks = [
+                    group.create_task(self._receive(), name="receive"),
+                    group.create_task(self._batch(group), name="batch"),
+                    group.create_task(self._send(), name="send"),
+                    group.create_task(self._settle(), name="settle"),
+                ]
+                await self._stopping.wait()
+                await self._drain(lambda: sum(self._in_flight.values()))
+                for task in tasks:
+                    task.cancel()
+            await self._delivery.settle()
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+
+    # receive
+
+    async def _receive(self) -> None:
+        while True:
+            arrived = await self._source.receive()
+            for partition, raw in arrived:
+                epoch = self._delivery.epoch(partition)
+                if epoch is None or self._stopping.is_set():
+                    continue
+                record = dataclasses.replace(raw, epoch=epoch)
+                if self._delivery.received(record):
+                    self._intake.put(record)
+                    self._telemetry.received(partition.topic, 1)
+            if arrived:
+                self._arrived.set()
+            if full := self._intake.to_pause():
+                self._source.pause(full)
+            if ready := self._intake.to_resume():
+                self._source.resume(ready & {p for p in ready if self._delivery.epoch(p)})
+
+    # decode and batch
+
+    async def _batch(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            if not len(self._intake) or self._stopping.is_set():
+                await self._linger()
+                if batch := self._batcher.poll(self._clock.monotonic()):
+                    await self._admit(batch, group)
+                continue
+            records = [r for r in self._intake.take(_PREPARE_CHUNK) if self._is_ours(r)]
+            judgeable = []
+            for record in records:
+                if record.value is None:
+                    self._telemetry.tombstone()
+                    self.outcomes["tombstone"] += 1
+                    await self._conclude(Outcome(record, None))
+                else:
+                    judgeable.append(record)
+            for record, case in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
+                if isinstance(case, RecordError):
+                    await self._conclude(self._bury(record, case))
+                    continue
+                tokens = len(case.prompt_token_ids)
+                for batch in self._batcher.add(case, tokens, self._clock.monotonic()):
+                    await self._admit(batch, group)
+
+    async def _linger(self) -> None:
+        """Wait for a record to arrive or for the gathered batch to fall due."""
+        due = self._batcher.due_at()
+        wait = None if due is None else max(due - self._clock.monotonic(), 0)
+        self._arrived.clear()
+        try:
+            async with asyncio.timeout(wait):
+                await self._arrived.wait()
+        except TimeoutError:
+            pass
+
+    async def _admit(self, batch: MicroBatch[Case], group: asyncio.TaskGroup) -> None:
+        self._telemetry.batch_closed(len(batch.items), batch.reason)
+        async with self._progress:
+            await self._progress.wait_for(
+                lambda: (
+                    self._at_engine == 0
+                    or self._at_engine + len(batch.items) <= self._bounds.max_in_flight
+                )
+            )
+            for case in batch.items:
+                # partitions may have gone while the batch was gathered
+                if self._is_ours(case.record):
+                    self._at_engine += 1
+                    self._in_flight[case.record.partition, case.record.epoch] += 1
+                    group.create_task(self._judge_one(case))
+
+    # judge
+
+    async def _judge_one(self, case: Case) -> None:
+        record = case.record
+        self._telemetry.in_flight(1)
+        try:
+            with self._telemetry.process(record):
+                trace = trace_headers(self._telemetry.trace_context())
+                try:
+                    verdict = await self._judge.judge(case)
+                    outgoing = verdict_record(
+                        verdict,
+                        topic=self._destinations.verdict_topic,
+                        record=record,
+                        trace=trace,
+                    )
+                    self._check_size(outgoing)
+                except RecordError as error:
+                    outcome = self._bury(record, error)
+                else:
+                    outcome = Outcome(record, outgoing)
+                    self.outcomes["verdict"] += 1
+                    age = self._clock.now() - record.timestamp_ms / 1000
+                    self._telemetry.verdict(verdict, age)
+        finally:
+            self._telemetry.in_flight(-1)
+            self._at_engine -= 1
+            async with self._progress:
+                self._progress.notify_all()
+        await self._outbox.put(outcome)
+
+    def _check_size(self, outgoing: OutgoingRecord) -> None:
+        limit = self._publisher.max_bytes(outgoing.topic)
+        if outgoing.size_bytes > limit:
+            raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
+
+    def _bury(self, record: Record, error: RecordError) -> Outcome:
+        self._telemetry.dead_letter(error.stage, type(error).__name__)
+        self.outcomes["dead_letter"] += 1
+        topic = self._destinations.dead_letter_topic
+        letter = dead_letter(
+            record,
+            error,
+            topic=topic,
+            group=self._destinations.group,
+            max_bytes=self._publisher.max_bytes(topic),
+        )
+        return Outcome(record, letter)
+
+    # publish
+
+    async def _conclude(self, outcome: Outcome) -> None:
+        """Send an outcome that never went to the engine."""
+        self._in_flight[outcome.record.partition, outcome.record.epoch] += 1
+        await self._outbox.put(outcome)
+
+    async def _send(self) -> None:
+        while True:
+            outcomes = [await self._outbox.get()]
+            while len(outcomes) < _SEND_CHUNK and not self._outbox.empty():
+                outcomes.append(self._outbox.get_nowait())
+            await self._delivery.deliver(outcomes)
+            async with self._progress:
+                for outcome in outcomes:
+                    self._in_flight[outcome.record.partition, outcome.record.epoch] -= 1
+                self._progress.notify_all()
+
+    # settle
+
+    async def _settle(self) -> None:
+        while True:
+            await self._clock.sleep(self._bounds.commit_interval_seconds)
+            await self._delivery.settle()
+
+    async def assigned(self, partitions: Collection[Partition]) -> None:
+        """These partitions are ours from now on."""
+        self._leaving.clear()
+        self._delivery.assigned(partitions)
+        logger.info("Assigned %d partitions.", len(partitions))
+
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """Finish and settle what is in flight of these, within the time allowed."""
+        self._leaving.update(partitions)
+        self._intake.drop(partitions)
+        epochs = {(p, self._delivery.epoch(p)) for p in partitions}
+        await self._drain(lambda: sum(self._in_flight[key] for key in epochs))  # type: ignore[index]
+        await self._delivery.settle(partitions)
+        self._delivery.revoked(partitions)
+        logger.info("Revoked %d partitions.", len(partitions))
+
+    async def _drain(self, in_flight: Callable[[], int]) -> None:
+        try:
+            async with asyncio.timeout(self._bounds.drain_seconds), self._progress:
+                await self._progress.wait_for(lambda: in_flight() == 0)
+        except TimeoutError:
+            logger.warning(
+                "%d records were still in flight after %.0f s; they will be judged again.",
+                in_flight(),
+                self._bounds.drain_seconds,
+            )
+
+    def _is_ours(self, record: Record) -> bool:
+        return (
+            record.partition not in self._leaving
+            and not self._stopping.is_set()
+            and self._delivery.epoch(record.partition) == record.epoch
+        )
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first leaf of a group: the task that failed first cancelled all others."""
+    error = failures.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

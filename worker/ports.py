@@ -1,0 +1,173 @@
+"""What the core asks of the world: each port has a real and an in-memory adapter."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.guards.prompts import Prompt
+from worker.records import OutgoingRecord, Partition, Record
+from worker.verdicts import EngineReference, FinishReason, Usage
+
+
+class Clock(Protocol):
+    """Time and waiting."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class AssignmentListener(Protocol):
+    """Told by a source what it holds. The source delivers no record while a call runs."""
+
+    async def assigned(self, partitions: Collection[Partition]) -> None:
+        """These partitions are ours from now on."""
+        ...
+
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """These partitions go to someone else when this call returns: settle them now."""
+        ...
+
+
+class Source(Protocol):
+    """A member of a consumer group."""
+
+    async def start(self, listener: AssignmentListener) -> None:
+        """Join the group.
+
+        Raises:
+            BusUnavailable: the brokers, the topics or the rights are not there.
+        """
+        ...
+
+    async def receive(self) -> Sequence[tuple[Partition, Record]]:
+        """What has arrived, or nothing after a short wait; must be called without pause.
+
+        The records' epoch is 0: the pipeline stamps them.
+        """
+        ...
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """Receive nothing of these until they are resumed."""
+        ...
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """Receive from these again."""
+        ...
+
+    async def position(self, partition: Partition) -> int | None:
+        """The next offset to be received, past gaps; None when the partition is not held."""
+        ...
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit the next offsets to read.
+
+        Raises:
+            Retriable: not committed, for a passing reason or because the group has moved on.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Leave the group, within a bounded time."""
+        ...
+
+
+class Publisher(Protocol):
+    """Produces durably."""
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BusUnavailable: the brokers or the topics are not there.
+        """
+        ...
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        """Produce all of these; returns when every one is acknowledged by all in-sync replicas.
+
+        Raises:
+            Retriable: at least one was not acknowledged.
+        """
+        ...
+
+    def max_bytes(self, topic: str) -> int:
+        """The largest record the topic takes."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect, within a bounded time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the engine made of a prompt."""
+
+    text: str
+    finish_reason: FinishReason | None
+    usage: Usage
+
+
+class Engine(Protocol):
+    """Completes prompts, many at a time."""
+
+    @property
+    def reference(self) -> EngineReference:
+        """Name and version, for the verdict."""
+        ...
+
+    @property
+    def max_num_seqs(self) -> int:
+        """How many prompts it runs at once."""
+        ...
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """The longest prompt that still leaves room for an answer."""
+        ...
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What every verdict of this engine must say of itself."""
+        ...
+
+    async def start(self) -> None:
+        """Load the model.
+
+        Raises:
+            EngineUnavailable: it cannot be loaded.
+        """
+        ...
+
+    async def complete(
+        self, prompt_token_ids: Sequence[int], *, request_id: str, trace: Mapping[str, str]
+    ) -> Completion:
+        """Complete one prompt; cancelling the call frees the engine of it.
+
+        Raises:
+            InvalidRequest: it refuses this prompt.
+            Retriable: it failed for a passing reason.
+            EngineDead: it is gone.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Free the device."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """Turns prompts into token ids."""
+
+    async def encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
+        """Token ids of each prompt; None for one that has more than `limit` tokens."""
+        ...

@@ -1,0 +1,66 @@
+"""Records of the bus, as the core knows them: without the client's types."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Partition(NamedTuple):
+    """A topic's partition."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """A record that was received.
+
+    Attributes:
+        epoch: the assignment under which it was received; outcomes of an older one are void.
+        timestamp_ms: Kafka's timestamp, Unix milliseconds.
+        received_at: Unix seconds.
+    """
+
+    partition: Partition
+    epoch: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+    received_at: float
+
+    @property
+    def size_bytes(self) -> int:
+        """What it weighs in memory, roughly."""
+        return (
+            len(self.value or b"")
+            + len(self.key or b"")
+            + sum(len(name) + len(value or b"") for name, value in self.headers)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.partition}@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record to be produced."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size on the wire, rounded up: what a topic's `max.message.bytes` counts."""
+        fields = len(self.key or b"") + len(self.value or b"")
+        headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in self.headers)
+        # 61 bytes of batch header and up to 40 of record framing
+        return fields + headers + 128
