@@ -68,21 +68,21 @@ class Fatal(GuardstreamError):  # noqa: N818
     """The worker cannot go on: it stops without settling what is unresolved."""
 
 
-class EngineDead(Fatal):  # noqa: N818
+class EngineDead(Fatal):
     """The engine is gone; only a new process brings it back."""
 
 
-class EngineUnavailable(Fatal):  # noqa: N818
+class EngineUnavailable(Fatal):
     """The engine could not be started."""
 
 
-class BusUnavailable(Fatal):  # noqa: N818
+class BusUnavailable(Fatal):
     """Kafka cannot be reached, or refuses us."""
 
 
-class OffsetLost(Fatal):  # noqa: N818
+class OffsetLost(Fatal):
     """Retention has overtaken the committed offset: records are gone that were never judged."""
 
 
-class WrongSetting(Fatal):  # noqa: N818
+class WrongSetting(Fatal):
     """A setting cannot be used as it stands."""

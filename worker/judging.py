@@ -49,7 +49,7 @@ class Judge:
         with_reasoning: whether verdicts carry the reasoning, which can quote people.
     """
 
-    def __init__(  # noqa: PLR0913 - the collaborators of one step
+    def __init__(
         self,
         *,
         guard: Guard,

@@ -58,7 +58,7 @@ class Bounds:
 class Pipeline:
     """Runs the story from `run` until `stop`, or until something fatal happens."""
 
-    def __init__(  # noqa: PLR0913 - the cast of the story
+    def __init__(
         self,
         *,
         source: Source,
@@ -278,8 +278,8 @@ class Pipeline:
         """Finish and settle what is in flight of these, within the time allowed."""
         self._leaving.update(partitions)
         self._intake.drop(partitions)
-        epochs = {(p, self._delivery.epoch(p)) for p in partitions}
-        await self._drain(lambda: sum(self._in_flight[key] for key in epochs))  # type: ignore[index]
+        held = {(p, epoch) for p in partitions if (epoch := self._delivery.epoch(p)) is not None}
+        await self._drain(lambda: sum(self._in_flight[key] for key in held))
         await self._delivery.settle(partitions)
         self._delivery.revoked(partitions)
         logger.info("Revoked %d partitions.", len(partitions))

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from worker.errors import Retriable
 
-
 T = TypeVar("T")
 
 

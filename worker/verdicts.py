@@ -169,7 +169,7 @@ def rfc3339(unix_seconds: float) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def judge_event(  # noqa: PLR0913 - a verdict is made of all these
+def judge_event(
     judgement: Judgement,
     *,
     event: Event,

@@ -1,0 +1,347 @@
+"""Reading GuardReasoner's completions: three labels, and the reasoning behind them.
+
+A completion is read line by line, once. Fields (`Request: harmful`) count only at a line's start
+with the whole value on the line. Runs of fields form blocks; the block that ends the completion is
+the answer. A field it lacks is back-filled from its own task's section. A label that is not
+written is never guessed. `FLAGS` says what is noted beside the labels.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worker.verdicts import (
+    LABELS,
+    FinishReason,
+    Judgement,
+    Label,
+    Reading,
+    Reasoning,
+    Task,
+)
+
+FLAGS = {
+    "truncated": "the completion hit the token limit, so it has no verdict",
+    "looping": "the completion repeats itself, so its verdict is not believed",
+    "conflicting_answers": "two answer blocks disagree, so the task has no label",
+    "answer_first": "the verdict stands before the reasoning",
+    "backfilled": "a label was read from its task's section, not from the answers",
+    "contradicts_conclusion": "a task's conclusion says the opposite of the answer",
+    "no_steps": "a verdict without reasoning steps",
+    "unknown_label": "a field holds another word than its labels",
+    "irregular_headers": "the task headers are not exactly 1, 2 and 3",
+    "prose_before_reasoning": "text stands before the first header",
+    "mentions_ground_truth": "the model speaks of a ground truth it cannot know",
+}
+
+_TASKS = tuple(Task)
+_FIELDS = {
+    "request": Task.PROMPT_HARMFULNESS,
+    "completion": Task.RESPONSE_REFUSAL,
+    "response": Task.RESPONSE_HARMFULNESS,
+}
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\x00"))
+_MAX_LINE_CHARS = 2_000
+_MAX_STEPS = 12
+_MAX_TEXT_CHARS = 4_000
+_LOOP_REPEATS = 10
+_LOOP_HEADERS = 24
+_NONE = "none"
+
+_SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>")
+_WORDS = re.compile(r"[a-z'-]+")
+_ONE_LINE = re.compile(
+    r"request ?:? ?(?P<request>[a-z-]+)[ ,;.|]+completion ?:? ?(?P<completion>[a-z-]+)"
+    r"[ ,;.|]+response ?:? ?(?P<response>[a-z-]+)\.?"
+)
+_NEGATIONS = frozenset(
+    ("not", "non", "never", "neither", "nor", "no", "cannot", "without", "hardly", "rather")
+)
+
+_Value = str  # a label, `none`, or another word
+
+
+@dataclass(slots=True)
+class _Block:
+    """A run of field lines."""
+
+    task: Task | None  # the section it stands in
+    headed: bool
+    fields: dict[Task, _Value] = field(default_factory=dict)
+    conflicts: set[Task] = field(default_factory=set)
+    terminal: bool = True
+
+    def add(self, task: Task, value: _Value) -> None:
+        if self.fields.setdefault(task, value) != value:
+            self.conflicts.add(task)
+
+    @property
+    def is_answer(self) -> bool:
+        return len(self.fields) > 1 or (self.headed and self.terminal and bool(self.fields))
+
+
+@dataclass(slots=True)
+class _Section:
+    """What stands under one task's header; each part is a list of lines."""
+
+    steps: list[list[str]] = field(default_factory=list)
+    conclusion: list[str] | None = None
+
+
+@dataclass(slots=True)
+class _Scan:
+    """Everything one pass over the lines finds."""
+
+    blocks: list[_Block] = field(default_factory=list)
+    sections: dict[Task, _Section] = field(default_factory=dict)
+    headers: list[int] = field(default_factory=list)
+    prose_first: bool = False
+    lines: Counter[str] = field(default_factory=Counter)
+    leading: int = 0  # blocks before the first task header
+
+
+def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | None) -> Judgement:
+    """What the completion says.
+
+    Args:
+        completion: the model's text, of any length and kind; never raises.
+        has_response: without one, the two response tasks have no label, whatever was written.
+        finish_reason: `length` means that there is no verdict.
+    """
+    scan = _scan(completion)
+    tasks = _TASKS if has_response else _TASKS[:1]
+    flags = _shape_flags(scan, completion)
+    reasoning = _reasoning(scan, tasks)
+    looping = len(scan.headers) > _LOOP_HEADERS or (
+        bool(scan.lines) and max(scan.lines.values()) >= _LOOP_REPEATS
+    )
+    if looping:
+        flags.insert(0, "looping")
+    if finish_reason == "length":
+        flags.insert(0, "truncated")
+    if looping or finish_reason == "length":
+        return Judgement("inconclusive", reasoning=reasoning, flags=tuple(flags))
+    readings = _readings(scan, tasks, flags)
+    if any(reading.label for reading in readings.values()) and not any(r.steps for r in reasoning):
+        flags.append("no_steps")
+    nothing = Reading()
+    return Judgement(
+        "complete" if all(readings[task].label for task in tasks) else "inconclusive",
+        *(readings.get(task, nothing) for task in _TASKS),
+        reasoning=reasoning,
+        flags=tuple(dict.fromkeys(flags)),
+    )
+
+
+def _scan(completion: str) -> _Scan:  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
+    scan = _Scan()
+    if not completion.isascii():
+        completion = completion.translate(_INVISIBLE)
+    task: Task | None = None
+    part: list[str] | None = None
+    block: _Block | None = None
+    for whole in completion.splitlines():
+        line = whole.strip()
+        if not line:
+            continue
+        if len(line) > _MAX_LINE_CHARS:
+            line = line[:_MAX_LINE_CHARS]
+        if "<|" in line:
+            line = _SPECIAL.sub("", line).strip()
+        if not line.strip("-*_# "):
+            continue
+        kind, number, value = _classify(line) if len(line) < 200 else ("prose", 0, None)
+        if kind == "fields":
+            if block is None:
+                block = _Block(task, headed=False)
+                scan.blocks.append(block)
+            for name, word in value or ():
+                block.add(name, word)
+            continue
+        if kind == "answers":
+            block = _Block(task, headed=True)
+            scan.blocks.append(block)
+            continue
+        if block is not None:
+            block.terminal = False
+            block = None
+        if scan.blocks:
+            scan.blocks[-1].terminal = False
+        if kind == "task":
+            if not scan.headers:
+                scan.leading = len(scan.blocks)
+            scan.headers.append(number)
+            task = _TASKS[number - 1] if 1 <= number <= len(_TASKS) else None
+            part = None
+            if task is not None and task not in scan.sections:
+                scan.sections[task] = _Section()
+        elif kind == "task conclusion":
+            task = _TASKS[number - 1] if 1 <= number <= len(_TASKS) else None
+            part = _begin_conclusion(scan, task)
+        elif kind == "step":
+            part = []
+            if task is not None:
+                section = scan.sections.setdefault(task, _Section())
+                if len(section.steps) < _MAX_STEPS and section.conclusion is None:
+                    section.steps.append(part)
+        elif kind == "conclusion":
+            part = _begin_conclusion(scan, task)
+        else:
+            if len(line) > 20:
+                scan.lines[line] += 1
+            if part is not None:
+                part.append(line)
+            elif not scan.headers and not scan.blocks:
+                scan.prose_first = True
+    if not scan.headers:
+        scan.leading = len(scan.blocks)
+    return scan
+
+
+def _begin_conclusion(scan: _Scan, task: Task | None) -> list[str]:
+    part: list[str] = []
+    if task is not None:
+        section = scan.sections.setdefault(task, _Section())
+        if section.conclusion is None:
+            section.conclusion = part
+    return part
+
+
+_Kind = Literal["fields", "answers", "task", "task conclusion", "step", "conclusion", "prose"]
+
+
+def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:
+    core = line.lstrip("#*>- \t").rstrip("*: \t").lower()
+    first = core[:1]
+    if first == "a" and core in ("answers", "answer", "final answers", "final answer"):
+        return "answers", 0, None
+    if first in "rc" and core.startswith(("request", "completion", "response")):
+        found = _fields(" ".join(core.replace("*", "").split()))
+        if found:
+            return "fields", 0, found
+    if line[0] != "#":
+        return "prose", 0, None
+    if first == "t" and core.startswith("task"):
+        words = core.replace(":", " ").split()
+        if len(words) > 1 and words[1].isdecimal() and len(words[1]) < 5:
+            rest = words[2:]
+            if rest and rest[-1] == "conclusion":
+                return "task conclusion", int(words[1]), None
+            return "task", int(words[1]), None
+    if core.startswith("reasoning step") or core.startswith("step "):
+        return "step", 0, None
+    if core.startswith("conclusion"):
+        return "conclusion", 0, None
+    return "prose", 0, None
+
+
+def _fields(core: str) -> list[tuple[Task, str]] | None:
+    name, _, rest = core.partition(" " if ":" not in core.split(" ", maxsplit=1)[0] else ":")
+    task = _FIELDS.get(name.strip(": "))
+    if task is None:
+        return None
+    value = rest.strip(" :.")
+    if value in LABELS[task] or value == _NONE:
+        return [(task, value)]
+    if match := _ONE_LINE.fullmatch(core):
+        return [(_FIELDS[key], word) for key, word in match.groupdict().items()]
+    # another word is a field only with its colon, else it is a sentence
+    if ":" in core and value and " " not in value:
+        return [(task, value)]
+    return None
+
+
+def _readings(scan: _Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Task, Reading]:
+    answers = [block for block in scan.blocks if block.is_answer]
+    terminal = bool(answers) and answers[-1].terminal
+    chosen = answers[-1] if terminal else None
+    if chosen is None and answers and scan.leading and answers[0] in scan.blocks[: scan.leading]:
+        chosen = answers[0]
+        flags.append("answer_first")
+    readings = {}
+    for task in tasks:
+        said = _section_label(scan, task)
+        value = chosen.fields.get(task) if chosen else None
+        others = {block.fields[task] for block in answers if task in block.fields}
+        if value is not None and (len(others - {_NONE}) > 1 or task in chosen.conflicts):  # type: ignore[union-attr]
+            flags.append("conflicting_answers")
+            readings[task] = Reading()
+        elif (label := _label(task, value)) is not None:
+            concluded = _concluded(scan, task)
+            if concluded is not None and concluded != label:
+                flags.append("contradicts_conclusion")
+            readings[task] = Reading(label, "answer")
+        elif value is not None and value != _NONE:
+            flags.append("unknown_label")
+            readings[task] = Reading()
+        elif said is not None:
+            flags.append("backfilled")
+            readings[task] = Reading(said, "section")
+        else:
+            readings[task] = Reading()
+    return readings
+
+
+def _label(task: Task, value: str | None) -> Label | None:
+    return next((label for label in LABELS[task] if label == value), None)
+
+
+def _section_label(scan: _Scan, task: Task) -> Label | None:
+    """The label in the task's own section: its field lines, else its conclusion."""
+    found = {
+        label
+        for block in scan.blocks
+        if block.task is task
+        and not block.is_answer
+        and (label := _label(task, block.fields.get(task))) is not None
+    }
+    if found:
+        return found.pop() if len(found) == 1 else None
+    return _concluded(scan, task)
+
+
+def _concluded(scan: _Scan, task: Task) -> Label | None:
+    """The label a conclusion states: one of the two words, never after a negation."""
+    section = scan.sections.get(task)
+    if section is None or section.conclusion is None:
+        return None
+    words = _WORDS.findall(" ".join(section.conclusion)[:_MAX_TEXT_CHARS].lower())
+    found: set[Label] = set()
+    for at, word in enumerate(words):
+        label = _label(task, word.strip("'-"))
+        if label is None:
+            continue
+        before = words[max(at - 3, 0) : at]
+        if any(w in _NEGATIONS or w.endswith("n't") for w in before):
+            return None
+        found.add(label)
+    return found.pop() if len(found) == 1 else None
+
+
+def _reasoning(scan: _Scan, tasks: tuple[Task, ...]) -> tuple[Reasoning, ...]:
+    found = []
+    for task in tasks:
+        section = scan.sections.get(task)
+        if section is None:
+            continue
+        steps = tuple(text for step in section.steps if (text := _text(step)))
+        conclusion = _text(section.conclusion) if section.conclusion else None
+        if steps or conclusion:
+            found.append(Reasoning(task, steps, conclusion))
+    return tuple(found)
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines)[:_MAX_TEXT_CHARS]
+
+
+def _shape_flags(scan: _Scan, completion: str) -> list[str]:
+    flags = []
+    if scan.prose_first:
+        flags.append("prose_before_reasoning")
+    if scan.headers != [1, 2, 3]:
+        flags.append("irregular_headers")
+    if "ground truth" in completion.lower():
+        flags.append("mentions_ground_truth")
+    return flags
