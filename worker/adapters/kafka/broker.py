@@ -21,21 +21,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from worker.adapters.kafka import broker_guardian
+from worker.adapters.kafka import broker_guardian, broker_properties
 from worker.adapters.kafka.broker_distribution import (
-    NODE_ID,
     BrokerError,
     Distribution,
     java_environment,
     obtain,
-    properties_text,
 )
 
 __all__ = ["Broker", "BrokerError"]
 
 _LOGGER = logging.getLogger(__name__)
 
-_HOST = "127.0.0.1"
 # Below the range that systems give to outgoing connections: there, a client that keeps trying
 # a broker that is down can end up connected to itself, and hold the port.
 _PORTS = range(20_000, 32_000)
@@ -48,34 +45,6 @@ _STARTED = b"Kafka Server started"
 _PORT_TAKEN = "Address already in use"
 _FAILURE = re.compile(r"ERROR|FATAL|Exception|Error:|Error occurred")
 _ESSENCE_CHARACTERS = 300
-
-_PROPERTIES: Mapping[str, str] = MappingProxyType(
-    {
-        "process.roles": "broker,controller",
-        "node.id": str(NODE_ID),
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
-        # One broker, so one replica of everything.
-        "default.replication.factor": "1",
-        "min.insync.replicas": "1",
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        # Every partition costs files and start-up time.
-        "offsets.topic.num.partitions": "3",
-        "transaction.state.log.num.partitions": "3",
-        "share.coordinator.state.topic.num.partitions": "3",
-        "group.initial.rebalance.delay.ms": "0",
-        # A killed broker may come back only when its session has run out: 9 s by default.
-        "broker.session.timeout.ms": "3000",
-        "broker.heartbeat.interval.ms": "500",
-        # A topic that nobody created is a mistake that should show.
-        "auto.create.topics.enable": "false",
-    }
-)
 
 
 class Broker:
@@ -115,7 +84,7 @@ class Broker:
         """The address for clients; it stays the same over restarts."""
         if self._ports is None:
             raise BrokerError("The embedded Kafka broker has no address before its first start")
-        return f"{_HOST}:{self._ports[0]}"
+        return f"{broker_properties.HOST}:{self._ports[0]}"
 
     @property
     def log_path(self) -> Path:
@@ -209,7 +178,10 @@ class Broker:
         if not (data / "meta.properties").exists():
             shutil.copytree(distribution.storage, data, dirs_exist_ok=True)
         settings = home / "server.properties"
-        settings.write_text(self._properties(data, ports), encoding="ascii")
+        own = broker_properties.for_node(data, *ports)
+        settings.write_text(
+            broker_properties.text({**own, **self._wanted_properties}), encoding="ascii"
+        )
         options = (
             f"-Xmx{self._heap_mebibytes}m",
             "-XX:+ExitOnOutOfMemoryError",
@@ -241,19 +213,6 @@ class Broker:
         except BaseException:
             self.kill()
             raise
-
-    def _properties(self, data: Path, ports: tuple[int, int]) -> str:
-        client_port, controller_port = ports
-        listeners = f"PLAINTEXT://{_HOST}:{client_port},CONTROLLER://{_HOST}:{controller_port}"
-        properties = {
-            **_PROPERTIES,
-            "controller.quorum.voters": f"{NODE_ID}@{_HOST}:{controller_port}",
-            "listeners": listeners,
-            "advertised.listeners": listeners,
-            "log.dirs": str(data),
-            **self._wanted_properties,
-        }
-        return properties_text(properties)
 
     def _guardian_command(self, command: list[str]) -> list[str]:
         temporary = self._wanted_folder is None
@@ -306,8 +265,10 @@ def _free_ports() -> tuple[int, int]:
     found: list[int] = []
     for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((_HOST, port))
+            probe.bind((broker_properties.HOST, port))
             found.append(port)
         if len(found) == 2:
             return found[0], found[1]
-    raise BrokerError(f"No port of {_HOST} from {_PORTS.start} to {_PORTS.stop} is free")
+    raise BrokerError(
+        f"No port of {broker_properties.HOST} from {_PORTS.start} to {_PORTS.stop} is free"
+    )

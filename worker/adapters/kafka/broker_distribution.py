@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-class GuardstreamError(Exception): ...
+from worker.adapters.kafka import broker_properties
+from worker.errors import GuardstreamError
 
 
 KAFKA_VERSION = "4.1.1"
-NODE_ID = 1
 
 _CLUSTER_ID = "guardstream-embeddedQ"  # 16 bytes in base64, as every cluster id
 _JARS_FILE = Path(__file__).with_name("broker_jars.txt")
@@ -70,20 +70,6 @@ def java_environment() -> dict[str, str]:
     """Return the environment for a JVM, without the variables that would change what it runs."""
     foreign = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
     return {name: value for name, value in os.environ.items() if name not in foreign}
-
-
-def properties_text(properties: Mapping[str, str]) -> str:
-    """Return the text of a Java properties file, which is ASCII with escapes."""
-    text = "".join(f"{name}={value}\n" for name, value in properties.items())
-    return "".join(
-        character if character.isascii() else _java_escape(character)
-        for character in text.replace("\\", "\\\\")
-    )
-
-
-def _java_escape(character: str) -> str:
-    units = character.encode("utf-16-be").hex()
-    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def obtain(progress: Callable[[str], None]) -> Distribution:
@@ -233,15 +219,9 @@ def _fetch(context: Any, coordinate: str, hosts: str) -> Path:
 
 
 def _format(distribution: Distribution, properties: Path) -> None:
-    settings = {
-        "process.roles": "broker,controller",
-        "node.id": str(NODE_ID),
-        "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:9093",
-        "controller.listener.names": "CONTROLLER",
-        "listeners": "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093",
-        "log.dirs": str(distribution.storage),
-    }
-    properties.write_text(properties_text(settings), encoding="ascii")
+    # The ports of the day come with every start; the formatter only wants to see some.
+    settings = broker_properties.for_node(distribution.storage, 9092, 9093)
+    properties.write_text(broker_properties.text(settings), encoding="ascii")
     arguments = ["format", "--cluster-id", _CLUSTER_ID, "--config", str(properties)]
     result = subprocess.run(  # noqa: S603 our own Java
         distribution.command("kafka.tools.StorageTool", *arguments),

@@ -1,0 +1,1 @@
+"""Makes the small guard that ships for demonstrations: data, training, evaluation, card."""
