@@ -76,9 +76,9 @@ def evaluate(
             tokenizer.bos_token + guard.render(example.prompt, example.response).text
             for example in chunk
         ]
-        inputs = tokenizer(
-            prompts, return_tensors="pt", padding=True, add_special_tokens=False
-        ).to(model.device)
+        inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(
+            model.device
+        )
         inputs.pop("token_type_ids", None)
         with torch.inference_mode():
             outputs = model.generate(**inputs, max_new_tokens=_MAX_NEW_TOKENS)

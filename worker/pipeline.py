@@ -89,6 +89,7 @@ class Pipeline:
         self._in_flight: Counter[tuple[Partition, int]] = Counter()
         self._progress = asyncio.Condition()
         self._at_engine = 0
+        self._judging: set[asyncio.Task[None]] = set()
         self._leaving: set[Partition] = set()
         self._stopping = asyncio.Event()
         self.outcomes: Counter[str] = Counter()
@@ -115,7 +116,7 @@ class Pipeline:
                 ]
                 await self._stopping.wait()
                 await self._drain(lambda: sum(self._in_flight.values()))
-                for task in tasks:
+                for task in [*tasks, *self._judging]:
                     task.cancel()
             await self._delivery.settle()
         except BaseExceptionGroup as failures:
@@ -128,10 +129,11 @@ class Pipeline:
             arrived = await self._source.receive()
             for partition, raw in arrived:
                 epoch = self._delivery.epoch(partition)
-                if epoch is None or self._stopping.is_set():
+                if epoch is None:
                     continue
                 record = dataclasses.replace(raw, epoch=epoch)
-                if self._delivery.received(record):
+                # tracked even while stopping: an untracked one would be passed over by the commit
+                if self._delivery.received(record) and not self._stopping.is_set():
                     self._intake.put(record)
                     self._telemetry.received(partition.topic, 1)
             if arrived:
@@ -139,7 +141,7 @@ class Pipeline:
             if full := self._intake.to_pause():
                 self._source.pause(full)
             if ready := self._intake.to_resume():
-                self._source.resume(ready & {p for p in ready if self._delivery.epoch(p)})
+                self._source.resume({p for p in ready if self._delivery.epoch(p) is not None})
 
     # decode and batch
 
@@ -192,7 +194,9 @@ class Pipeline:
                 if self._is_ours(case.record):
                     self._at_engine += 1
                     self._in_flight[case.record.partition, case.record.epoch] += 1
-                    group.create_task(self._judge_one(case))
+                    judging = group.create_task(self._judge_one(case))
+                    self._judging.add(judging)
+                    judging.add_done_callback(self._judging.discard)
 
     # judge
 

@@ -1,0 +1,95 @@
+"""An idempotent producer, on aiokafka.
+
+After a failure that is not passing, an idempotent producer answers OutOfOrderSequenceNumber for
+ever on that partition (aiokafka 0.14), so a producer that failed once is thrown away.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from worker.adapters.kafka.connection import Connection, Topic, require_topics
+from worker.errors import BusUnavailable, Retriable
+from worker.records import OutgoingRecord
+
+logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 10.0
+
+
+class KafkaPublisher:
+    """Implements `worker.ports.Publisher`; only one task may publish at a time."""
+
+    def __init__(self, connection: Connection, *, topics: Sequence[str]) -> None:
+        self._connection = connection
+        self._names = tuple(topics)
+        self._topics: dict[str, Topic] = {}
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """See `Publisher`."""
+        self._topics = await require_topics(self._connection, self._names)
+        await self._connect()
+
+    async def _connect(self) -> AIOKafkaProducer:
+        largest = max(topic.max_bytes for topic in self._topics.values())
+        producer = AIOKafkaProducer(
+            **self._connection.arguments(),
+            enable_idempotence=True,
+            max_batch_size=256 * 1024,
+            max_request_size=largest + 64 * 1024,
+            linger_ms=2,
+        )
+        with self._connection.connecting():
+            await asyncio.wait_for(producer.start(), 2 * _STOP_SECONDS)
+        self._producer = producer
+        return producer
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        """See `Publisher`."""
+        try:
+            producer = self._producer or await self._connect()
+        except BusUnavailable as error:
+            raise Retriable(str(error)) from error
+        pending = []
+        try:
+            for record in records:
+                sent = await producer.send(
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=list(record.headers),
+                )
+                pending.append(sent)
+            failures = [
+                result
+                for result in await asyncio.gather(*pending, return_exceptions=True)
+                if isinstance(result, BaseException)
+            ]
+        except KafkaError as error:
+            failures = [error]
+        if failures:
+            self._producer = None
+            await self._discard(producer)
+            raise Retriable(
+                f"{len(failures)} of {len(records)} records were not produced"
+                f" ({type(failures[0]).__name__})."
+            ) from failures[0]
+
+    def max_bytes(self, topic: str) -> int:
+        """See `Publisher`."""
+        return self._topics[topic].max_bytes
+
+    async def stop(self) -> None:
+        """See `Publisher`."""
+        if self._producer is not None:
+            await self._discard(self._producer)
+
+    async def _discard(self, producer: AIOKafkaProducer) -> None:
+        try:
+            await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+        except (TimeoutError, KafkaError) as error:
+            logger.warning("Closing the producer failed (%s).", type(error).__name__)

@@ -1,0 +1,235 @@
+"""A member of a consumer group, on aiokafka.
+
+What shapes it (measured on aiokafka 0.14): `getmany` must be called without pause and never be
+cancelled while the worker lives; records of a new assignment can arrive while the callback still
+runs, so partitions are paused first and resumed last; exceptions in callbacks are only logged, so
+they are kept for the next `receive`; a commit loops for as long as brokers are down, so it is
+bounded.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    AuthorizationFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+
+from worker.adapters.kafka.connection import Connection, require_topics
+from worker.errors import BusUnavailable, Fatal, OffsetLost, Retriable
+from worker.ports import AssignmentListener
+from worker.records import Partition, Record
+
+logger = logging.getLogger(__name__)
+
+End = Literal["earliest", "latest"]
+_CALL_SECONDS = 10.0
+_POLL_MS = 200
+
+
+class KafkaSource:
+    """Implements `worker.ports.Source`.
+
+    Args:
+        start_from: where a group without committed offsets begins.
+        on_offset_lost: where to go on when retention has overtaken the committed offset; None
+            makes that fatal.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        topics: Sequence[str],
+        group_id: str,
+        isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed",
+        start_from: End = "earliest",
+        on_offset_lost: End | None = None,
+        session_timeout_seconds: float = 10.0,
+        rebalance_timeout_seconds: float = 60.0,
+    ) -> None:
+        self._connection = connection
+        self._topics = tuple(topics)
+        self._group_id = group_id
+        self._isolation_level = isolation_level
+        self._start_from: End = start_from
+        self._on_offset_lost = on_offset_lost
+        self._session_timeout_seconds = session_timeout_seconds
+        self._rebalance_timeout_seconds = rebalance_timeout_seconds
+        self._consumer: AIOKafkaConsumer | None = None
+        self._failure: Exception | None = None
+
+    async def start(self, listener: AssignmentListener) -> None:
+        """See `Source`."""
+        await require_topics(self._connection, self._topics)
+        session_ms = int(self._session_timeout_seconds * 1000)
+        self._consumer = AIOKafkaConsumer(
+            **self._connection.arguments(),
+            group_id=self._group_id,
+            enable_auto_commit=False,
+            # what to do without an offset is decided in `_place`, where it can be told apart
+            auto_offset_reset="none",
+            isolation_level=self._isolation_level,
+            fetch_max_wait_ms=50,
+            max_partition_fetch_bytes=256 * 1024,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=session_ms // 4,
+            rebalance_timeout_ms=int(self._rebalance_timeout_seconds * 1000),
+        )
+        self._consumer.subscribe(self._topics, listener=_Rebalances(self, listener))
+        with self._connection.connecting():
+            await asyncio.wait_for(self._consumer.start(), 2 * _CALL_SECONDS)
+
+    async def receive(self) -> Sequence[tuple[Partition, Record]]:
+        """See `Source`."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            batches = await self._joined.getmany(timeout_ms=_POLL_MS)
+        except OffsetOutOfRangeError as error:
+            # the exception's first argument maps partitions to the offsets that are gone
+            await self._offsets_lost([_partition(p) for p in error.args[0]])
+            return []
+        except NoOffsetForPartitionError:
+            await asyncio.sleep(_POLL_MS / 1000)  # `_place` is about to seek
+            return []
+        except AuthorizationFailedError as error:
+            raise BusUnavailable(
+                f"Kafka refuses to let group {self._group_id} read {', '.join(self._topics)}"
+                f" ({type(error).__name__}); grant the rights."
+            ) from error
+        except KafkaError as error:
+            logger.warning("Receiving failed (%s); trying again.", type(error).__name__)
+            await asyncio.sleep(1.0)
+            return []
+        received_at = time.time()
+        # nothing may be awaited from here on: the position has moved past these records
+        return [
+            (
+                where,
+                Record(
+                    where, 0, r.offset, r.key, r.value, tuple(r.headers), r.timestamp, received_at
+                ),
+            )
+            for partition, records in batches.items()
+            for where in (_partition(partition),)
+            for r in records
+        ]
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """See `Source`."""
+        self._joined.pause(*self._held(partitions))
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """See `Source`."""
+        self._joined.resume(*self._held(partitions))
+
+    async def position(self, partition: Partition) -> int | None:
+        """See `Source`."""
+        try:
+            return int(await asyncio.wait_for(self._joined.position(_theirs(partition)), 1.0))
+        except (IllegalStateError, TimeoutError, KafkaError):
+            return None
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """See `Source`."""
+        wanted = {_theirs(partition): offset for partition, offset in offsets.items()}
+        try:
+            await asyncio.wait_for(self._joined.commit(wanted), _CALL_SECONDS)
+        except (KafkaError, TimeoutError) as error:
+            raise Retriable(
+                f"Offsets were not committed ({type(error).__name__}); they come with the next."
+            ) from error
+
+    async def stop(self) -> None:
+        """See `Source`; aiokafka's own stop can hang or raise when brokers are gone."""
+        if self._consumer is None:
+            return
+        try:
+            await asyncio.wait_for(self._consumer.stop(), _CALL_SECONDS)
+        except (TimeoutError, KafkaError) as error:
+            logger.warning("Leaving the group failed (%s).", type(error).__name__)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            logger.warning("Leaving the group was cut short: the brokers are gone.")
+
+    @property
+    def _joined(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise BusUnavailable("The consumer was not started.")
+        return self._consumer
+
+    def _held(self, partitions: Collection[Partition]) -> list[TopicPartition]:
+        assignment = self._joined.assignment()
+        return [p for p in map(_theirs, partitions) if p in assignment]
+
+    async def _place(self, partitions: Collection[Partition]) -> None:
+        """Seek where a group without an offset begins."""
+        fresh = []
+        for partition in partitions:
+            offset = await asyncio.wait_for(
+                self._joined.committed(_theirs(partition)), 2 * _CALL_SECONDS
+            )
+            if offset is None:
+                fresh.append(partition)
+        await self._seek(fresh, self._start_from)
+
+    async def _offsets_lost(self, partitions: Collection[Partition]) -> None:
+        names = ", ".join(map(str, partitions))
+        if self._on_offset_lost is None:
+            raise OffsetLost(
+                f"The committed offset of {names} is gone from the topic, so records were lost"
+                " before they were judged; set input.on_offset_lost to go on all the same."
+            )
+        logger.error("The offset of %s is gone; going on at %s.", names, self._on_offset_lost)
+        await self._seek(partitions, self._on_offset_lost)
+
+    async def _seek(self, partitions: Collection[Partition], end: End) -> None:
+        if not partitions:
+            return
+        theirs = [_theirs(partition) for partition in partitions]
+        ask = self._joined.beginning_offsets if end == "earliest" else self._joined.end_offsets
+        for partition, offset in (await asyncio.wait_for(ask(theirs), _CALL_SECONDS)).items():
+            self._joined.seek(partition, offset)
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, source: KafkaSource, listener: AssignmentListener) -> None:
+        self._source = source
+        self._listener = listener
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        consumer = self._source._joined  # noqa: SLF001 - one class in two parts
+        consumer.pause(*assigned)
+        partitions = [_partition(partition) for partition in assigned]
+        try:
+            await self._source._place(partitions)  # noqa: SLF001
+            await self._listener.assigned(partitions)
+        except Fatal as error:
+            self._source._failure = error  # noqa: SLF001
+        except Exception as error:  # noqa: BLE001 - aiokafka would only log it
+            self._source._failure = BusUnavailable(  # noqa: SLF001
+                f"Taking over partitions failed ({type(error).__name__}); the worker must restart."
+            )
+        consumer.resume(*assigned)
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        if revoked:
+            await self._listener.revoked([_partition(partition) for partition in revoked])
+
+
+def _partition(theirs: TopicPartition) -> Partition:
+    return Partition(theirs.topic, theirs.partition)
+
+
+def _theirs(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number)

@@ -1,0 +1,162 @@
+"""A bus in memory: Kafka's semantics for one group member, without Kafka.
+
+For tests of the core, and the yardstick for the contract that the Kafka adapter must keep.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from worker.errors import Retriable
+from worker.ports import AssignmentListener
+from worker.records import Headers, OutgoingRecord, Partition, Record
+
+
+class MemoryBus:
+    """Topics of lists; every topic has `partitions` partitions and any topic exists."""
+
+    def __init__(self, partitions: int = 1, max_bytes: int = 1 << 20) -> None:
+        self.partitions = partitions
+        self.max_bytes = max_bytes
+        self.records: defaultdict[Partition, list[Record]] = defaultdict(list)
+        self.committed: dict[Partition, int] = {}
+        self.arrived = asyncio.Event()
+
+    def append(
+        self,
+        topic: str,
+        *,
+        key: bytes | None = None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int = 0,
+        now: float = 0.0,
+    ) -> Record:
+        """Put a record on the bus."""
+        where = Partition(topic, partition)
+        log = self.records[where]
+        record = Record(where, 0, len(log), key, value, headers, int(now * 1000), now)
+        log.append(record)
+        self.arrived.set()
+        return record
+
+    def topic(self, topic: str) -> list[Record]:
+        """All records of a topic, partition by partition."""
+        return [r for where in sorted(self.records) if where.topic == topic
+                for r in self.records[where]]  # fmt: skip
+
+
+class MemorySource:
+    """Implements `worker.ports.Source` on a `MemoryBus`."""
+
+    def __init__(self, bus: MemoryBus, topics: Sequence[str], max_records: int = 500) -> None:
+        self._bus = bus
+        self._topics = topics
+        self._max_records = max_records
+        self._listener: AssignmentListener | None = None
+        self._positions: dict[Partition, int] = {}
+        self._paused: set[Partition] = set()
+
+    async def start(self, listener: AssignmentListener) -> None:
+        """Hold every partition of the topics."""
+        self._listener = listener
+        held = [Partition(t, n) for t in self._topics for n in range(self._bus.partitions)]
+        await self.assign(held)
+
+    async def assign(self, partitions: Collection[Partition]) -> None:
+        """Be given partitions, as in a rebalance."""
+        for partition in partitions:
+            self._positions[partition] = self._bus.committed.get(partition, 0)
+            self._paused.discard(partition)
+        if self._listener is not None:
+            await self._listener.assigned(partitions)
+
+    async def revoke(self, partitions: Collection[Partition]) -> None:
+        """Have partitions taken away, as in a rebalance."""
+        held = [p for p in partitions if p in self._positions]
+        self._paused.update(held)
+        if self._listener is not None:
+            await self._listener.revoked(held)
+        for partition in held:
+            del self._positions[partition]
+
+    async def receive(self) -> Sequence[tuple[Partition, Record]]:
+        """What has arrived, or nothing."""
+        self._bus.arrived.clear()
+        if not any(self._waiting(partition) for partition in self._positions):
+            try:
+                async with asyncio.timeout(0.05):
+                    await self._bus.arrived.wait()
+            except TimeoutError:
+                return []
+        arrived: list[tuple[Partition, Record]] = []
+        for partition in self._positions:
+            new = self._waiting(partition)[: self._max_records - len(arrived)]
+            arrived += [(partition, record) for record in new]
+            self._positions[partition] += len(new)
+        # a source that never waits would keep everybody else from running
+        await asyncio.sleep(0)
+        return arrived
+
+    def _waiting(self, partition: Partition) -> list[Record]:
+        if partition in self._paused:
+            return []
+        return self._bus.records[partition][self._positions[partition] :]
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """See `Source`."""
+        self._paused.update(partitions)
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """See `Source`."""
+        self._paused.difference_update(partitions)
+        self._bus.arrived.set()
+
+    async def position(self, partition: Partition) -> int | None:
+        """See `Source`."""
+        return self._positions.get(partition)
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """See `Source`."""
+        if any(partition not in self._positions for partition in offsets):
+            raise Retriable("The partitions have moved on; nothing was committed.")
+        self._bus.committed.update(offsets)
+
+    async def stop(self) -> None:
+        """Leave; what is held is given up."""
+        if self._positions:
+            await self.revoke(list(self._positions))
+
+
+class MemoryPublisher:
+    """Implements `worker.ports.Publisher` on a `MemoryBus`; `fail_next` calls fail first."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.fail_next = 0
+
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+        """See `Publisher`."""
+        await asyncio.sleep(0)
+        if self.fail_next:
+            self.fail_next -= 1
+            raise Retriable("The bus refuses.")
+        for record in records:
+            number = hash(record.key) % self._bus.partitions if record.key else 0
+            self._bus.append(
+                record.topic,
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+                partition=number,
+            )
+
+    def max_bytes(self, topic: str) -> int:  # noqa: ARG002 - every topic is alike
+        """See `Publisher`."""
+        return self._bus.max_bytes
+
+    async def stop(self) -> None:
+        """Nothing to disconnect from."""

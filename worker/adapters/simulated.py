@@ -1,0 +1,105 @@
+"""An engine without a model, for sizing and rehearsing a deployment without a GPU.
+
+Its completions have GuardReasoner's shape and are chosen by a hash of the prompt: they judge
+nothing, and every verdict made of them says so.
+"""
+
+import asyncio
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.errors import InvalidRequest, Retriable
+from worker.ports import Clock, Completion
+from worker.verdicts import EngineReference, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the simulated engine answers.
+
+    Attributes:
+        failure_rate: share of calls that fail for a passing reason, between 0 and 1.
+        refusal_rate: share of prompts that are refused for good.
+    """
+
+    time_to_first_token_seconds: float = 0.05
+    time_per_output_token_seconds: float = 0.0005
+    failure_rate: float = 0.0
+    refusal_rate: float = 0.0
+
+
+class SimulatedEngine:
+    """Implements `worker.ports.Engine`."""
+
+    flags = ("simulated",)
+    reference = EngineReference("simulated", "1")
+
+    def __init__(
+        self,
+        *,
+        behaviour: Behaviour,
+        clock: Clock,
+        max_num_seqs: int = 256,
+        max_model_len: int = 8192,
+        max_tokens: int = 2048,
+    ) -> None:
+        self._behaviour = behaviour
+        self._clock = clock
+        self.max_num_seqs = max_num_seqs
+        self._slots = asyncio.Semaphore(max_num_seqs)
+        self.max_prompt_tokens = max(max_model_len - max_tokens, max_model_len // 2)
+        self._calls = 0
+
+    async def start(self) -> None:
+        """There is nothing to load."""
+
+    async def complete(
+        self,
+        prompt_token_ids: Sequence[int],
+        *,
+        request_id: str,  # noqa: ARG002 - the port's
+        trace: Mapping[str, str],  # noqa: ARG002
+    ) -> Completion:
+        """See `Engine`."""
+        if not prompt_token_ids or len(prompt_token_ids) > self.max_prompt_tokens:
+            raise InvalidRequest("The engine refuses this prompt.")
+        prompt = struct.pack(f"<{len(prompt_token_ids)}I", *prompt_token_ids)
+        draw = int.from_bytes(hashlib.blake2b(prompt, digest_size=8).digest())
+        if _unit(draw, "refusal") < self._behaviour.refusal_rate:
+            raise InvalidRequest("The engine refuses this prompt.")
+        self._calls += 1
+        fails = _unit(draw + self._calls, "failure") < self._behaviour.failure_rate
+        text = _completion(draw)
+        tokens = len(text) // 4
+        async with self._slots:
+            await self._clock.sleep(
+                self._behaviour.time_to_first_token_seconds
+                + tokens * self._behaviour.time_per_output_token_seconds
+            )
+        if fails:
+            raise Retriable("The engine failed, as it was told to.")
+        return Completion(text, "stop", Usage(len(prompt_token_ids), tokens, 0))
+
+    async def stop(self) -> None:
+        """There is nothing to free."""
+
+
+def _unit(draw: int, salt: str) -> float:
+    """A number in [0, 1) for a draw."""
+    digest = hashlib.blake2b(f"{salt}{draw}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest) / 2**56
+
+
+def _completion(draw: int) -> str:
+    request = ("harmful", "unharmful")[draw & 1]
+    refusal = ("refusal", "compliance")[draw >> 1 & 1]
+    response = "unharmful" if refusal == "refusal" else ("harmful", "unharmful")[draw >> 2 & 1]
+    sections = [
+        f"# Task {task}\n## Reasoning Step 1\nThis is a simulation; no model has read the text.\n"
+        f"## Conclusion\nThe answer is {label}.\n"
+        for task, label in enumerate((request, refusal, response), start=1)
+    ]
+    answers = f"Answers: \nRequest: {request}\nCompletion: {refusal}\nResponse: {response}"
+    return "\n".join([*sections, "---", "", answers])

@@ -1,0 +1,1 @@
+"""vLLM, and the tokenizer that belongs to its models."""

@@ -1,0 +1,174 @@
+"""The engine: vLLM's AsyncLLM, shared by everything in flight.
+
+vllm is imported at start only: that alone takes 20 s of CPU.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
+from worker.ports import Completion
+from worker.verdicts import EngineReference, Usage
+
+logger = logging.getLogger(__name__)
+
+_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    # stdout is for data
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "TOKENIZERS_PARALLELISM": "true",
+}
+# without a GPU vLLM wants 0.92 of the memory, and blocks of 128 that no shared prefix fills
+_ON_CPU: dict[str, Any] = {
+    "kv_cache_memory_bytes": 256 << 20,
+    "block_size": 32,
+    "enforce_eager": True,
+    "dtype": "bfloat16",
+}
+
+
+class VllmEngine:
+    """Implements `worker.ports.Engine`.
+
+    Args:
+        model: a folder or a Hugging Face name.
+        stop_token_ids: what ends a completion; generation_config is not trusted with it.
+        max_tokens: of a completion; at most half of the model's length.
+        extra: any other argument of vLLM's `AsyncEngineArgs`; wins over everything set here.
+    """
+
+    flags: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        revision: str | None,
+        stop_token_ids: Sequence[int],
+        max_tokens: int,
+        max_num_seqs: int,
+        max_model_len: int | None,
+        gpu_memory_utilization: float,
+        extra: Mapping[str, Any],
+    ) -> None:
+        self._model = model
+        self._stop_token_ids = list(stop_token_ids)
+        self._max_tokens = max_tokens
+        self._arguments: dict[str, Any] = {
+            "model": model,
+            "revision": revision,
+            "max_num_seqs": max_num_seqs,
+            "max_model_len": max_model_len,
+            "gpu_memory_utilization": gpu_memory_utilization,
+            # token ids go in; vLLM's own tokenizer only turns ids back into text
+            "generation_config": "vllm",
+        }
+        self._extra = dict(extra)
+        self._engine: Any = None
+        self._sampling: Any = None
+        self._version = ""
+        self._max_model_len = 0
+
+    @property
+    def reference(self) -> EngineReference:
+        """See `Engine`."""
+        return EngineReference("vllm", self._version)
+
+    @property
+    def max_num_seqs(self) -> int:
+        """See `Engine`."""
+        return int(self._extra.get("max_num_seqs", self._arguments["max_num_seqs"]))
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """See `Engine`: a prompt beside which the longest answer still fits."""
+        return self._max_model_len - self._max_tokens
+
+    async def start(self) -> None:
+        """See `Engine`."""
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        try:
+            await asyncio.to_thread(_import)
+        except ImportError as error:
+            raise EngineUnavailable(
+                "vLLM is not installed: install guardstream with its extra [gpu], or [cpu] on a"
+                " machine without a GPU."
+            ) from error
+        import vllm  # noqa: PLC0415
+        from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
+        from vllm.platforms import current_platform  # noqa: PLC0415
+        from vllm.sampling_params import RequestOutputKind, SamplingParams  # noqa: PLC0415
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+
+        arguments = self._arguments | (_ON_CPU if current_platform.is_cpu() else {}) | self._extra
+        try:
+            # it binds itself to the running loop, so it is built here, in the loop's own thread
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except (Exception, SystemExit) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise EngineUnavailable(
+                f"vLLM could not load {self._model}: {reason or type(error).__name__}"
+            ) from error
+        self._version = vllm.__version__
+        self._max_model_len = int(self._engine.model_config.max_model_len)
+        self._max_tokens = min(self._max_tokens, self._max_model_len // 2)
+        self._sampling = SamplingParams(
+            temperature=0.0,
+            max_tokens=self._max_tokens,
+            stop_token_ids=self._stop_token_ids,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    async def complete(
+        self, prompt_token_ids: Sequence[int], *, request_id: str, trace: Mapping[str, str]
+    ) -> Completion:
+        """See `Engine`."""
+        from vllm.exceptions import VLLMValidationError  # noqa: PLC0415
+        from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415
+
+        final: Any = None
+        try:
+            async for output in self._engine.generate(
+                {"prompt_token_ids": list(prompt_token_ids)},
+                self._sampling,
+                request_id,
+                trace_headers=dict(trace) or None,
+            ):
+                final = output
+        except EngineDeadError as error:
+            raise EngineDead(
+                "The engine died; the worker stops without committing what it had in flight."
+            ) from error
+        except (VLLMValidationError, ValueError) as error:
+            raise InvalidRequest("The engine refuses this prompt.") from error
+        except Exception as error:
+            if self._engine.errored:
+                raise EngineDead(
+                    "The engine died; the worker stops without committing what was in flight."
+                ) from error
+            raise Retriable(f"The engine failed ({type(error).__name__}).") from error
+        if final is None or final.outputs[0].finish_reason == "abort":
+            raise Retriable("The engine gave the prompt up.")
+        answer = final.outputs[0]
+        return Completion(
+            text=answer.text,
+            finish_reason="length" if answer.finish_reason == "length" else "stop",
+            usage=Usage(
+                len(prompt_token_ids), len(answer.token_ids), int(final.num_cached_tokens or 0)
+            ),
+        )
+
+    async def stop(self) -> None:
+        """See `Engine`; blocking, so it runs in a thread."""
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.shutdown)
+
+
+def _import() -> None:
+    import vllm.v1.engine.async_llm  # noqa: F401, PLC0415
