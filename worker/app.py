@@ -1,0 +1,272 @@
+"""The composition root: settings in, running worker out, and the ladder by which it ends."""
+
+import asyncio
+import logging
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from importlib import resources
+
+from opentelemetry import metrics, trace
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.connection import Connection
+from worker.adapters.kafka.publisher import KafkaPublisher
+from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.adapters.vllm.engine import VllmEngine
+from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.batching import BatchPolicy
+from worker.delivery import AtLeastOnce
+from worker.guards.guardreasoner import GuardReasoner
+from worker.guards.prompts import Guard
+from worker.health import HealthServer, Probes
+from worker.judging import Judge
+from worker.pipeline import Bounds, Destinations, Pipeline
+from worker.ports import Engine
+from worker.retrying import RetryPolicy
+from worker.settings import Settings
+from worker.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+DEMONSTRATION = "demonstration"
+_DEMONSTRATION_MAX_TOKENS = 400
+_SETTLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What judges: shared by the worker and by the commands that need no Kafka."""
+
+    guard: Guard
+    engine: Engine
+    judge: Judge
+
+
+def build_guard(settings: Settings) -> Guard:
+    """The guard of the settings."""
+    return GuardReasoner(settings.guard.prompt_form)
+
+
+def build_judging(settings: Settings) -> Judging:
+    """Guard, engine and judge; the engine is not started.
+
+    Raises:
+        EngineUnavailable: the model is not there.
+    """
+    chosen = settings.engine
+    guard = build_guard(settings)
+    clock = SystemClock()
+    simulated = chosen.kind == "simulated"
+    ships = chosen.model == DEMONSTRATION
+    model = demonstration_model() if ships or simulated else chosen.model
+    tokenizer = JsonTokenizer.load(model, chosen.revision)
+    max_tokens = min(chosen.max_tokens, _DEMONSTRATION_MAX_TOKENS) if ships else chosen.max_tokens
+    engine: Engine
+    if simulated:
+        engine = SimulatedEngine(
+            behaviour=Behaviour(
+                time_to_first_token_seconds=chosen.simulated.time_to_first_token_seconds,
+                time_per_output_token_seconds=chosen.simulated.time_per_output_token_seconds,
+                failure_rate=chosen.simulated.failure_rate,
+                refusal_rate=chosen.simulated.refusal_rate,
+            ),
+            clock=clock,
+            max_num_seqs=chosen.max_num_seqs,
+            max_model_len=chosen.max_model_len or 8192,
+            max_tokens=max_tokens,
+        )
+    else:
+        engine = VllmEngine(
+            model=model,
+            revision=chosen.revision,
+            stop_token_ids=[tokenizer.token_id(name) for name in guard.stop_tokens],
+            max_tokens=max_tokens,
+            max_num_seqs=chosen.max_num_seqs,
+            max_model_len=chosen.max_model_len,
+            gpu_memory_utilization=chosen.gpu_memory_utilization,
+            extra=chosen.extra,
+        )
+    judge = Judge(
+        guard=guard,
+        engine=engine,
+        tokenizer=tokenizer,
+        telemetry=Telemetry(settings.input.group_id),
+        clock=clock,
+        model="simulated" if simulated else chosen.model,
+        revision=chosen.revision,
+        request_timeout_seconds=chosen.request_timeout_seconds,
+        retries=RetryPolicy(attempts=chosen.attempts),
+        with_reasoning=settings.output.reasoning == "full",
+    )
+    return Judging(guard, engine, judge)
+
+
+def demonstration_model() -> str:
+    """The folder of the guard that ships with the package."""
+    return str(resources.files("worker") / "models" / "demonstration")
+
+
+def build_connection(settings: Settings) -> Connection:
+    """How to reach the brokers of the settings."""
+    kafka = settings.kafka
+    return Connection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        username=kafka.username,
+        password=kafka.password.get_secret_value() if kafka.password else None,
+        ca_file=kafka.ca_file,
+        certificate_file=kafka.certificate_file,
+        key_file=kafka.key_file,
+        client_id=kafka.client_id,
+    )
+
+
+def install_telemetry() -> None:
+    """Give OpenTelemetry its providers; once per process."""
+    trace.set_tracer_provider(TracerProvider())
+    metrics.set_meter_provider(MeterProvider(metric_readers=[PrometheusMetricReader()]))
+
+
+class Worker:
+    """A worker that is built but not running.
+
+    Args:
+        judging: given where several workers share an engine, or the caller has started one; it is
+            then the caller's to stop.
+    """
+
+    def __init__(self, settings: Settings, judging: Judging | None = None) -> None:
+        self._settings = settings
+        self._owns_engine = judging is None
+        self._judging = judging or build_judging(settings)
+        self._state = "loading the model"
+        self._stopping = False
+        connection = build_connection(settings)
+        output = settings.output
+        self._source = KafkaSource(
+            connection,
+            topics=settings.input.topics,
+            group_id=settings.input.group_id,
+            isolation_level=settings.input.isolation_level,
+            start_from=settings.input.start_from,
+            on_offset_lost=settings.input.on_offset_lost,
+            rebalance_timeout_seconds=max(60.0, 2 * settings.shutdown.drain_seconds),
+        )
+        self._publisher = KafkaPublisher(
+            connection, topics=[output.verdict_topic, output.dead_letter_topic]
+        )
+        clock = SystemClock()
+        self._delivery = AtLeastOnce(source=self._source, publisher=self._publisher, clock=clock)
+        self._pipeline = Pipeline(
+            source=self._source,
+            publisher=self._publisher,
+            delivery=self._delivery,
+            judge=self._judging.judge,
+            policy=BatchPolicy(
+                settings.batch.max_records,
+                settings.batch.max_tokens,
+                settings.batch.linger_seconds,
+            ),
+            bounds=Bounds(
+                # a batch waits at the door while the engine is full: it never starves
+                max_in_flight=settings.engine.max_num_seqs + settings.batch.max_records,
+                queued_records_per_partition=settings.input.queued_records_per_partition,
+                queued_bytes_per_partition=settings.input.queued_bytes_per_partition,
+                commit_interval_seconds=settings.delivery.commit_interval_seconds,
+                drain_seconds=settings.shutdown.drain_seconds,
+            ),
+            destinations=Destinations(
+                output.verdict_topic, output.dead_letter_topic, settings.input.group_id
+            ),
+            telemetry=Telemetry(settings.input.group_id),
+            clock=clock,
+        )
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many verdicts, dead letters and tombstones so far."""
+        return self._pipeline.outcomes
+
+    def stop(self) -> None:
+        """End in good order: drain, settle, leave the group."""
+        self._stopping = True
+        self._state = "stopping"
+        self._pipeline.stop()
+
+    async def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            Fatal: what ended it instead.
+        """
+        health = self._health()
+        try:
+            if health is not None:
+                await health.start()
+            # Kafka first: what is wrong there is known in seconds, the model takes minutes
+            await self._publisher.start()
+            if self._owns_engine:
+                await self._judging.engine.start()
+            if not self._stopping:
+                self._state = "running"
+                await self._pipeline.run()
+        finally:
+            self._state = "stopping"
+            await self._settle()
+            await self._source.stop()
+            await self._publisher.stop()
+            if self._owns_engine:
+                await self._judging.engine.stop()
+            if health is not None:
+                await health.stop()
+
+    async def _settle(self) -> None:
+        """What is resolved is committed however the worker ends."""
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                await self._delivery.settle()
+        except TimeoutError:
+            logger.warning("The last offsets were not committed in time; their events come again.")
+
+    def _health(self) -> HealthServer | None:
+        if not self._settings.health.port:
+            return None
+
+        def unless_running() -> str | None:
+            return None if self._state == "running" else self._state
+
+        probes = Probes(
+            live=lambda: None,
+            ready=unless_running,
+            started=lambda: self._state if self._state == "loading the model" else None,
+        )
+        return HealthServer(self._settings.health.host, self._settings.health.port, probes)
+
+
+async def run_until_signalled(worker: Worker) -> None:
+    """Run; SIGTERM or SIGINT drains and ends, a second one aborts what is in flight."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(worker.run())
+    signals = 0
+
+    def signalled() -> None:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            logger.info("Stopping: finishing what is in flight. A second signal aborts it.")
+            worker.stop()
+        else:
+            running.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    try:
+        await running
+    except asyncio.CancelledError:
+        logger.warning("Aborted; what was in flight will be judged again.")

@@ -1,0 +1,70 @@
+"""The command line: one module per command, arguments and printing only."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.errors import GuardstreamError, WrongSetting
+
+app = typer.Typer(
+    name="guardstream",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Judges the chat events of a Kafka topic with a reasoning guard model on vLLM.",
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="GUARDSTREAM_CONFIG",
+        help="YAML file of settings; GUARDSTREAM_* variables win over it.",
+        show_default=False,
+    ),
+]
+
+
+def run_async(work: Coroutine[Any, Any, None]) -> None:
+    """Run a command's work to its end."""
+    asyncio.run(work)
+
+
+def main() -> None:
+    """Run a command: exit 0 done, 1 failed, 2 usage."""
+    from worker.cli import (  # noqa: F401 - each registers its command
+        check,
+        demo,
+        judge,
+        parse,
+        produce,
+        render,
+        run,
+        schema,
+        tail,
+    )
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    for noisy in ("aiokafka", "kafka", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    try:
+        app()
+    except WrongSetting as error:
+        typer.echo(f"guardstream: {error}", err=True)
+        sys.exit(2)
+    except GuardstreamError as error:
+        typer.echo(f"guardstream: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader of our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,112 @@
+"""`guardstream demo`: the whole job on this machine, with nothing installed."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Annotated
+
+import typer
+
+from worker.cli import app, run_async
+from worker.records import OutgoingRecord
+
+_TOPICS = {
+    "input": "chat-events",
+    "verdicts": "moderation-verdicts",
+    "dead": "moderation-dead-letters",
+}
+_PARTITIONS = 3
+_PATIENCE_SECONDS = 300.0
+
+
+@app.command()
+def demo(
+    simulated: Annotated[
+        bool, typer.Option(help="Without vLLM: verdicts that judge nothing.")
+    ] = False,
+) -> None:
+    """A real broker, sample events, the small guard that ships: verdicts on the screen."""
+    run_async(_demo("simulated" if simulated else "vllm"))
+
+
+async def _demo(kind: str) -> None:
+    from rich.console import Console
+
+    from worker.adapters.kafka.broker import Broker
+    from worker.adapters.kafka.connection import create_topics
+    from worker.adapters.kafka.publisher import KafkaPublisher
+    from worker.adapters.kafka.reader import committed_offsets, read_topics
+    from worker.app import DEMONSTRATION, Worker, build_connection, build_judging, install_telemetry
+    from worker.cli.presentation import show_dead_letter, show_verdict
+    from worker.cli.samples import keyed, sample_lines
+    from worker.settings import load_settings
+
+    console = Console(soft_wrap=True)
+    logging.getLogger("worker").setLevel(logging.WARNING)
+    install_telemetry()
+    lines = sample_lines()
+    async with Broker(progress=lambda said: console.print(said, style="dim")) as broker:
+        settings = load_settings(
+            kafka={"bootstrap_servers": broker.bootstrap_servers},
+            engine={"kind": kind, "model": DEMONSTRATION},
+            health={"port": 0},
+        )
+        connection = build_connection(settings)
+        console.print(f"Apache Kafka listens on {broker.bootstrap_servers}.")
+        await create_topics(connection, list(_TOPICS.values()), partitions=_PARTITIONS)
+        publisher = KafkaPublisher(connection, topics=[_TOPICS["input"]])
+        await publisher.start()
+        events = [keyed(_TOPICS["input"], line) for line in lines]
+        await publisher.publish([*events, OutgoingRecord(_TOPICS["input"], b"erased", None, ())])
+        await publisher.stop()
+        console.print(f"{len(events)} events and one tombstone are on {_TOPICS['input']}.")
+        judging = build_judging(settings)
+        with console.status("vLLM loads the demonstration guard (about a minute on a CPU) …"):
+            if not console.is_terminal:
+                console.print("vLLM loads the demonstration guard (about a minute on a CPU) …")
+            loading = time.monotonic()
+            await judging.engine.start()
+        console.print(f"The engine is ready after {time.monotonic() - loading:.0f} s.\n")
+        worker = Worker(settings, judging)
+        started = time.monotonic()
+        running = asyncio.create_task(worker.run())
+        outcomes = read_topics(
+            connection, [_TOPICS["verdicts"], _TOPICS["dead"]], from_beginning=True
+        )
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                for _ in range(len(events)):
+                    record = await _next_or_failure(anext(outcomes), running)
+                    if record.partition.topic == _TOPICS["dead"]:
+                        console.print(show_dead_letter(record.headers))
+                    else:
+                        console.print(show_verdict(record.value))
+            seconds = time.monotonic() - started
+        finally:
+            worker.stop()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            await outcomes.aclose()
+            await judging.engine.stop()
+        counts = worker.outcomes
+        console.print(
+            f"\n{len(events)} events: {counts['verdict']} verdicts, {counts['dead_letter']} dead"
+            f" letters, {counts['tombstone']} tombstone skipped; {len(events) / seconds:.1f}"
+            " events/s."
+        )
+        for where, offset, end in await committed_offsets(
+            connection, _TOPICS["input"], settings.input.group_id
+        ):
+            console.print(f"  {where}: committed {offset} of {end}", style="dim")
+        console.print("These labels come from a tiny demonstration guard: do not rely on them.")
+
+
+async def _next_or_failure(reading, running):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """The next record, unless the worker fails first."""
+    waiting = asyncio.ensure_future(reading)
+    await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        waiting.cancel()
+        await running
+    return await waiting

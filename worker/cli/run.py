@@ -1,0 +1,20 @@
+"""`guardstream run`: the worker."""
+
+import logging
+
+from worker.cli import Config, app, run_async
+
+
+@app.command()
+def run(config: Config = None) -> None:
+    """Judge the input topic until stopped (SIGTERM drains, a second signal aborts)."""
+    from worker.app import Worker, install_telemetry, run_until_signalled
+    from worker.settings import load_settings
+
+    settings = load_settings(config)
+    if settings.engine.kind == "simulated":
+        logging.getLogger(__name__).warning(
+            "The engine is simulated: its verdicts judge nothing and carry the flag `simulated`."
+        )
+    install_telemetry()
+    run_async(run_until_signalled(Worker(settings)))

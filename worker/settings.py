@@ -1,0 +1,215 @@
+"""Every setting: its unit, its default, its reason.
+
+Values come from the environment (`GUARDSTREAM_INPUT__GROUP_ID=...`), then from a YAML file
+(`--config`), then from the defaults. An unknown key is an error.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from worker.errors import WrongSetting
+
+PREFIX = "GUARDSTREAM_"
+# variables of this prefix that are not settings of the worker
+_NOT_SETTINGS = ("TEST_", "CACHE_DIR", "CONFIG")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Group):
+    """How to reach the brokers."""
+
+    bootstrap_servers: str = Field("localhost:9092", description="Brokers, comma separated.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str | None = None
+    password: SecretStr | None = Field(None, description="Give it by the environment.")
+    ca_file: Path | None = Field(None, description="Certificates that are trusted, PEM.")
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    client_id: str = "guardstream"
+
+
+class InputSettings(_Group):
+    """What is consumed."""
+
+    topics: list[str] = Field(["chat-events"], min_length=1)
+    group_id: str = Field("guardstream", min_length=1)
+    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    start_from: Literal["earliest", "latest"] = Field(
+        "earliest", description="Where a group without offsets begins."
+    )
+    on_offset_lost: Literal["earliest", "latest"] | None = Field(
+        None, description="Where to go on when retention was faster; stops the worker if unset."
+    )
+    queued_records_per_partition: Count = 512
+    queued_bytes_per_partition: Count = 16 << 20
+
+
+class OutputSettings(_Group):
+    """Where outcomes go."""
+
+    verdict_topic: str = Field("moderation-verdicts", min_length=1)
+    dead_letter_topic: str = Field("moderation-dead-letters", min_length=1)
+    reasoning: Literal["full", "none"] = Field("full", description="It can quote people.")
+
+
+class DeliverySettings(_Group):
+    """When offsets move."""
+
+    guarantee: Literal["at_least_once"] = Field(
+        "at_least_once", description="`exactly_once` is not offered yet."
+    )
+    commit_interval_seconds: PositiveSeconds = 1.0
+
+
+class BatchSettings(_Group):
+    """When a micro-batch goes to the engine; whichever is met first."""
+
+    max_records: Count = 64
+    max_tokens: Count = Field(65_536, description="Prompt tokens.")
+    linger_seconds: Seconds = Field(0.02, description="The first record's wait for company.")
+
+
+class SimulatedSettings(_Group):
+    """How the simulated engine answers."""
+
+    allowed: bool = Field(False, description="Lets `check` pass with an engine that judges nothing")
+    time_to_first_token_seconds: Seconds = 0.05
+    time_per_output_token_seconds: Seconds = 0.0005
+    failure_rate: Share = Field(0.0, description="Calls that fail and are tried again.")
+    refusal_rate: Share = Field(0.0, description="Prompts that become dead letters.")
+
+
+class EngineSettings(_Group):
+    """What runs the model."""
+
+    kind: Literal["vllm", "simulated"] = "vllm"
+    model: str = Field(
+        "yueliu1999/GuardReasoner-3B",
+        description="A folder, a Hugging Face name, or `demonstration` for the guard that ships.",
+    )
+    revision: str | None = Field(None, description="Pin it in production.")
+    gpu_memory_utilization: float = Field(0.95, gt=0, le=1)
+    max_num_seqs: Count = Field(256, description="Prompts at once.")
+    max_tokens: Count = Field(2048, description="Of a completion.")
+    max_model_len: int | None = Field(None, ge=64, description="The model's own when unset.")
+    request_timeout_seconds: PositiveSeconds = 120.0
+    attempts: Count = Field(3, description="Calls for one record before it is a dead letter.")
+    extra: dict[str, Any] = Field({}, description="Any other argument of vLLM's engine.")
+    simulated: SimulatedSettings = SimulatedSettings()
+
+
+class GuardSettings(_Group):
+    """How the model is asked and read."""
+
+    name: Literal["guardreasoner"] = "guardreasoner"
+    prompt_form: Literal["raw", "chat"] = Field(
+        "raw", description="`raw` is how the published scores were made."
+    )
+
+
+class ShutdownSettings(_Group):
+    """How the worker ends."""
+
+    drain_seconds: Seconds = Field(20.0, description="For what is in flight.")
+
+
+class HealthSettings(_Group):
+    """Where the worker says how it is."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - probes come from outside the container
+    port: int = Field(8080, ge=0, le=65535, description="0 turns it off.")
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    input: InputSettings = InputSettings()
+    output: OutputSettings = OutputSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    batch: BatchSettings = BatchSettings()
+    engine: EngineSettings = EngineSettings()
+    guard: GuardSettings = GuardSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+    health: HealthSettings = HealthSettings()
+
+
+def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Settings:
+    """The settings of the environment and the file; `overrides` of a group win over both.
+
+    Raises:
+        WrongSetting: a key is unknown, or a value cannot be used.
+    """
+    _refuse_unknown_variables()
+
+    class Sourced(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if config is None:
+                return init_settings, env_settings
+            return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, config)
+
+    if config is not None and not config.is_file():
+        raise WrongSetting(f"The settings file {config} is not there.")
+    try:
+        return Sourced(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise WrongSetting(_explain(error)) from None
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise WrongSetting(f"The settings file {config} is not a YAML mapping.") from error
+    except ValueError as error:
+        # pydantic-settings: a list or mapping in the environment that is not JSON
+        raise WrongSetting(f"{error}; write lists and mappings as JSON.") from None
+
+
+def _refuse_unknown_variables() -> None:
+    groups = [name.upper() for name in Settings.model_fields]
+    for variable in os.environ:
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name.startswith(_NOT_SETTINGS):
+            continue
+        if name.split("__")[0] not in groups:
+            raise WrongSetting(
+                f"There is no setting {variable}; the groups are {', '.join(groups).lower()},"
+                f" as in {PREFIX}INPUT__GROUP_ID."
+            )
+
+
+def _explain(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    name = ".".join(str(part) for part in fault["loc"])
+    variable = PREFIX + "__".join(str(part).upper() for part in fault["loc"])
+    what = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return f"There is no setting {name} ({variable})."
+    return f"The setting {name} ({variable}) cannot be used: {what}."
