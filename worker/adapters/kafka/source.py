@@ -15,11 +15,12 @@ from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
-    AuthorizationFailedError,
+    GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
 )
 
 from worker.adapters.kafka.connection import Connection, require_topics
@@ -100,7 +101,7 @@ class KafkaSource:
         except NoOffsetForPartitionError:
             await asyncio.sleep(_POLL_MS / 1000)  # `_place` is about to seek
             return []
-        except AuthorizationFailedError as error:
+        except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
             raise BusUnavailable(
                 f"Kafka refuses to let group {self._group_id} read {', '.join(self._topics)}"
                 f" ({type(error).__name__}); grant the rights."
