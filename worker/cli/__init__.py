@@ -52,7 +52,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
-    for noisy in ("aiokafka", "kafka", "asyncio"):
+    for noisy in ("aiokafka", "kafka", "asyncio", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         app()

@@ -1,0 +1,57 @@
+# Each target sets up what it needs: a .venv with uv in it, and pinned, hashed requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format schemas train-demo-guard benchmark
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Guardstream needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+
+# --no-deps: the lock files are complete, and leave out what text models never load
+$(VENV)/.installed: requirements/run.txt pyproject.toml | $(BIN)/uv
+	@echo "Installing guardstream and what it runs on (vLLM with torch: 5 GB) …"
+	@$(UV) --no-deps --require-hashes -r requirements/run.txt
+	@$(UV) --no-deps -e .
+	@touch $@
+
+$(VENV)/.developing: requirements/dev.txt pyproject.toml $(VENV)/.installed
+	@echo "Installing the tools for tests …"
+	@$(UV) --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: $(VENV)/.installed ## Set up .venv with guardstream in it
+
+demo: $(VENV)/.installed ## Watch chat events become verdicts: real Kafka, real vLLM, a tiny guard
+	@$(BIN)/guardstream demo
+
+test: $(VENV)/.developing ## Run all tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.developing ## Check style, types and the direction of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.developing ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+schemas: $(VENV)/.installed ## Write schemas/ anew from the models
+	@$(BIN)/guardstream schema
+
+train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about half an hour on 2 cores)
+	@$(BIN)/python -m training.sft worker/models/demonstration
+
+benchmark: $(VENV)/.developing ## Compare the worker with vLLM alone
+	@$(BIN)/python -m benchmarks.engine_ratio

@@ -1,0 +1,73 @@
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from worker.adapters.kafka.broker import Broker
+from worker.adapters.kafka.connection import Connection, create_topics
+from worker.records import Partition, Record
+from worker.settings import Settings, load_settings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # the slow layers last: a broken unit shows first
+    order = ("unit", "contract", "integration", "e2e")
+    items.sort(key=lambda item: next((n for n, o in enumerate(order) if f"/{o}/" in str(item.path)), 9))
+
+
+@pytest.fixture(scope="session")
+def bootstrap_servers() -> Iterator[str]:
+    if running := os.environ.get("GUARDSTREAM_TEST_BOOTSTRAP_SERVERS"):
+        yield running
+        return
+    with Broker(heap_mebibytes=512, properties={"message.max.bytes": str(8 << 20)}) as broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def connection(bootstrap_servers: str) -> Connection:
+    return Connection(bootstrap_servers)
+
+
+@pytest.fixture
+async def kafka_settings(connection: Connection) -> AsyncIterator[Callable[..., Any]]:
+    """Makes topics of its own, and settings that name them, with the simulated engine."""
+
+    async def make(*, partitions: int = 1, input_bytes: int = 1 << 20, **groups: Any) -> Settings:
+        name = uuid.uuid4().hex[:8]
+        topics = [f"events-{name}", f"verdicts-{name}", f"dead-{name}"]
+        await create_topics(
+            connection, topics[:1], partitions=partitions, max_message_bytes=str(input_bytes)
+        )
+        await create_topics(connection, topics[1:], partitions=2, max_message_bytes=str(1 << 20))
+        quick = {"time_to_first_token_seconds": 0.01, "time_per_output_token_seconds": 0.0}
+        return load_settings(
+            kafka={"bootstrap_servers": connection.bootstrap_servers},
+            input={"topics": topics[:1], "group_id": f"group-{name}"},
+            output={"verdict_topic": topics[1], "dead_letter_topic": topics[2]},
+            engine={"kind": "simulated", "simulated": quick} | groups.pop("engine", {}),
+            health={"port": 0},
+            **groups,
+        )
+
+    return make
+
+
+@pytest.fixture
+def record() -> Callable[..., Record]:
+    def make(value: bytes | None = b"{}", **changes: Any) -> Record:
+        fields: dict[str, Any] = {
+            "partition": Partition("events", 0),
+            "epoch": 1,
+            "offset": 0,
+            "key": None,
+            "value": value,
+            "headers": (),
+            "timestamp_ms": 1_764_000_000_000,
+            "received_at": 1_764_000_000.5,
+        }
+        return Record(**(fields | changes))
+
+    return make
