@@ -1,6 +1,6 @@
 """`/livez`, `/readyz`, `/startupz` and `/metrics` on one port."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -51,8 +51,8 @@ class HealthServer:
         await self._runner.cleanup()
 
 
-def _probe(ask: Callable[[], str | None]) -> Callable[[web.Request], object]:
-    async def answer(_: web.Request) -> web.Response:
+def _probe(ask: Callable[[], str | None]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(_: web.Request) -> web.StreamResponse:
         fault = ask()
         return web.Response(status=503 if fault else 200, text=(fault or "ok") + "\n")
 

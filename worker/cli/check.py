@@ -10,7 +10,7 @@ from worker.errors import EngineUnavailable, Fatal
 
 
 @app.command()
-def check(
+def check(  # noqa: C901 - one function a check
     config: Config = None,
     load: Annotated[bool, typer.Option(help="Load the model and judge one event too.")] = False,
 ) -> None:

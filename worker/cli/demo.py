@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable
 from typing import Annotated
 
 import typer
 
 from worker.cli import app, run_async
-from worker.records import OutgoingRecord
+from worker.records import OutgoingRecord, Record
 
 _TOPICS = {
     "input": "chat-events",
@@ -30,7 +31,7 @@ def demo(
     run_async(_demo("simulated" if simulated else "vllm"))
 
 
-async def _demo(kind: str) -> None:
+async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
     from rich.console import Console
 
     from worker.adapters.kafka.broker import Broker
@@ -81,7 +82,7 @@ async def _demo(kind: str) -> None:
                     if record.partition.topic == _TOPICS["dead"]:
                         console.print(show_dead_letter(record.headers))
                     else:
-                        console.print(show_verdict(record.value))
+                        console.print(show_verdict(record.value or b""))
             seconds = time.monotonic() - started
         finally:
             worker.stop()
@@ -102,7 +103,7 @@ async def _demo(kind: str) -> None:
         console.print("These labels come from a tiny demonstration guard: do not rely on them.")
 
 
-async def _next_or_failure(reading, running):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+async def _next_or_failure(reading: Awaitable[Record], running: asyncio.Task[None]) -> Record:
     """The next record, unless the worker fails first."""
     waiting = asyncio.ensure_future(reading)
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)

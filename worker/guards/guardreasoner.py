@@ -34,7 +34,7 @@ _IMITATION = re.compile(
     r"|task[ \t]{1,4}[1-3]\b[ \t]*(?:$|conclusion)|reasoning step[ \t]+\d)",
     re.IGNORECASE | re.MULTILINE,
 )
-_SPECIAL_TOKEN = re.compile(r"<\|[^|\n]{1,40}\|>|<[|｜][^>\n]{1,40}[|｜]>|</?s>")
+_SPECIAL_TOKEN = re.compile(r"<\|[^|\n]{1,40}\|>|<[|\uff5c][^>\n]{1,40}[|\uff5c]>|</?s>")
 
 PromptForm = Literal["raw", "chat"]
 

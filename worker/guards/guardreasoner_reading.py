@@ -128,7 +128,9 @@ def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | 
     nothing = Reading()
     return Judgement(
         "complete" if all(readings[task].label for task in tasks) else "inconclusive",
-        *(readings.get(task, nothing) for task in _TASKS),
+        prompt_harmfulness=readings[Task.PROMPT_HARMFULNESS],
+        response_refusal=readings.get(Task.RESPONSE_REFUSAL, nothing),
+        response_harmfulness=readings.get(Task.RESPONSE_HARMFULNESS, nothing),
         reasoning=reasoning,
         flags=tuple(dict.fromkeys(flags)),
     )
@@ -208,10 +210,14 @@ def _begin_conclusion(scan: _Scan, task: Task | None) -> list[str]:
     return part
 
 
+# what is neither a header nor a field is told by its first character, nearly always
+_STARTS = frozenset("#*>-_`rcaRCA")
 _Kind = Literal["fields", "answers", "task", "task conclusion", "step", "conclusion", "prose"]
 
 
-def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:
+def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  # noqa: PLR0911
+    if line[0] not in _STARTS:
+        return "prose", 0, None
     core = line.lstrip("#*>- \t").rstrip("*: \t").lower()
     first = core[:1]
     if first == "a" and core in ("answers", "answer", "final answers", "final answer"):
@@ -229,7 +235,7 @@ def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:
             if rest and rest[-1] == "conclusion":
                 return "task conclusion", int(words[1]), None
             return "task", int(words[1]), None
-    if core.startswith("reasoning step") or core.startswith("step "):
+    if core.startswith(("reasoning step", "step ")):
         return "step", 0, None
     if core.startswith("conclusion"):
         return "conclusion", 0, None

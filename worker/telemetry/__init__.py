@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from opentelemetry import metrics, propagate, trace
-from opentelemetry.context import Context
 
 from worker.batching import CloseReason
 from worker.records import Headers, Record
@@ -81,7 +80,7 @@ class Telemetry:
             for name, value in record.headers
             if name in ("traceparent", "tracestate", "baggage") and value
         }
-        parent: Context = propagate.extract(carrier)
+        parent = propagate.extract(carrier)
         return self._tracer.start_as_current_span(
             f"process {record.partition.topic}",
             context=parent,

@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-
 from worker.adapters.kafka import broker_properties
 from worker.errors import GuardstreamError
-
 
 KAFKA_VERSION = "4.1.1"
 

@@ -1,0 +1,229 @@
+"""The story on a bus in memory, with a clock that waits for nobody."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource
+from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.batching import BatchPolicy
+from worker.delivery import AtLeastOnce
+from worker.errors import EngineDead
+from worker.guards.guardreasoner import GuardReasoner
+from worker.judging import Judge
+from worker.pipeline import Bounds, Destinations, Pipeline
+from worker.records import Partition
+from worker.retrying import RetryPolicy
+from worker.telemetry import Telemetry
+
+INPUT = Partition("events", 0)
+
+
+class QuickClock:
+    def now(self):
+        return 1_764_000_000.0
+
+    def monotonic(self):
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds):  # noqa: ARG002 - it waits for nobody
+        await asyncio.sleep(0)
+
+
+class WordTokenizer:
+    async def encode(self, prompts, limit):
+        ids = [[1] * len(prompt.text.split()) for prompt in prompts]
+        return [found if len(found) <= limit else None for found in ids]
+
+
+class GatedEngine(SimulatedEngine):
+    """Answers a prompt only when the gate is open."""
+
+    def __init__(self, clock):
+        super().__init__(behaviour=Behaviour(), clock=clock, max_num_seqs=4)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.running = 0
+        self.most = 0
+        self.dead = False
+
+    async def complete(self, prompt_token_ids, *, request_id, trace):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.gate.wait()
+            if self.dead:
+                raise EngineDead("The engine died.")
+            return await super().complete(prompt_token_ids, request_id=request_id, trace=trace)
+        finally:
+            self.running -= 1
+
+
+class House:
+    def __init__(self, drain_seconds=5.0):
+        clock = QuickClock()
+        self.bus = MemoryBus()
+        self.source = MemorySource(self.bus, ["events"])
+        self.publisher = MemoryPublisher(self.bus)
+        self.engine = GatedEngine(clock)
+        delivery = AtLeastOnce(source=self.source, publisher=self.publisher, clock=clock)
+        telemetry = Telemetry("group")
+        judge = Judge(
+            guard=GuardReasoner(),
+            engine=self.engine,
+            tokenizer=WordTokenizer(),
+            telemetry=telemetry,
+            clock=clock,
+            model="m",
+            revision=None,
+            request_timeout_seconds=30,
+            retries=RetryPolicy(),
+            with_reasoning=True,
+        )
+        self.pipeline = Pipeline(
+            source=self.source,
+            publisher=self.publisher,
+            delivery=delivery,
+            judge=judge,
+            policy=BatchPolicy(2, 1000, 0.0),
+            bounds=Bounds(max_in_flight=6, drain_seconds=drain_seconds),
+            destinations=Destinations("verdicts", "dead", "group"),
+            telemetry=telemetry,
+            clock=clock,
+        )
+
+    def send(self, count, start=0):
+        for n in range(start, start + count):
+            self.bus.append("events", value=orjson.dumps({"id": str(n), "prompt": "hello"}))
+
+    async def until(self, condition):
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0)
+
+    def judged(self):
+        return [orjson.loads(record.value)["event_id"] for record in self.bus.topic("verdicts")]
+
+
+async def test_records_become_verdicts_and_offsets_follow():
+    house = House()
+    house.send(20)
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: len(house.judged()) == 20)
+    house.pipeline.stop()
+    await running
+    assert sorted(house.judged(), key=int) == [str(n) for n in range(20)]
+    assert house.bus.committed == {INPUT: 20}
+
+
+async def test_no_more_is_in_flight_than_allowed():
+    house = House()
+    house.send(40)
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: len(house.judged()) == 40)
+    house.pipeline.stop()
+    await running
+    assert 4 <= house.engine.most <= 6
+
+
+async def test_nothing_is_committed_of_what_a_dead_engine_left():
+    house = House()
+    house.send(4)
+    house.engine.dead = True
+    with pytest.raises(EngineDead):
+        await house.pipeline.run()
+    assert house.judged() == []
+    assert house.bus.committed == {}
+
+
+async def test_a_slow_record_holds_back_its_offset_and_nobody_else():
+    house = House()
+    house.send(1)
+    house.engine.gate.clear()
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: house.engine.running == 1)
+    house.engine.gate = asyncio.Event()
+    house.engine.gate.set()
+    house.send(5, start=1)
+    await house.until(lambda: len(house.judged()) == 5)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert house.bus.committed.get(INPUT, 0) == 0
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_what_arrives_while_stopping_is_not_passed_over():
+    """The position moves past records that came during the drain: it must not be committed."""
+    house = House()
+    house.send(2)
+    house.engine.gate.clear()
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: house.engine.running == 2)
+    house.pipeline.stop()
+    house.send(3, start=2)
+    await asyncio.sleep(0.1)
+    house.engine.gate.set()
+    await running
+    assert sorted(house.judged()) == ["0", "1"]
+    assert house.bus.committed == {INPUT: 2}
+
+
+async def test_the_drain_ends_when_the_engine_hangs():
+    house = House(drain_seconds=0.05)
+    house.send(2)
+    house.engine.gate.clear()
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: house.engine.running == 2)
+    house.pipeline.stop()
+    async with asyncio.timeout(5):
+        await running
+    assert house.bus.committed == {}
+
+
+async def test_a_revoked_partition_is_settled_and_its_late_verdicts_are_dropped():
+    house = House(drain_seconds=0.05)
+    house.send(2)
+    house.engine.gate.clear()
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: house.engine.running == 2)
+    await house.source.revoke([INPUT])
+    house.engine.gate.set()
+    await house.until(lambda: house.engine.running == 0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert house.judged() == []
+    await house.source.assign([INPUT])
+    await house.until(lambda: len(house.judged()) == 2)
+    house.pipeline.stop()
+    await running
+    assert house.bus.committed == {INPUT: 2}
+
+
+async def test_a_bus_that_refuses_is_tried_again():
+    house = House()
+    house.publisher.fail_next = 3
+    house.send(3)
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: len(house.judged()) == 3)
+    house.pipeline.stop()
+    await running
+    assert sorted(house.judged()) == ["0", "1", "2"]
+
+
+async def test_bad_records_and_tombstones_end_without_the_engine():
+    house = House()
+    house.bus.append("events", value=None)
+    house.bus.append("events", value=b"nonsense")
+    house.bus.append("events", value=b'{"prompt": "' + b"word " * 9000 + b'"}')
+    running = asyncio.create_task(house.pipeline.run())
+    await house.until(lambda: len(house.bus.topic("dead")) == 2)
+    house.pipeline.stop()
+    await running
+    errors = [dict(r.headers)["guardstream.error"] for r in house.bus.topic("dead")]
+    assert errors == [b"NotAnEvent", b"PromptTooLong"]
+    assert house.pipeline.outcomes == {"tombstone": 1, "dead_letter": 2}
+    assert house.bus.committed == {INPUT: 3}
+    assert house.engine.most == 0
