@@ -54,4 +54,4 @@ train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about half 
 	@$(BIN)/python -m training.sft worker/models/demonstration
 
 benchmark: $(VENV)/.developing ## Compare the worker with vLLM alone
-	@$(BIN)/python -m benchmarks.engine_ratio
+	@$(BIN)/python -m benchmarks.engine_ratio compare

@@ -147,7 +147,7 @@ class Worker:
         self._judging = judging or build_judging(settings)
         self._state = "loading the model"
         self._stopping = False
-        connection = build_connection(settings)
+        self.connection = connection = build_connection(settings)
         output = settings.output
         self._source = KafkaSource(
             connection,

@@ -51,7 +51,8 @@ class Source(Protocol):
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
         """What has arrived, or nothing after a short wait; must be called without pause.
 
-        The records' epoch is 0: the pipeline stamps them.
+        The records' epoch is 0: the pipeline stamps them. The position moves past them at the
+        return and not before, since nothing else keeps a commit from passing over them.
         """
         ...
 

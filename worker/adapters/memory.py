@@ -89,13 +89,13 @@ class MemorySource:
                     await self._bus.arrived.wait()
             except TimeoutError:
                 return []
+        # a source that never waits would keep everybody else from running
+        await asyncio.sleep(0)
         arrived: list[tuple[Partition, Record]] = []
         for partition in self._positions:
             new = self._waiting(partition)[: self._max_records - len(arrived)]
             arrived += [(partition, record) for record in new]
             self._positions[partition] += len(new)
-        # a source that never waits would keep everybody else from running
-        await asyncio.sleep(0)
         return arrived
 
     def _waiting(self, partition: Partition) -> list[Record]:

@@ -215,7 +215,7 @@ _STARTS = frozenset("#*>-_`rcaRCA")
 _Kind = Literal["fields", "answers", "task", "task conclusion", "step", "conclusion", "prose"]
 
 
-def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  # noqa: PLR0911
+def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  # noqa: C901, PLR0911
     if line[0] not in _STARTS:
         return "prose", 0, None
     core = line.lstrip("#*>- \t").rstrip("*: \t").lower()

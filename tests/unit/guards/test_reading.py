@@ -58,10 +58,14 @@ def labels(completion, *, has_response=True, finish_reason="stop"):
         SECTIONS + "\nAnswers:\nRequest: unharmful\nCompletion: None\nResponse: None",
         SECTIONS + "\nAnswers:\nRequest: unharmful",
         SECTIONS,
-        "# Task 1\n## Conclusion\nRequest: unharmful\n# Task 2\nCompletion: compliance\n"
-        "# Task 3 Conclusion\nResponse: unharmful",
-        "# Task 1\nAnswers:\nRequest: unharmful\n# Task 2\nAnswers:\nCompletion: compliance\n"
-        "# Task 3\nAnswers:\nResponse: unharmful",
+        (
+            "# Task 1\n## Conclusion\nRequest: unharmful\n# Task 2\nCompletion: compliance\n"
+            "# Task 3 Conclusion\nResponse: unharmful"
+        ),
+        (
+            "# Task 1\nAnswers:\nRequest: unharmful\n# Task 2\nAnswers:\nCompletion: compliance\n"
+            "# Task 3\nAnswers:\nResponse: unharmful"
+        ),
     ],
 )
 def test_reads_every_shape_of_the_same_verdict(completion):

@@ -24,7 +24,7 @@ _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "true",
 }
 # without a GPU vLLM wants 0.92 of the memory, and blocks of 128 that no shared prefix fills
-_ON_CPU: dict[str, Any] = {
+ON_CPU: dict[str, Any] = {
     "kv_cache_memory_bytes": 256 << 20,
     "block_size": 32,
     "enforce_eager": True,
@@ -106,7 +106,7 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-        arguments = self._arguments | (_ON_CPU if current_platform.is_cpu() else {}) | self._extra
+        arguments = self._arguments | (ON_CPU if current_platform.is_cpu() else {}) | self._extra
         try:
             # it binds itself to the running loop, so it is built here, in the loop's own thread
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))

@@ -1,0 +1,1 @@
+"""Timings, which tests never assert."""

@@ -1,0 +1,82 @@
+"""The real engine with the guard that ships, through the real broker."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import orjson
+import pytest
+
+from training.evaluation import Scores
+from training.exchanges import compose
+from worker.adapters.kafka.publisher import KafkaPublisher
+from worker.adapters.kafka.reader import read_topics
+from worker.app import DEMONSTRATION, Worker, build_judging, demonstration_model
+from worker.guards.guardreasoner import GuardReasoner
+from worker.records import OutgoingRecord
+from worker.verdicts import Judgement, Reading, Task
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(600)]
+
+COUNT = 300
+
+
+async def test_labels_agree_with_what_is_known(kafka_settings, connection):
+    settings = await kafka_settings(partitions=2, engine={"kind": "vllm", "model": DEMONSTRATION})
+    topic = settings.input.topics[0]
+    # another seed than the card's: held-out templates, other samples
+    examples = compose("held_out", COUNT, 4)
+    publisher = KafkaPublisher(connection, topics=[topic])
+    await publisher.start()
+    await publisher.publish(
+        [
+            OutgoingRecord(
+                topic,
+                str(n).encode(),
+                orjson.dumps({"id": str(n), "prompt": e.prompt, "response": e.response}),
+                (),
+            )
+            for n, e in enumerate(examples)
+        ]
+    )
+    await publisher.stop()
+    judging = build_judging(settings)
+    await judging.engine.start()
+    worker = Worker(settings, judging)
+    running = asyncio.create_task(worker.run())
+    verdicts = {}
+    reader = read_topics(connection, [settings.output.verdict_topic], from_beginning=True)
+    async with asyncio.timeout(240):
+        while len(verdicts) < COUNT:
+            verdict = orjson.loads((await anext(reader)).value)
+            verdicts[int(verdict["event_id"])] = verdict
+    await reader.aclose()
+    worker.stop()
+    await running
+    await judging.engine.stop()
+
+    scores = Scores()
+    for n, example in enumerate(examples):
+        verdict = verdicts[n]
+        assert verdict["engine"]["name"] == "vllm"
+        assert verdict["usage"]["completion_tokens"] > 0
+        scores.add(
+            example,
+            Judgement(verdict["status"], **{t: Reading(**verdict[t]) for t in Task}),
+        )
+        if example.response is None:
+            assert verdict["response_refusal"]["label"] is None
+            assert verdict["response_harmfulness"]["label"] is None
+        if verdict["status"] == "complete":
+            assert verdict["reasoning"][0]["task"] == "prompt_harmfulness"
+            assert all(section["steps"] for section in verdict["reasoning"])
+    card = json.loads((Path(demonstration_model()) / "metrics.json").read_text())
+    for task in Task:
+        # about four standard errors of an F1 near 0.97 over 300 exchanges
+        assert scores.f1(task) > card["held_out"]["f1"][task] - 0.04, task
+    assert any(verdict["usage"]["cached_tokens"] for verdict in verdicts.values())
+
+
+def test_the_card_was_made_with_the_prompt_that_ships():
+    card = json.loads((Path(demonstration_model()) / "metrics.json").read_text())
+    assert card["recipe"]["prompt_sha256"] == GuardReasoner().prompt_sha256
