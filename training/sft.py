@@ -19,6 +19,7 @@ from datasets import Dataset
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, set_seed
 from trl import SFTConfig, SFTTrainer
 
+from training.card import model_card
 from training.evaluation import Scores, evaluate
 from training.exchanges import LabelledExchange, compose
 from training.tokenizer import BEGIN, END, END_OF_TURN, train_tokenizer
@@ -32,7 +33,7 @@ _LEARNING_RATE = 2e-3
 
 def main(
     output: Annotated[Path, typer.Argument(help="Folder for the weights and their figures.")],
-    exchanges: Annotated[int, typer.Option(help="How many to train on.")] = 24_000,
+    exchanges: Annotated[int, typer.Option(help="How many to train on.")] = 20_000,
     held_out: Annotated[int, typer.Option(help="How many to score on.")] = 1_000,
     seed: int = 20_251,
 ) -> None:
@@ -133,8 +134,9 @@ def _write_metrics(
         "torch": torch.__version__,
         "prompt_sha256": _GUARD.prompt_sha256,
     }
-    text = json.dumps({"recipe": recipe, "held_out": scores.as_dict()}, indent=2)
-    (output / "metrics.json").write_text(text + "\n")
+    metrics = {"recipe": recipe, "held_out": scores.as_dict()}
+    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (output / "README.md").write_text(model_card(metrics))
 
 
 if __name__ == "__main__":

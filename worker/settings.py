@@ -4,6 +4,7 @@ Values come from the environment (`GUARDSTREAM_INPUT__GROUP_ID=...`), then from 
 (`--config`), then from the defaults. An unknown key is an error.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -190,6 +191,24 @@ def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Se
     except ValueError as error:
         # pydantic-settings: a list or mapping in the environment that is not JSON
         raise WrongSetting(f"{error}; write lists and mappings as JSON.") from None
+
+
+def settings_table() -> str:
+    """Every setting as rows of a Markdown table, for the README."""
+    rows = ["| setting | default | |", "|---|---|---|"]
+
+    def add(name: str, group: BaseModel) -> None:
+        for key, field in type(group).model_fields.items():
+            value = getattr(group, key)
+            if isinstance(value, BaseModel):
+                add(f"{name}.{key}", value)
+            else:
+                shown = "" if value is None else f"`{json.dumps(value)}`"
+                rows.append(f"| `{name}.{key}` | {shown} | {field.description or ''} |")
+
+    for name, field in Settings.model_fields.items():
+        add(name, field.default)
+    return "\n".join(rows)
 
 
 def _refuse_unknown_variables() -> None:

@@ -35,8 +35,8 @@ def run_async(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
 
-def main() -> None:
-    """Run a command: exit 0 done, 1 failed, 2 usage."""
+def register() -> None:
+    """Let every command join the program."""
     from worker.cli import (  # noqa: F401 - each registers its command
         check,
         demo,
@@ -49,6 +49,10 @@ def main() -> None:
         tail,
     )
 
+
+def main() -> None:
+    """Run a command: exit 0 done, 1 failed, 2 usage."""
+    register()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
