@@ -7,6 +7,7 @@ runs in a process of its own, with the same arguments; rounds alternate, since m
 import asyncio
 import json
 import logging
+import os
 import statistics
 import subprocess
 import sys
@@ -82,10 +83,11 @@ async def _worker(count: int) -> dict[str, Any]:
 @app.command()
 def engine(count: int) -> None:
     """Time `LLM.generate`."""
-    from vllm import LLM, SamplingParams  # noqa: PLC0415 - 20 s of CPU
-
-    from worker.adapters.vllm.engine import ON_CPU  # noqa: PLC0415
+    from worker.adapters.vllm.engine import ENVIRONMENT, ON_CPU  # noqa: PLC0415
     from worker.adapters.vllm.tokenizer import JsonTokenizer  # noqa: PLC0415
+
+    os.environ.update(ENVIRONMENT)
+    from vllm import LLM, SamplingParams  # noqa: PLC0415 - 20 s of CPU
 
     settings = load_settings()
     guard = build_guard(settings)
@@ -125,7 +127,8 @@ def compare(
         for name, found in rates.items():
             command = [sys.executable, "-m", "benchmarks.engine_ratio", name, str(count)]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
-            found.append(json.loads(output.strip().splitlines()[-1])["events_per_second"])
+            line = next(s for s in reversed(output.splitlines()) if s.startswith("{"))
+            found.append(json.loads(line)["events_per_second"])
             typer.echo(f"{name}: {found[-1]:.1f} events/s")
     medians = {name: statistics.median(found) for name, found in rates.items()}
     typer.echo(f"worker / engine alone = {medians['worker'] / medians['engine']:.3f} (medians)")

@@ -15,7 +15,7 @@ from worker.verdicts import EngineReference, Usage
 
 logger = logging.getLogger(__name__)
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -28,7 +28,8 @@ ON_CPU: dict[str, Any] = {
     "kv_cache_memory_bytes": 256 << 20,
     "block_size": 32,
     "enforce_eager": True,
-    "dtype": "bfloat16",
+    # most CPUs only emulate bfloat16
+    "dtype": "float32",
 }
 
 
@@ -91,7 +92,7 @@ class VllmEngine:
 
     async def start(self) -> None:
         """See `Engine`."""
-        for name, value in _ENVIRONMENT.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
             await asyncio.to_thread(_import)
