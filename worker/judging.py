@@ -65,7 +65,7 @@ class Judge:
     ) -> None:
         self._guard = guard
         self._engine = engine
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._telemetry = telemetry
         self._clock = clock
         self._reference = GuardReference(guard.name, model, revision, guard.prompt_sha256)
@@ -87,7 +87,7 @@ class Judge:
                 read.append((event, exchange, prompt))
         limit = self._engine.max_prompt_tokens
         prompts = [item[2] for item in read if not isinstance(item, RecordError)]
-        encoded = iter(await self._tokenizer.encode(prompts, limit) if prompts else ())
+        encoded = iter(await self.tokenizer.encode(prompts, limit) if prompts else ())
         cases: list[Case | RecordError] = []
         for record, item in zip(records, read, strict=True):
             if isinstance(item, RecordError):

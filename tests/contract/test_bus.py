@@ -1,0 +1,126 @@
+"""What the core relies on of a bus, asked of the one in memory and of Kafka alike."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from worker.adapters.kafka.connection import create_topics
+from worker.adapters.kafka.publisher import KafkaPublisher
+from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource
+from worker.errors import Retriable
+from worker.records import OutgoingRecord, Partition
+
+
+class Listener:
+    def __init__(self):
+        self.held = set()
+
+    async def assigned(self, partitions):
+        self.held |= set(partitions)
+
+    async def revoked(self, partitions):
+        self.held -= set(partitions)
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
+async def bus(request):
+    topic = f"contract-{uuid.uuid4().hex[:8]}"
+    if request.param == "memory":
+        memory = MemoryBus()
+        return topic, lambda: MemorySource(memory, [topic]), MemoryPublisher(memory)
+    connection = request.getfixturevalue("connection")
+    await create_topics(connection, [topic], partitions=1)
+    return (
+        topic,
+        lambda: KafkaSource(connection, topics=[topic], group_id=topic),
+        KafkaPublisher(connection, topics=[topic]),
+    )
+
+
+async def receive(source, count):
+    found = []
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            found += await source.receive()
+    return found
+
+
+async def test_what_is_published_is_received_whole_and_in_order(bus):
+    topic, make_source, publisher = bus
+    source, listener = make_source(), Listener()
+    await publisher.start()
+    sent = [
+        OutgoingRecord(topic, b"k", b"\x00\xff", (("a", b"1"), ("a", b"2"))),
+        OutgoingRecord(topic, None, b"", ()),
+        OutgoingRecord(topic, b"k", None, ()),
+    ]
+    await publisher.publish(sent)
+    await source.start(listener)
+    found = await receive(source, 3)
+    assert listener.held == {Partition(topic, 0)}
+    assert [(r.key, r.value, r.headers) for _, r in found] == [
+        (r.key, r.value, r.headers) for r in sent
+    ]
+    assert [r.offset for _, r in found] == [0, 1, 2]
+    assert await source.position(Partition(topic, 0)) == 3
+    await source.stop()
+    await publisher.stop()
+
+
+async def test_a_new_member_goes_on_from_what_was_committed(bus):
+    topic, make_source, publisher = bus
+    await publisher.start()
+    await publisher.publish([OutgoingRecord(topic, None, b"%d" % n, ()) for n in range(5)])
+    source = make_source()
+    await source.start(Listener())
+    await receive(source, 5)
+    await source.commit({Partition(topic, 0): 3})
+    await source.stop()
+    again = make_source()
+    await again.start(Listener())
+    assert [r.value for _, r in await receive(again, 2)] == [b"3", b"4"]
+    await again.stop()
+    await publisher.stop()
+
+
+async def test_a_paused_partition_is_silent_until_it_is_resumed(bus):
+    topic, make_source, publisher = bus
+    partition = Partition(topic, 0)
+    await publisher.start()
+    source, listener = make_source(), Listener()
+    await source.start(listener)
+    async with asyncio.timeout(20):
+        while not listener.held:
+            await source.receive()
+    source.pause([partition])
+    await publisher.publish([OutgoingRecord(topic, None, b"x", ())])
+    assert [await source.receive() for _ in range(5)] == [[]] * 5
+    source.resume([partition])
+    assert len(await receive(source, 1)) == 1
+    await source.stop()
+    await publisher.stop()
+
+
+async def test_what_is_not_held_cannot_be_committed(bus):
+    topic, make_source, publisher = bus
+    await publisher.start()
+    source, listener = make_source(), Listener()
+    await source.start(listener)
+    async with asyncio.timeout(20):
+        while not listener.held:
+            await source.receive()
+    elsewhere = Partition(topic, 7)
+    assert await source.position(elsewhere) is None
+    with pytest.raises(Retriable):
+        await source.commit({elsewhere: 1})
+    await source.stop()
+    await publisher.stop()
+
+
+async def test_a_topic_has_a_size_limit(bus):
+    topic, _, publisher = bus
+    await publisher.start()
+    assert publisher.max_bytes(topic) > 1000
+    await publisher.stop()

@@ -1,0 +1,80 @@
+"""The command line as programs use it: stdin, stdout, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def guardstream(*arguments, given="", **variables):
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "worker", *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | variables,
+    )
+
+
+def test_render_gives_the_exact_prompt():
+    done = guardstream("render", given='{"id": "a", "prompt": "hi", "response": null}\n')
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert line["id"] == "a"
+    assert line["prompt"].endswith("\n\nHuman user:\nhi\n\nAI assistant:\nNone\n\n")
+
+
+def test_parse_reads_a_completion():
+    given = {
+        "id": 7,
+        "completion": "# Task 1\n## Reasoning Step 1\nso\n\nAnswers: \nRequest: harmful",
+        "has_response": False,
+        "finish_reason": "stop",
+    }
+    (line,) = map(json.loads, guardstream("parse", given=json.dumps(given)).stdout.splitlines())
+    assert line["id"] == 7
+    assert line["status"] == "complete"
+    assert line["prompt_harmfulness"] == {"label": "harmful", "source": "answer"}
+    assert line["response_refusal"] == {"label": None, "source": None}
+    assert line["reasoning"][0]["steps"] == ["so"]
+
+
+def test_judge_without_kafka():
+    done = guardstream(
+        "judge",
+        given='{"id": "a", "prompt": "hi"}\n{"id": 1}\n',
+        GUARDSTREAM_ENGINE__KIND="simulated",
+    )
+    (verdict,) = map(json.loads, done.stdout.splitlines())
+    assert (verdict["event_id"], verdict["flags"]) == ("a", ["simulated"])
+    assert "Line 2: Not an event" in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "said"),
+    [
+        (["run"], {"GUARDSTREAM_BATCH__MAX_RECORDS": "0"}, 2, "batch.max_records"),
+        (["run", "--config", "none.yaml"], {}, 2, "none.yaml is not there"),
+        (["run"], {"GUARDSTREAM_ENGINE__MODEL": "./nowhere"}, 1, "./nowhere cannot be"),
+        (
+            ["run"],
+            {
+                "GUARDSTREAM_ENGINE__KIND": "simulated",
+                "GUARDSTREAM_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            },
+            1,
+            "127.0.0.1:1 cannot be reached",
+        ),
+        (["parse"], {}, 1, "Line 1"),
+        (["nonsense"], {}, 2, "No such command"),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(arguments, variables, code, said):
+    done = guardstream(*arguments, given="{", GUARDSTREAM_HEALTH__PORT="0", **variables)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
