@@ -9,7 +9,8 @@ from worker.errors import InvalidRequest
 from worker.guards.guardreasoner import GuardReasoner
 from worker.settings import load_settings
 
-pytestmark = pytest.mark.timeout(600)
+# torch and vllm warn of themselves
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
 
 
 @pytest.fixture(

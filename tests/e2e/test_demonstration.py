@@ -16,7 +16,13 @@ from worker.guards.guardreasoner import GuardReasoner
 from worker.records import OutgoingRecord
 from worker.verdicts import Judgement, Reading, Task
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.integration,
+    pytest.mark.timeout(600),
+    # torch and vllm warn of themselves
+    pytest.mark.filterwarnings("default"),
+]
 
 COUNT = 300
 
