@@ -47,6 +47,16 @@ async def receive(source, count):
     return found
 
 
+async def holding(make_source):
+    """A source that has its partitions."""
+    source, listener = make_source(), Listener()
+    await source.start(listener)
+    async with asyncio.timeout(20):
+        while not listener.held:
+            await source.receive()
+    return source
+
+
 async def test_what_is_published_is_received_whole_and_in_order(bus):
     topic, make_source, publisher = bus
     source, listener = make_source(), Listener()
@@ -89,11 +99,7 @@ async def test_a_paused_partition_is_silent_until_it_is_resumed(bus):
     topic, make_source, publisher = bus
     partition = Partition(topic, 0)
     await publisher.start()
-    source, listener = make_source(), Listener()
-    await source.start(listener)
-    async with asyncio.timeout(20):
-        while not listener.held:
-            await source.receive()
+    source = await holding(make_source)
     source.pause([partition])
     await publisher.publish([OutgoingRecord(topic, None, b"x", ())])
     assert [await source.receive() for _ in range(5)] == [[]] * 5
@@ -106,11 +112,7 @@ async def test_a_paused_partition_is_silent_until_it_is_resumed(bus):
 async def test_what_is_not_held_cannot_be_committed(bus):
     topic, make_source, publisher = bus
     await publisher.start()
-    source, listener = make_source(), Listener()
-    await source.start(listener)
-    async with asyncio.timeout(20):
-        while not listener.held:
-            await source.receive()
+    source = await holding(make_source)
     elsewhere = Partition(topic, 7)
     assert await source.position(elsewhere) is None
     with pytest.raises(Retriable):

@@ -1,6 +1,7 @@
 """The story on a bus in memory, with a clock that waits for nobody."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import orjson
 import pytest
@@ -102,6 +103,18 @@ class House:
             while not condition():
                 await asyncio.sleep(0)
 
+    @asynccontextmanager
+    async def running(self):
+        """The worker runs inside the block, is asked to stop at its end, and is waited for."""
+        running = asyncio.create_task(self.pipeline.run())
+        yield
+        self.pipeline.stop()
+        await running
+
+    async def idle(self):
+        for _ in range(50):
+            await asyncio.sleep(0)
+
     def judged(self):
         return [orjson.loads(record.value)["event_id"] for record in self.bus.topic("verdicts")]
 
@@ -109,10 +122,8 @@ class House:
 async def test_records_become_verdicts_and_offsets_follow():
     house = House()
     house.send(20)
-    running = asyncio.create_task(house.pipeline.run())
-    await house.until(lambda: len(house.judged()) == 20)
-    house.pipeline.stop()
-    await running
+    async with house.running():
+        await house.until(lambda: len(house.judged()) == 20)
     assert sorted(house.judged(), key=int) == [str(n) for n in range(20)]
     assert house.bus.committed == {INPUT: 20}
 
@@ -120,10 +131,8 @@ async def test_records_become_verdicts_and_offsets_follow():
 async def test_no_more_is_in_flight_than_allowed():
     house = House()
     house.send(40)
-    running = asyncio.create_task(house.pipeline.run())
-    await house.until(lambda: len(house.judged()) == 40)
-    house.pipeline.stop()
-    await running
+    async with house.running():
+        await house.until(lambda: len(house.judged()) == 40)
     assert 4 <= house.engine.most <= 6
 
 
@@ -147,8 +156,7 @@ async def test_a_slow_record_holds_back_its_offset_and_nobody_else():
     house.engine.gate.set()
     house.send(5, start=1)
     await house.until(lambda: len(house.judged()) == 5)
-    for _ in range(50):
-        await asyncio.sleep(0)
+    await house.idle()
     assert house.bus.committed.get(INPUT, 0) == 0
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -187,18 +195,15 @@ async def test_a_revoked_partition_is_settled_and_its_late_verdicts_are_dropped(
     house = House(drain_seconds=0.05)
     house.send(2)
     house.engine.gate.clear()
-    running = asyncio.create_task(house.pipeline.run())
-    await house.until(lambda: house.engine.running == 2)
-    await house.source.revoke([INPUT])
-    house.engine.gate.set()
-    await house.until(lambda: house.engine.running == 0)
-    for _ in range(50):
-        await asyncio.sleep(0)
-    assert house.judged() == []
-    await house.source.assign([INPUT])
-    await house.until(lambda: len(house.judged()) == 2)
-    house.pipeline.stop()
-    await running
+    async with house.running():
+        await house.until(lambda: house.engine.running == 2)
+        await house.source.revoke([INPUT])
+        house.engine.gate.set()
+        await house.until(lambda: house.engine.running == 0)
+        await house.idle()
+        assert house.judged() == []
+        await house.source.assign([INPUT])
+        await house.until(lambda: len(house.judged()) == 2)
     assert house.bus.committed == {INPUT: 2}
 
 
@@ -206,10 +211,8 @@ async def test_a_bus_that_refuses_is_tried_again():
     house = House()
     house.publisher.fail_next = 3
     house.send(3)
-    running = asyncio.create_task(house.pipeline.run())
-    await house.until(lambda: len(house.judged()) == 3)
-    house.pipeline.stop()
-    await running
+    async with house.running():
+        await house.until(lambda: len(house.judged()) == 3)
     assert sorted(house.judged()) == ["0", "1", "2"]
 
 
@@ -218,10 +221,8 @@ async def test_bad_records_and_tombstones_end_without_the_engine():
     house.bus.append("events", value=None)
     house.bus.append("events", value=b"nonsense")
     house.bus.append("events", value=b'{"prompt": "' + b"word " * 9000 + b'"}')
-    running = asyncio.create_task(house.pipeline.run())
-    await house.until(lambda: len(house.bus.topic("dead")) == 2)
-    house.pipeline.stop()
-    await running
+    async with house.running():
+        await house.until(lambda: len(house.bus.topic("dead")) == 2)
     errors = [dict(r.headers)["guardstream.error"] for r in house.bus.topic("dead")]
     assert errors == [b"NotAnEvent", b"PromptTooLong"]
     assert house.pipeline.outcomes == {"tombstone": 1, "dead_letter": 2}
