@@ -34,8 +34,13 @@ def connection(bootstrap_servers: str) -> Connection:
 
 
 @pytest.fixture
-async def kafka_settings(connection: Connection) -> AsyncIterator[Callable[..., Any]]:
-    """Makes topics of its own, and settings that name them, with the simulated engine."""
+async def kafka_settings(
+    connection: Connection, request: pytest.FixtureRequest
+) -> AsyncIterator[Callable[..., Any]]:
+    """Makes topics of its own, and settings that name them, with the simulated engine.
+
+    Its parameter, if it is given one, is the guarantee.
+    """
 
     async def make(*, partitions: int = 1, input_bytes: int = 1 << 20, **groups: Any) -> Settings:
         name = uuid.uuid4().hex[:8]
@@ -50,6 +55,8 @@ async def kafka_settings(connection: Connection) -> AsyncIterator[Callable[..., 
             input={"topics": topics[:1], "group_id": f"group-{name}"},
             output={"verdict_topic": topics[1], "dead_letter_topic": topics[2]},
             engine={"kind": "simulated", "simulated": quick} | groups.pop("engine", {}),
+            delivery={"guarantee": getattr(request, "param", "at_least_once")}
+            | groups.pop("delivery", {}),
             health={"port": 0},
             **groups,
         )

@@ -16,26 +16,30 @@ from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.adapters.vllm.engine import VllmEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.at_least_once import AtLeastOnce
 from worker.batching import BatchPolicy
-from worker.delivery import AtLeastOnce
+from worker.breaker import BreakerPolicy
+from worker.delivery import Delivery
+from worker.exactly_once import ExactlyOnce, TransactionPolicy
 from worker.guards.guardreasoner import GuardReasoner
 from worker.guards.prompts import Guard
 from worker.health import HealthServer, Probes
 from worker.judging import Judge
 from worker.pipeline import Bounds, Destinations, Pipeline
-from worker.ports import Engine
+from worker.ports import Engine, Source
 from worker.retrying import RetryPolicy
 from worker.settings import Settings
+from worker.supervision import SupervisedEngine, SupervisionPolicy
 from worker.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
 DEMONSTRATION = "demonstration"
 _DEMONSTRATION_MAX_TOKENS = 400
-_SETTLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Judging:
     """What judges: shared by the worker and by the commands that need no Kafka."""
 
     guard: Guard
-    engine: Engine
+    engine: SupervisedEngine
     judge: Judge
 
 
@@ -74,6 +78,8 @@ def build_judging(settings: Settings) -> Judging:
                 time_per_output_token_seconds=chosen.simulated.time_per_output_token_seconds,
                 failure_rate=chosen.simulated.failure_rate,
                 refusal_rate=chosen.simulated.refusal_rate,
+                hang_rate=chosen.simulated.hang_rate,
+                death_rate=chosen.simulated.death_rate,
             ),
             clock=clock,
             max_num_seqs=chosen.max_num_seqs,
@@ -91,9 +97,17 @@ def build_judging(settings: Settings) -> Judging:
             gpu_memory_utilization=chosen.gpu_memory_utilization,
             extra=chosen.extra,
         )
+    supervised = SupervisedEngine(
+        engine,
+        policy=SupervisionPolicy(
+            stall_seconds=chosen.stall_seconds,
+            restarts=chosen.restarts if chosen.on_death == "restart" else 0,
+        ),
+        clock=clock,
+    )
     judge = Judge(
         guard=guard,
-        engine=engine,
+        engine=supervised,
         tokenizer=tokenizer,
         telemetry=Telemetry(settings.input.group_id),
         clock=clock,
@@ -103,7 +117,7 @@ def build_judging(settings: Settings) -> Judging:
         retries=RetryPolicy(attempts=chosen.attempts),
         with_reasoning=settings.output.reasoning == "full",
     )
-    return Judging(guard, engine, judge)
+    return Judging(guard, supervised, judge)
 
 
 def demonstration_model() -> str:
@@ -124,6 +138,29 @@ def build_connection(settings: Settings) -> Connection:
         certificate_file=kafka.certificate_file,
         key_file=kafka.key_file,
         client_id=kafka.client_id,
+    )
+
+
+def build_delivery(settings: Settings, connection: Connection, source: Source) -> Delivery:
+    """The guarantee of the settings."""
+    topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
+    chosen = settings.delivery
+    if chosen.guarantee == "at_least_once":
+        publisher = KafkaPublisher(connection, topics=topics)
+        return AtLeastOnce(source=source, publisher=publisher, clock=SystemClock())
+    return ExactlyOnce(
+        source=source,
+        transactions=KafkaTransactions(
+            connection,
+            topics=topics,
+            group_id=settings.input.group_id,
+            timeout_seconds=chosen.transaction_timeout_seconds,
+        ),
+        clock=SystemClock(),
+        group_id=settings.input.group_id,
+        policy=TransactionPolicy(
+            chosen.transaction_max_records, chosen.transaction_interval_seconds
+        ),
     )
 
 
@@ -156,16 +193,14 @@ class Worker:
             isolation_level=settings.input.isolation_level,
             start_from=settings.input.start_from,
             on_offset_lost=settings.input.on_offset_lost,
+            group_instance_id=settings.input.group_instance_id,
+            session_timeout_seconds=settings.input.session_timeout_seconds,
             rebalance_timeout_seconds=max(60.0, 2 * settings.shutdown.drain_seconds),
         )
-        self._publisher = KafkaPublisher(
-            connection, topics=[output.verdict_topic, output.dead_letter_topic]
-        )
         clock = SystemClock()
-        self._delivery = AtLeastOnce(source=self._source, publisher=self._publisher, clock=clock)
+        self._delivery = build_delivery(settings, connection, self._source)
         self._pipeline = Pipeline(
             source=self._source,
-            publisher=self._publisher,
             delivery=self._delivery,
             judge=self._judging.judge,
             policy=BatchPolicy(
@@ -173,11 +208,14 @@ class Worker:
                 settings.batch.max_tokens,
                 settings.batch.linger_seconds,
             ),
+            breaker=BreakerPolicy(**settings.breaker.model_dump()),
             bounds=Bounds(
                 # a batch waits at the door while the engine is full: it never starves
                 max_in_flight=settings.engine.max_num_seqs + settings.batch.max_records,
                 queued_records_per_partition=settings.input.queued_records_per_partition,
                 queued_bytes_per_partition=settings.input.queued_bytes_per_partition,
+                queued_bytes=settings.input.queued_bytes,
+                unsettled_records_per_partition=settings.input.unsettled_records_per_partition,
                 commit_interval_seconds=settings.delivery.commit_interval_seconds,
                 drain_seconds=settings.shutdown.drain_seconds,
             ),
@@ -210,7 +248,7 @@ class Worker:
             if health is not None:
                 await health.start()
             # Kafka first: what is wrong there is known in seconds, the model takes minutes
-            await self._publisher.start()
+            await self._delivery.start()
             if self._owns_engine:
                 await self._judging.engine.start()
             if not self._stopping:
@@ -218,28 +256,21 @@ class Worker:
                 await self._pipeline.run()
         finally:
             self._state = "stopping"
-            await self._settle()
+            await self._delivery.stop()
             await self._source.stop()
-            await self._publisher.stop()
             if self._owns_engine:
                 await self._judging.engine.stop()
             if health is not None:
                 await health.stop()
-
-    async def _settle(self) -> None:
-        """What is resolved is committed however the worker ends."""
-        try:
-            async with asyncio.timeout(_SETTLE_SECONDS):
-                await self._delivery.settle()
-        except TimeoutError:
-            logger.warning("The last offsets were not committed in time; their events come again.")
 
     def _health(self) -> HealthServer | None:
         if not self._settings.health.port:
             return None
 
         def unless_running() -> str | None:
-            return None if self._state == "running" else self._state
+            if self._state != "running":
+                return self._state
+            return self._judging.engine.trouble or self._pipeline.trouble()
 
         probes = Probes(
             live=lambda: None,

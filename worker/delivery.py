@@ -1,23 +1,20 @@
 """Who publishes outcomes and who settles offsets: the two belong together.
 
-`Delivery` is the seam for the guarantees. `AtLeastOnce` publishes each outcome as soon as it is
-judged and commits the contiguous prefix on an interval; a crash in between repeats outcomes, with
-the same verdict ids, and loses none.
+`Delivery` is what both guarantees share: which partitions are held and under which epoch, what of
+them is resolved, and how one is taken over. What differs is `AtLeastOnce` and `ExactlyOnce`.
 """
 
 import asyncio
-import logging
-from collections.abc import Collection, Sequence
+import itertools
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from worker.errors import Retriable
 from worker.ledger import Ledger
-from worker.ports import Clock, Publisher, Source
+from worker.ports import Clock, Source
 from worker.records import OutgoingRecord, Partition, Record
 from worker.retrying import RetryPolicy
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,119 +25,114 @@ class Outcome:
     outgoing: OutgoingRecord | None
 
 
-class Delivery(Protocol):
-    """Publishes outcomes, and moves offsets only after them."""
+class Delivery(ABC):
+    """Publishes outcomes, and moves offsets only after them.
 
-    def assigned(self, partitions: Collection[Partition]) -> None:
-        """Begin a new epoch for these partitions."""
-        ...
+    A partition has an owner task from its assignment to its revocation. It takes the partition
+    over (rewinds it to the committed offset, begins an epoch, resumes it), again and again where
+    that fails. Records and outcomes of another epoch are void.
 
-    def epoch(self, partition: Partition) -> int | None:
-        """The epoch under which the partition is held; None when it is not."""
-        ...
-
-    def received(self, record: Record) -> bool:
-        """Track a record; False for one that is not ours or was seen before."""
-        ...
-
-    async def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """Make outcomes durable; those of a past epoch are dropped."""
-        ...
-
-    async def settle(self, partitions: Collection[Partition] | None = None) -> None:
-        """Move the offsets of what is resolved."""
-        ...
-
-    def revoked(self, partitions: Collection[Partition]) -> None:
-        """Forget these partitions."""
-        ...
-
-    def unresolved(self) -> int:
-        """Received records that still want an outcome."""
-        ...
-
-
-class AtLeastOnce:
-    """Publish as judged, commit the contiguous prefix."""
+    Args:
+        retries: how long to wait between attempts; their number is not bounded, since nothing
+            may be lost.
+    """
 
     def __init__(
         self,
         *,
         source: Source,
-        publisher: Publisher,
         clock: Clock,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        uniform: Callable[[], float] = random.random,
     ) -> None:
         self._source = source
-        self._publisher = publisher
         self._clock = clock
         self._retries = retries
+        self._uniform = uniform
         self._ledger = Ledger()
-        self._epoch = 0
-        self._commit_lock = asyncio.Lock()
-        self._held: set[Partition] = set()
+        self._epochs = itertools.count(1)
+        self._group: asyncio.TaskGroup | None = None
+        self._owners: dict[Partition, asyncio.Task[None]] = {}
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BusUnavailable: the brokers or the topics are not there.
+        """
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Disconnect, within a bounded time; what is unsettled stays so."""
+
+    @abstractmethod
+    def max_bytes(self, topic: str) -> int:
+        """The largest record the topic takes."""
+
+    @abstractmethod
+    async def deliver(self, outcomes: Sequence[Outcome]) -> None:
+        """See that outcomes become durable; those of a past epoch are dropped."""
+
+    @abstractmethod
+    async def settle(self, partitions: Collection[Partition] | None = None) -> None:
+        """Move the offsets of what is resolved, of these partitions or of all."""
+
+    @abstractmethod
+    async def _own(self, partition: Partition) -> None:
+        """Take the partition over and do what its owner does."""
+
+    def serve(self, group: asyncio.TaskGroup) -> None:
+        """Let owners run in this group, so that an unforeseen failure of one stops the worker."""
+        self._group = group
 
     def assigned(self, partitions: Collection[Partition]) -> None:
-        """See `Delivery`."""
-        self._epoch += 1
+        """Take these over, in the background: the group's rebalance need not wait for it."""
+        assert self._group is not None, "serve() comes first"  # noqa: S101
         for partition in partitions:
-            self._ledger.assign(partition, self._epoch)
-            self._held.add(partition)
+            owner = self._group.create_task(self._own(partition), name=f"own {partition}")
+            self._owners[partition] = owner
+
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """Forget these partitions; settle first what is to be settled."""
+        owners = [self._owners.pop(p) for p in partitions if p in self._owners]
+        for owner in owners:
+            owner.cancel()
+        await asyncio.gather(*owners, return_exceptions=True)
+        self._ledger.forget(partitions)
 
     def epoch(self, partition: Partition) -> int | None:
-        """See `Delivery`."""
+        """The epoch under which the partition is held; None while it is not taken over."""
         return self._ledger.epoch(partition)
 
     def received(self, record: Record) -> bool:
-        """See `Delivery`."""
+        """Track a record; False for one that is not ours or was seen before."""
         return self._ledger.receive(record.partition, record.epoch, record.offset)
 
-    async def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """Publish and resolve; tried again for as long as it takes, since nothing may be lost."""
-        failures = 0
-        while True:
-            current = [o for o in outcomes if self.epoch(o.record.partition) == o.record.epoch]
-            outgoing = [o.outgoing for o in current if o.outgoing is not None]
-            try:
-                if outgoing:
-                    await self._publisher.publish(outgoing)
-                break
-            except Retriable as error:
-                failures += 1
-                pause = self._retries.pause_seconds(failures, 1.0)
-                logger.warning("%s Trying again in %.1f s.", error, pause)
-                await self._clock.sleep(pause)
-        for outcome in current:
-            record = outcome.record
-            self._ledger.resolve(record.partition, record.epoch, record.offset)
+    def backlog(self, partition: Partition) -> tuple[int, int]:
+        """How many records and bytes of outcomes wait behind the partition's oldest open record."""
+        return self._ledger.tracked(partition), 0
 
-    async def settle(self, partitions: Collection[Partition] | None = None) -> None:
-        """Commit; a commit that fails is logged and comes again with the next one."""
-        async with self._commit_lock:
-            for partition in list(self._held if partitions is None else partitions):
-                epoch = self._ledger.epoch(partition)
-                if epoch is None or self._ledger.unresolved([partition]):
-                    continue
-                position = await self._source.position(partition)
-                # asked again inside: records may have come while we waited
-                if position is not None:
-                    self._ledger.advance(partition, epoch, position)
-            offsets = self._ledger.committable(partitions)
-            if not offsets:
-                return
-            epochs = {p: e for p in offsets if (e := self._ledger.epoch(p)) is not None}
-            try:
-                await self._source.commit(offsets)
-            except Retriable as error:
-                logger.warning("%s", error)
-                return
-            self._ledger.committed(offsets, epochs)
+    def trouble(self) -> str | None:
+        """Why outcomes do not become durable at the moment, if they do not."""
+        return None
 
-    def revoked(self, partitions: Collection[Partition]) -> None:
-        """See `Delivery`."""
-        self._ledger.forget(partitions)
-        self._held.difference_update(partitions)
+    def _begin(self, partition: Partition, committed: int | None) -> int:
+        """A new epoch, right after the rewind: nothing may be awaited between the two."""
+        epoch = next(self._epochs)
+        self._ledger.assign(partition, epoch, committed)
+        self._source.resume([partition])
+        return epoch
 
-    def unresolved(self) -> int:
-        """See `Delivery`."""
-        return self._ledger.unresolved()
+    async def _pause_after(self, failures: int) -> None:
+        await self._clock.sleep(self._retries.pause_seconds(failures, self._uniform()))
+
+    async def _advance(self, partition: Partition) -> None:
+        """Take the consumer's position, where nothing is unresolved, as what is resolved."""
+        epoch = self._ledger.epoch(partition)
+        if epoch is None or self._ledger.unresolved([partition]):
+            return
+        position = await self._source.position(partition)
+        # the ledger asks again: records may have come while we waited
+        if position is not None:
+            self._ledger.advance(partition, epoch, position)

@@ -64,6 +64,10 @@ class VerdictTooLarge(RecordError):  # noqa: N818
     stage: Stage = "publish"
 
 
+class EngineInterrupted(GuardstreamError):  # noqa: N818
+    """The engine died under this prompt and is being restarted: the prompt goes to it again."""
+
+
 class Fatal(GuardstreamError):  # noqa: N818
     """The worker cannot go on: it stops without settling what is unresolved."""
 

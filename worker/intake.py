@@ -23,11 +23,14 @@ class Intake:
     Args:
         max_records: in a partition's queue before it is paused.
         max_bytes: in a partition's queue before it is paused.
+        max_total_bytes: in all queues before all partitions are paused.
     """
 
-    def __init__(self, max_records: int, max_bytes: int) -> None:
+    def __init__(self, max_records: int, max_bytes: int, max_total_bytes: int = 256 << 20) -> None:
         self._max_records = max_records
         self._max_bytes = max_bytes
+        self._max_total_bytes = max_total_bytes
+        self._total_bytes = 0
         self._queues: dict[Partition, _Queue] = {}
         self._paused: set[Partition] = set()
 
@@ -39,6 +42,7 @@ class Intake:
         queue = self._queues.setdefault(record.partition, _Queue())
         queue.records.append(record)
         queue.size_bytes += record.size_bytes
+        self._total_bytes += record.size_bytes
 
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` records, one of each partition in turn; in order within a partition."""
@@ -48,6 +52,7 @@ class Intake:
                 queue = self._queues.pop(partition)
                 record = queue.records.popleft()
                 queue.size_bytes -= record.size_bytes
+                self._total_bytes -= record.size_bytes
                 taken.append(record)
                 if queue.records:
                     # to the end of the dict: whoever was served goes last next time
@@ -59,24 +64,29 @@ class Intake:
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget everything of partitions that are no longer ours."""
         for partition in partitions:
-            self._queues.pop(partition, None)
+            queue = self._queues.pop(partition, None)
+            self._total_bytes -= queue.size_bytes if queue else 0
             self._paused.discard(partition)
 
-    def to_pause(self) -> set[Partition]:
-        """Partitions that have become full since the last call."""
+    def to_pause(self, crowded: Collection[Partition] = ()) -> set[Partition]:
+        """Partitions that have become full since the last call, or are `crowded` further on."""
         full = {
             partition
             for partition, queue in self._queues.items()
-            if partition not in self._paused
-            and (len(queue.records) >= self._max_records or queue.size_bytes >= self._max_bytes)
+            if len(queue.records) >= self._max_records
+            or queue.size_bytes >= self._max_bytes
+            or self._too_heavy
         }
-        self._paused |= full
-        return full
+        new = full.union(crowded) - self._paused
+        self._paused |= new
+        return new
 
-    def to_resume(self) -> set[Partition]:
-        """Paused partitions of which half is gone."""
+    def to_resume(self, crowded: Collection[Partition] = ()) -> set[Partition]:
+        """Paused partitions of which half is gone, and that are not `crowded` further on."""
+        if 2 * self._total_bytes > self._max_total_bytes:
+            return set()
         ready = set()
-        for partition in self._paused:
+        for partition in self._paused.difference(crowded):
             queue = self._queues.get(partition)
             if queue is None or (
                 len(queue.records) * 2 <= self._max_records
@@ -85,3 +95,7 @@ class Intake:
                 ready.add(partition)
         self._paused -= ready
         return ready
+
+    @property
+    def _too_heavy(self) -> bool:
+        return self._total_bytes >= self._max_total_bytes

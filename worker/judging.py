@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.errors import (
+    EngineInterrupted,
     JudgingTimedOut,
     PromptTooLong,
     RecordError,
@@ -144,19 +145,24 @@ class Judge:
                 case.prompt_token_ids, request_id=f"{case.record}#{case.record.epoch}", trace=trace
             )
 
-        try:
-            async with asyncio.timeout(self._request_timeout_seconds):
-                return await retrying(
-                    attempt,
-                    policy=self._retries,
-                    sleep=self._clock.sleep,
-                    uniform=random.random,
-                )
-        except TimeoutError:
-            raise JudgingTimedOut(
-                f"No answer of the engine within {self._request_timeout_seconds:g} s."
-            ) from None
-        except Retriable:
-            raise RetriesSpent(
-                f"The engine failed {self._retries.attempts} times on this prompt."
-            ) from None
+        while True:
+            # the wait for a restart is not the prompt's time
+            await self._engine.ready()
+            try:
+                async with asyncio.timeout(self._request_timeout_seconds):
+                    return await retrying(
+                        attempt,
+                        policy=self._retries,
+                        sleep=self._clock.sleep,
+                        uniform=random.random,
+                    )
+            except EngineInterrupted:
+                continue
+            except TimeoutError:
+                raise JudgingTimedOut(
+                    f"No answer of the engine within {self._request_timeout_seconds:g} s."
+                ) from None
+            except Retriable:
+                raise RetriesSpent(
+                    f"The engine failed {self._retries.attempts} times on this prompt."
+                ) from None

@@ -33,9 +33,12 @@ class Ledger:
     def __init__(self) -> None:
         self._accounts: dict[Partition, _Account] = {}
 
-    def assign(self, partition: Partition, epoch: int) -> None:
-        """Open an empty account; what an earlier epoch left is forgotten."""
-        self._accounts[partition] = _Account(epoch)
+    def assign(self, partition: Partition, epoch: int, committed: int | None = None) -> None:
+        """Open an empty account; what an earlier epoch left is forgotten.
+
+        `committed` is the next offset to read that the group has committed, if it has one.
+        """
+        self._accounts[partition] = _Account(epoch, committable=committed, committed=committed)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Close the accounts of partitions that were revoked or lost."""
@@ -111,9 +114,7 @@ class Ledger:
         held = list(self._accounts) if partitions is None else partitions
         return sum(self._accounts[p].unresolved for p in held if p in self._accounts)
 
-    def span(self, partition: Partition) -> int:
-        """Offsets from the oldest unresolved one to the newest received one; 0 when none."""
+    def tracked(self, partition: Partition) -> int:
+        """How many offsets are remembered: from the oldest unresolved one to the newest."""
         account = self._accounts.get(partition)
-        if account is None or not account.entries:
-            return 0
-        return next(reversed(account.entries)) - next(iter(account.entries)) + 1
+        return 0 if account is None else len(account.entries)

@@ -1,9 +1,10 @@
 """The story: receive → decode → batch → judge → publish → settle.
 
-Five tasks share one event loop. `_receive` polls without pause into bounded queues; `_batch`
+A few tasks share one event loop. `_receive` polls without pause into bounded queues; `_batch`
 decodes, renders and tokenises what waits there and admits micro-batches to the engine as soon as
-there is room; one short task per record judges; `_send` publishes; `_settle` commits on an
-interval. A rebalance settles what it can before partitions go.
+there is room; one short task per record judges; `_send` hands outcomes to the delivery, which
+publishes them; `_settle` moves offsets on an interval. A rebalance settles what it can before
+partitions go.
 """
 
 import asyncio
@@ -14,20 +15,23 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
+from worker.breaker import Breaker, BreakerPolicy
 from worker.dead_letters import dead_letter
 from worker.delivery import Delivery, Outcome
 from worker.errors import RecordError, VerdictTooLarge
 from worker.intake import Intake
 from worker.judging import Case, Judge
-from worker.ports import Clock, Publisher, Source
+from worker.ports import Clock, Source
 from worker.records import OutgoingRecord, Partition, Record
 from worker.telemetry import Telemetry, trace_headers
-from worker.verdicts import verdict_record
+from worker.verdicts import Verdict, verdict_record
 
 logger = logging.getLogger(__name__)
 
 _PREPARE_CHUNK = 64
 _SEND_CHUNK = 500
+# how soon a record that waits for the breaker sees that it is wanted no more
+_BREAKER_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,16 @@ class Bounds:
 
     Attributes:
         max_in_flight: records at the engine; a little more than it runs at once.
+        unsettled_records_per_partition: received and not settled, behind one slow record, before
+            the partition is paused; bytes of waiting outcomes have the bound of queued bytes.
         drain_seconds: what in-flight records get when the worker stops or partitions go.
     """
 
     max_in_flight: int
     queued_records_per_partition: int = 512
     queued_bytes_per_partition: int = 16 << 20
+    queued_bytes: int = 256 << 20
+    unsettled_records_per_partition: int = 4096
     commit_interval_seconds: float = 1.0
     drain_seconds: float = 20.0
 
@@ -62,34 +70,37 @@ class Pipeline:
         self,
         *,
         source: Source,
-        publisher: Publisher,
         delivery: Delivery,
         judge: Judge,
         policy: BatchPolicy,
+        breaker: BreakerPolicy,
         bounds: Bounds,
         destinations: Destinations,
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         self._source = source
-        self._publisher = publisher
         self._delivery = delivery
         self._judge = judge
         self._bounds = bounds
         self._destinations = destinations
         self._telemetry = telemetry
         self._clock = clock
+        self._breaker = Breaker(breaker)
         self._intake = Intake(
-            bounds.queued_records_per_partition, bounds.queued_bytes_per_partition
+            bounds.queued_records_per_partition,
+            bounds.queued_bytes_per_partition,
+            bounds.queued_bytes,
         )
         self._batcher: MicroBatcher[Case] = MicroBatcher(policy)
         self._outbox: asyncio.Queue[Outcome] = asyncio.Queue(2 * bounds.max_in_flight)
         self._arrived = asyncio.Event()
-        # admitted and not yet published, per partition and epoch
+        # admitted and not yet handed to the delivery, per partition and epoch
         self._in_flight: Counter[tuple[Partition, int]] = Counter()
         self._progress = asyncio.Condition()
         self._at_engine = 0
         self._judging: set[asyncio.Task[None]] = set()
+        self._held: set[Partition] = set()
         self._leaving: set[Partition] = set()
         self._stopping = asyncio.Event()
         self.outcomes: Counter[str] = Counter()
@@ -97,6 +108,12 @@ class Pipeline:
     def stop(self) -> None:
         """Receive no more; `run` returns when what is in flight is settled."""
         self._stopping.set()
+
+    def trouble(self) -> str | None:
+        """Why nothing moves at the moment, if that is so."""
+        if self._breaker.is_open:
+            return "the engine fails on too many records; waiting for it to recover"
+        return self._delivery.trouble()
 
     async def run(self) -> None:
         """Judge until stopped.
@@ -106,6 +123,7 @@ class Pipeline:
         """
         try:
             async with asyncio.TaskGroup() as group:
+                self._delivery.serve(group)
                 # joining calls `assigned`: everything that it touches is ready by now
                 await self._source.start(self)
                 tasks = [
@@ -114,11 +132,15 @@ class Pipeline:
                     group.create_task(self._send(), name="send"),
                     group.create_task(self._settle(), name="settle"),
                 ]
-                await self._stopping.wait()
-                await self._drain(lambda: sum(self._in_flight.values()))
+                try:
+                    await self._stopping.wait()
+                    await self._drain(lambda: sum(self._in_flight.values()))
+                finally:
+                    # what is resolved is settled even when what is in flight is aborted
+                    await self._delivery.settle()
                 for task in [*tasks, *self._judging]:
                     task.cancel()
-            await self._delivery.settle()
+                await self._delivery.revoked(self._held)
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
 
@@ -138,10 +160,18 @@ class Pipeline:
                     self._telemetry.received(partition.topic, 1)
             if arrived:
                 self._arrived.set()
-            if full := self._intake.to_pause():
+            crowded = {p for p in self._held if self._is_crowded(p)}
+            if full := self._intake.to_pause(crowded):
                 self._source.pause(full)
-            if ready := self._intake.to_resume():
+            if ready := self._intake.to_resume(crowded):
                 self._source.resume({p for p in ready if self._delivery.epoch(p) is not None})
+
+    def _is_crowded(self, partition: Partition) -> bool:
+        records, size_bytes = self._delivery.backlog(partition)
+        return (
+            records >= self._bounds.unsettled_records_per_partition
+            or size_bytes >= self._bounds.queued_bytes_per_partition
+        )
 
     # decode and batch
 
@@ -158,12 +188,12 @@ class Pipeline:
                 if record.value is None:
                     self._telemetry.tombstone()
                     self.outcomes["tombstone"] += 1
-                    await self._conclude(Outcome(record, None))
+                    await self._send_at_once(Outcome(record, None))
                 else:
                     judgeable.append(record)
             for record, case in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
                 if isinstance(case, RecordError):
-                    await self._conclude(self._bury(record, case))
+                    await self._send_at_once(self._bury(record, case))
                     continue
                 tokens = len(case.prompt_token_ids)
                 for batch in self._batcher.add(case, tokens, self._clock.monotonic()):
@@ -203,34 +233,67 @@ class Pipeline:
     async def _judge_one(self, case: Case) -> None:
         record = case.record
         self._telemetry.in_flight(1)
+        outcome: Outcome | None = None
         try:
             with self._telemetry.process(record):
-                trace = trace_headers(self._telemetry.trace_context())
                 try:
-                    verdict = await self._judge.judge(case)
-                    outgoing = verdict_record(
-                        verdict,
-                        topic=self._destinations.verdict_topic,
-                        record=record,
-                        trace=trace,
-                    )
-                    self._check_size(outgoing)
+                    verdict = await self._judge_patiently(case)
+                    if verdict is not None:
+                        outcome = self._conclude(case, verdict)
                 except RecordError as error:
                     outcome = self._bury(record, error)
-                else:
-                    outcome = Outcome(record, outgoing)
-                    self.outcomes["verdict"] += 1
-                    age = self._clock.now() - record.timestamp_ms / 1000
-                    self._telemetry.verdict(verdict, age)
         finally:
             self._telemetry.in_flight(-1)
             self._at_engine -= 1
+            if outcome is None:
+                self._landed(record)
             async with self._progress:
                 self._progress.notify_all()
-        await self._outbox.put(outcome)
+        if outcome is not None:
+            await self._outbox.put(outcome)
+
+    async def _judge_patiently(self, case: Case) -> Verdict | None:
+        """The verdict; None when the record was given up, to be judged again by its next owner.
+
+        A failure that is not the record's fault makes it wait, once there were so many that the
+        breaker opened.
+        """
+        while True:
+            while wait := self._breaker.enter(self._clock.monotonic()):
+                await self._clock.sleep(min(wait, _BREAKER_POLL_SECONDS))
+                if not self._is_ours(case.record):
+                    return None
+            try:
+                verdict = await self._judge.judge(case)
+            except RecordError as error:
+                if error.stage != "judge":
+                    raise
+                was_open = self._breaker.is_open
+                if not self._breaker.failed(self._clock.monotonic()):
+                    raise
+                if not was_open:
+                    logger.warning("The engine fails on too many records: waiting. (%s)", error)
+            else:
+                if self._breaker.is_open:
+                    logger.info("The engine answers again.")
+                self._breaker.succeeded()
+                return verdict
+
+    def _conclude(self, case: Case, verdict: Verdict) -> Outcome:
+        outgoing = verdict_record(
+            verdict,
+            topic=self._destinations.verdict_topic,
+            record=case.record,
+            trace=trace_headers(self._telemetry.trace_context()),
+        )
+        self._check_size(outgoing)
+        self.outcomes["verdict"] += 1
+        age = self._clock.now() - case.record.timestamp_ms / 1000
+        self._telemetry.verdict(verdict, age)
+        return Outcome(case.record, outgoing)
 
     def _check_size(self, outgoing: OutgoingRecord) -> None:
-        limit = self._publisher.max_bytes(outgoing.topic)
+        limit = self._delivery.max_bytes(outgoing.topic)
         if outgoing.size_bytes > limit:
             raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
 
@@ -243,13 +306,13 @@ class Pipeline:
             error,
             topic=topic,
             group=self._destinations.group,
-            max_bytes=self._publisher.max_bytes(topic),
+            max_bytes=self._delivery.max_bytes(topic),
         )
         return Outcome(record, letter)
 
     # publish
 
-    async def _conclude(self, outcome: Outcome) -> None:
+    async def _send_at_once(self, outcome: Outcome) -> None:
         """Send an outcome that never went to the engine."""
         self._in_flight[outcome.record.partition, outcome.record.epoch] += 1
         await self._outbox.put(outcome)
@@ -262,8 +325,14 @@ class Pipeline:
             await self._delivery.deliver(outcomes)
             async with self._progress:
                 for outcome in outcomes:
-                    self._in_flight[outcome.record.partition, outcome.record.epoch] -= 1
+                    self._landed(outcome.record)
                 self._progress.notify_all()
+
+    def _landed(self, record: Record) -> None:
+        key = record.partition, record.epoch
+        self._in_flight[key] -= 1
+        if not self._in_flight[key]:
+            del self._in_flight[key]
 
     # settle
 
@@ -275,6 +344,7 @@ class Pipeline:
     async def assigned(self, partitions: Collection[Partition]) -> None:
         """These partitions are ours from now on."""
         self._leaving.clear()
+        self._held.update(partitions)
         self._delivery.assigned(partitions)
         logger.info("Assigned %d partitions.", len(partitions))
 
@@ -285,8 +355,18 @@ class Pipeline:
         held = {(p, epoch) for p in partitions if (epoch := self._delivery.epoch(p)) is not None}
         await self._drain(lambda: sum(self._in_flight[key] for key in held))
         await self._delivery.settle(partitions)
-        self._delivery.revoked(partitions)
+        await self._release(partitions)
         logger.info("Revoked %d partitions.", len(partitions))
+
+    async def lost(self, partitions: Collection[Partition]) -> None:
+        """Drop all that is in flight of these: they have another owner, who judges it again."""
+        self._intake.drop(partitions)
+        await self._release(partitions)
+        logger.warning("Lost %d partitions: the group went on without us.", len(partitions))
+
+    async def _release(self, partitions: Collection[Partition]) -> None:
+        await self._delivery.revoked(partitions)
+        self._held.difference_update(partitions)
 
     async def _drain(self, in_flight: Callable[[], int]) -> None:
         try:

@@ -29,11 +29,15 @@ class AssignmentListener(Protocol):
     """Told by a source what it holds. The source delivers no record while a call runs."""
 
     async def assigned(self, partitions: Collection[Partition]) -> None:
-        """These partitions are ours from now on."""
+        """These partitions are ours from now on: paused, until each is rewound and resumed."""
         ...
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
         """These partitions go to someone else when this call returns: settle them now."""
+        ...
+
+    async def lost(self, partitions: Collection[Partition]) -> None:
+        """These partitions are someone else's already: nothing of them may be settled."""
         ...
 
 
@@ -53,6 +57,17 @@ class Source(Protocol):
 
         The records' epoch is 0: the pipeline stamps them. The position moves past them at the
         return and not before, since nothing else keeps a commit from passing over them.
+        """
+        ...
+
+    async def rewind(self, partition: Partition) -> int | None:
+        """Go on from the offset that the group committed, or from where a new group begins.
+
+        Returns the committed offset, None where there is none. Nothing may be awaited between the
+        seek and the return: the caller begins its epoch right there.
+
+        Raises:
+            Retriable: the offset could not be had; the partition may have moved on.
         """
         ...
 
@@ -92,11 +107,11 @@ class Publisher(Protocol):
         """
         ...
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
-        """Produce all of these; returns when every one is acknowledged by all in-sync replicas.
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[bool]:
+        """Produce these; which of them all in-sync replicas acknowledged, in order.
 
         Raises:
-            Retriable: at least one was not acknowledged.
+            Retriable: nothing could be tried.
         """
         ...
 
@@ -106,6 +121,49 @@ class Publisher(Protocol):
 
     async def stop(self) -> None:
         """Disconnect, within a bounded time."""
+        ...
+
+
+class Transactor(Protocol):
+    """The only producer that may write in the name of its transactional id."""
+
+    async def commit(
+        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, int]
+    ) -> None:
+        """Records and offsets in one transaction: all of it or nothing.
+
+        Raises:
+            Retriable: what became of it is unknown; close this transactor and open another.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect, within a bounded time; an open transaction is left to be aborted."""
+        ...
+
+
+class Transactions(Protocol):
+    """Opens transactors for one consumer group."""
+
+    async def start(self) -> None:
+        """Look at the topics.
+
+        Raises:
+            BusUnavailable: the brokers or the topics are not there.
+        """
+        ...
+
+    async def open(self, transactional_id: str) -> Transactor:
+        """Fence whoever had this id: its open transaction is finished when this returns.
+
+        Raises:
+            Retriable: the brokers do not let us, for now.
+            BusUnavailable: they never will.
+        """
+        ...
+
+    def max_bytes(self, topic: str) -> int:
+        """The largest record the topic takes."""
         ...
 
 
@@ -141,8 +199,13 @@ class Engine(Protocol):
         """What every verdict of this engine must say of itself."""
         ...
 
+    @property
+    def progress(self) -> int:
+        """A count that grows while the engine works; a hung one stands still."""
+        ...
+
     async def start(self) -> None:
-        """Load the model.
+        """Load the model; after `stop`, load it again.
 
         Raises:
             EngineUnavailable: it cannot be loaded.
@@ -158,6 +221,15 @@ class Engine(Protocol):
             InvalidRequest: it refuses this prompt.
             Retriable: it failed for a passing reason.
             EngineDead: it is gone.
+            EngineInterrupted: it died under this prompt and is being restarted.
+        """
+        ...
+
+    async def ready(self) -> None:
+        """Return when prompts are taken: at once, but for a restart.
+
+        Raises:
+            EngineDead: they never will be.
         """
         ...
 

@@ -53,6 +53,15 @@ class InputSettings(_Group):
 
     topics: list[str] = Field(["chat-events"], min_length=1)
     group_id: str = Field("guardstream", min_length=1)
+    group_instance_id: str | None = Field(
+        None,
+        min_length=1,
+        description="A name of this worker alone: its restart within the session then moves no"
+        " partition.",
+    )
+    session_timeout_seconds: PositiveSeconds = Field(
+        10.0, description="Silence after which the group goes on without a worker."
+    )
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     start_from: Literal["earliest", "latest"] = Field(
         "earliest", description="Where a group without offsets begins."
@@ -62,6 +71,10 @@ class InputSettings(_Group):
     )
     queued_records_per_partition: Count = 512
     queued_bytes_per_partition: Count = 16 << 20
+    queued_bytes: Count = Field(256 << 20, description="Over all partitions.")
+    unsettled_records_per_partition: Count = Field(
+        4096, description="Read on behind one slow record before its partition is paused."
+    )
 
 
 class OutputSettings(_Group):
@@ -75,10 +88,18 @@ class OutputSettings(_Group):
 class DeliverySettings(_Group):
     """When offsets move."""
 
-    guarantee: Literal["at_least_once"] = Field(
-        "at_least_once", description="`exactly_once` is not offered yet."
+    guarantee: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once",
+        description="`exactly_once` needs consumers of the outputs that read committed.",
     )
     commit_interval_seconds: PositiveSeconds = 1.0
+    transaction_max_records: Count = 500
+    transaction_interval_seconds: Seconds = Field(
+        0.2, description="What is judged waits this long for company in its transaction."
+    )
+    transaction_timeout_seconds: PositiveSeconds = Field(
+        20.0, description="After which the brokers abort one whose worker is gone."
+    )
 
 
 class BatchSettings(_Group):
@@ -97,6 +118,8 @@ class SimulatedSettings(_Group):
     time_per_output_token_seconds: Seconds = 0.0005
     failure_rate: Share = Field(0.0, description="Calls that fail and are tried again.")
     refusal_rate: Share = Field(0.0, description="Prompts that become dead letters.")
+    hang_rate: Share = Field(0.0, description="Calls that never end.")
+    death_rate: Share = Field(0.0, description="Calls at which the engine dies.")
 
 
 class EngineSettings(_Group):
@@ -114,6 +137,13 @@ class EngineSettings(_Group):
     max_model_len: int | None = Field(None, ge=64, description="The model's own when unset.")
     request_timeout_seconds: PositiveSeconds = 120.0
     attempts: Count = Field(3, description="Calls for one record before it is a dead letter.")
+    on_death: Literal["exit", "restart"] = Field(
+        "exit", description="An engine that died or hangs: end the worker, or load it anew."
+    )
+    restarts: Count = Field(3, description="Within an hour, before the worker ends all the same.")
+    stall_seconds: PositiveSeconds = Field(
+        60.0, description="Without a step, with prompts at the engine, until it counts as hung."
+    )
     extra: dict[str, Any] = Field({}, description="Any other argument of vLLM's engine.")
     simulated: SimulatedSettings = SimulatedSettings()
 
@@ -125,6 +155,18 @@ class GuardSettings(_Group):
     prompt_form: Literal["raw", "chat"] = Field(
         "raw", description="`raw` is how the published scores were made."
     )
+
+
+class BreakerSettings(_Group):
+    """When the worker waits, rather than turn everything into dead letters."""
+
+    max_failed_run: Count = Field(20, description="Records the engine failed on in a row.")
+    max_failed_share: Share = Field(0.5, description="Of the last `window_records`.")
+    window_records: Count = 100
+    cool_seconds: PositiveSeconds = Field(
+        1.0, description="Until one record probes the engine; doubles while that fails."
+    )
+    max_cool_seconds: PositiveSeconds = 30.0
 
 
 class ShutdownSettings(_Group):
@@ -154,6 +196,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     engine: EngineSettings = EngineSettings()
     guard: GuardSettings = GuardSettings()
+    breaker: BreakerSettings = BreakerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()
 

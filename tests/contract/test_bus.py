@@ -14,14 +14,25 @@ from worker.records import OutgoingRecord, Partition
 
 
 class Listener:
-    def __init__(self):
+    """Rewinds and resumes what it is given, in the background as the deliveries do."""
+
+    def __init__(self, source):
+        self.source = source
         self.held = set()
+        self.tasks = set()
 
     async def assigned(self, partitions):
-        self.held |= set(partitions)
+        self.tasks |= {asyncio.ensure_future(self.take_over(p)) for p in partitions}
+
+    async def take_over(self, partition):
+        await self.source.rewind(partition)
+        self.source.resume([partition])
+        self.held.add(partition)
 
     async def revoked(self, partitions):
         self.held -= set(partitions)
+
+    lost = revoked
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
@@ -49,7 +60,8 @@ async def receive(source, count):
 
 async def holding(make_source):
     """A source that has its partitions."""
-    source, listener = make_source(), Listener()
+    source = make_source()
+    listener = Listener(source)
     await source.start(listener)
     async with asyncio.timeout(20):
         while not listener.held:
@@ -59,7 +71,8 @@ async def holding(make_source):
 
 async def test_what_is_published_is_received_whole_and_in_order(bus):
     topic, make_source, publisher = bus
-    source, listener = make_source(), Listener()
+    source = make_source()
+    listener = Listener(source)
     await publisher.start()
     sent = [
         OutgoingRecord(topic, b"k", b"\x00\xff", (("a", b"1"), ("a", b"2"))),
@@ -84,12 +97,12 @@ async def test_a_new_member_goes_on_from_what_was_committed(bus):
     await publisher.start()
     await publisher.publish([OutgoingRecord(topic, None, b"%d" % n, ()) for n in range(5)])
     source = make_source()
-    await source.start(Listener())
+    await source.start(Listener(source))
     await receive(source, 5)
     await source.commit({Partition(topic, 0): 3})
     await source.stop()
     again = make_source()
-    await again.start(Listener())
+    await again.start(Listener(again))
     assert [r.value for _, r in await receive(again, 2)] == [b"3", b"4"]
     await again.stop()
     await publisher.stop()

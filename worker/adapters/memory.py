@@ -4,7 +4,7 @@ For tests of the core, and the yardstick for the contract that the Kafka adapter
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from worker.errors import Retriable
@@ -20,6 +20,7 @@ class MemoryBus:
         self.max_bytes = max_bytes
         self.records: defaultdict[Partition, list[Record]] = defaultdict(list)
         self.committed: dict[Partition, int] = {}
+        self.fences: Counter[str] = Counter()
         self.arrived = asyncio.Event()
 
     def append(
@@ -40,6 +41,18 @@ class MemoryBus:
         self.arrived.set()
         return record
 
+    def produce(self, records: Sequence[OutgoingRecord]) -> None:
+        """Put records on the bus, each on the partition of its key."""
+        for record in records:
+            number = hash(record.key) % self.partitions if record.key else 0
+            self.append(
+                record.topic,
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+                partition=number,
+            )
+
     def topic(self, topic: str) -> list[Record]:
         """All records of a topic, partition by partition."""
         return [r for where in sorted(self.records) if where.topic == topic
@@ -52,7 +65,7 @@ class MemorySource:
     def __init__(self, bus: MemoryBus, topics: Sequence[str], max_records: int = 500) -> None:
         self._bus = bus
         self._topics = topics
-        self._max_records = max_records
+        self.max_records = max_records
         self._listener: AssignmentListener | None = None
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
@@ -66,19 +79,28 @@ class MemorySource:
     async def assign(self, partitions: Collection[Partition]) -> None:
         """Be given partitions, as in a rebalance."""
         for partition in partitions:
-            self._positions[partition] = self._bus.committed.get(partition, 0)
-            self._paused.discard(partition)
+            self._positions[partition] = 0
+            self._paused.add(partition)
         if self._listener is not None:
             await self._listener.assigned(partitions)
 
-    async def revoke(self, partitions: Collection[Partition]) -> None:
-        """Have partitions taken away, as in a rebalance."""
+    async def revoke(self, partitions: Collection[Partition], *, lost: bool = False) -> None:
+        """Have partitions taken away, as in a rebalance or by an eviction."""
         held = [p for p in partitions if p in self._positions]
         self._paused.update(held)
         if self._listener is not None:
-            await self._listener.revoked(held)
+            await (self._listener.lost(held) if lost else self._listener.revoked(held))
         for partition in held:
             del self._positions[partition]
+
+    async def rewind(self, partition: Partition) -> int | None:
+        """See `Source`."""
+        await asyncio.sleep(0)
+        if partition not in self._positions:
+            raise Retriable("The partition has moved on.")
+        committed = self._bus.committed.get(partition)
+        self._positions[partition] = committed or 0
+        return committed
 
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
         """What has arrived, or nothing."""
@@ -93,7 +115,7 @@ class MemorySource:
         await asyncio.sleep(0)
         arrived: list[tuple[Partition, Record]] = []
         for partition in self._positions:
-            new = self._waiting(partition)[: self._max_records - len(arrived)]
+            new = self._waiting(partition)[: self.max_records - len(arrived)]
             arrived += [(partition, record) for record in new]
             self._positions[partition] += len(new)
         return arrived
@@ -138,21 +160,14 @@ class MemoryPublisher:
     async def start(self) -> None:
         """Nothing to connect to."""
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[bool]:
         """See `Publisher`."""
         await asyncio.sleep(0)
         if self.fail_next:
             self.fail_next -= 1
             raise Retriable("The bus refuses.")
-        for record in records:
-            number = hash(record.key) % self._bus.partitions if record.key else 0
-            self._bus.append(
-                record.topic,
-                key=record.key,
-                value=record.value,
-                headers=record.headers,
-                partition=number,
-            )
+        self._bus.produce(records)
+        return [True] * len(records)
 
     def max_bytes(self, topic: str) -> int:  # noqa: ARG002 - every topic is alike
         """See `Publisher`."""
@@ -160,3 +175,57 @@ class MemoryPublisher:
 
     async def stop(self) -> None:
         """Nothing to disconnect from."""
+
+
+class MemoryTransactor:
+    """Implements `worker.ports.Transactor` on a `MemoryBus`."""
+
+    def __init__(self, transactions: "MemoryTransactions", transactional_id: str) -> None:
+        self._transactions = transactions
+        self._id = transactional_id
+        self._epoch = transactions.bus.fences[transactional_id]
+
+    async def commit(
+        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, int]
+    ) -> None:
+        """See `Transactor`."""
+        await asyncio.sleep(0)
+        bus = self._transactions.bus
+        if bus.fences[self._id] != self._epoch:
+            raise Retriable("Another worker took over.")
+        if self._transactions.fail_next:
+            self._transactions.fail_next -= 1
+            raise Retriable("The bus refuses.")
+        bus.produce(records)
+        bus.committed.update(offsets)
+        if self._transactions.doubt_next:
+            self._transactions.doubt_next -= 1
+            raise Retriable("No answer came.")
+
+    async def close(self) -> None:
+        """Nothing to disconnect from."""
+
+
+class MemoryTransactions:
+    """Implements `worker.ports.Transactions` on a `MemoryBus`.
+
+    `fail_next` commits do nothing and fail; `doubt_next` commits succeed and say that they failed.
+    """
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self.bus = bus
+        self.fail_next = 0
+        self.doubt_next = 0
+
+    async def start(self) -> None:
+        """Nothing to look at."""
+
+    async def open(self, transactional_id: str) -> MemoryTransactor:
+        """See `Transactions`."""
+        await asyncio.sleep(0)
+        self.bus.fences[transactional_id] += 1
+        return MemoryTransactor(self, transactional_id)
+
+    def max_bytes(self, topic: str) -> int:  # noqa: ARG002 - every topic is alike
+        """See `Transactions`."""
+        return self.bus.max_bytes

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.errors import InvalidRequest, Retriable
+from worker.errors import EngineDead, InvalidRequest, Retriable
 from worker.ports import Clock, Completion
 from worker.verdicts import EngineReference, Usage
 
@@ -22,12 +22,16 @@ class Behaviour:
     Attributes:
         failure_rate: share of calls that fail for a passing reason, between 0 and 1.
         refusal_rate: share of prompts that are refused for good.
+        hang_rate: share of calls that never end.
+        death_rate: share of calls at which the engine dies.
     """
 
     time_to_first_token_seconds: float = 0.05
     time_per_output_token_seconds: float = 0.0005
     failure_rate: float = 0.0
     refusal_rate: float = 0.0
+    hang_rate: float = 0.0
+    death_rate: float = 0.0
 
 
 class SimulatedEngine:
@@ -51,9 +55,15 @@ class SimulatedEngine:
         self._slots = asyncio.Semaphore(max_num_seqs)
         self.max_prompt_tokens = max(max_model_len - max_tokens, max_model_len // 2)
         self._calls = 0
+        self._dead = False
+        self.progress = 0
 
     async def start(self) -> None:
-        """There is nothing to load."""
+        """Nothing to load; a dead one lives again."""
+        self._dead = False
+
+    async def ready(self) -> None:
+        """See `Engine`."""
 
     async def complete(
         self,
@@ -70,7 +80,13 @@ class SimulatedEngine:
         if _unit(draw, "refusal") < self._behaviour.refusal_rate:
             raise InvalidRequest("The engine refuses this prompt.")
         self._calls += 1
-        fails = _unit(draw + self._calls, "failure") < self._behaviour.failure_rate
+        chance = draw + self._calls
+        self._dead = self._dead or _unit(chance, "death") < self._behaviour.death_rate
+        if self._dead:
+            raise EngineDead("The engine died, as it was told to.")
+        if _unit(chance, "hang") < self._behaviour.hang_rate:
+            await asyncio.get_running_loop().create_future()
+        fails = _unit(chance, "failure") < self._behaviour.failure_rate
         text = _completion(draw)
         tokens = len(text) // 4
         async with self._slots:
@@ -78,6 +94,7 @@ class SimulatedEngine:
                 self._behaviour.time_to_first_token_seconds
                 + tokens * self._behaviour.time_per_output_token_seconds
             )
+        self.progress += 1
         if fails:
             raise Retriable("The engine failed, as it was told to.")
         return Completion(text, "stop", Usage(len(prompt_token_ids), tokens, 0))

@@ -6,7 +6,7 @@ ever on that partition (aiokafka 0.14), so a producer that failed once is thrown
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -48,36 +48,19 @@ class KafkaPublisher:
         self._producer = producer
         return producer
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[bool]:
         """See `Publisher`."""
         try:
             producer = self._producer or await self._connect()
         except BusUnavailable as error:
             raise Retriable(str(error)) from error
-        pending = []
-        try:
-            for record in records:
-                sent = await producer.send(
-                    record.topic,
-                    key=record.key,
-                    value=record.value,
-                    headers=list(record.headers),
-                )
-                pending.append(sent)
-            failures = [
-                result
-                for result in await asyncio.gather(*pending, return_exceptions=True)
-                if isinstance(result, BaseException)
-            ]
-        except KafkaError as error:
-            failures = [error]
+        results = await send_all(producer, records)
+        failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
+            logger.warning("Producing failed (%s).", type(failures[0]).__name__)
             self._producer = None
-            await self._discard(producer)
-            raise Retriable(
-                f"{len(failures)} of {len(records)} records were not produced"
-                f" ({type(failures[0]).__name__})."
-            ) from failures[0]
+            await close(producer)
+        return [not isinstance(result, BaseException) for result in results]
 
     def max_bytes(self, topic: str) -> int:
         """See `Publisher`."""
@@ -86,10 +69,37 @@ class KafkaPublisher:
     async def stop(self) -> None:
         """See `Publisher`."""
         if self._producer is not None:
-            await self._discard(self._producer)
+            await close(self._producer)
 
-    async def _discard(self, producer: AIOKafkaProducer) -> None:
+
+async def send_all(
+    producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]
+) -> list[object | BaseException]:
+    """Send in order, and await every delivery; for each record its metadata or its failure."""
+    pending: list[Awaitable[object]] = []
+    failure: KafkaError | None = None
+    for record in records:
         try:
-            await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
-        except (TimeoutError, KafkaError) as error:
-            logger.warning("Closing the producer failed (%s).", type(error).__name__)
+            pending.append(
+                await producer.send(
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=list(record.headers),
+                )
+            )
+        except KafkaError as error:
+            failure = error
+            break
+    results: list[object | BaseException] = list(
+        await asyncio.gather(*pending, return_exceptions=True)
+    )
+    return results + [failure] * (len(records) - len(results))
+
+
+async def close(producer: AIOKafkaProducer) -> None:
+    """Stop a producer, within a bounded time: with brokers gone its own stop never ends."""
+    try:
+        await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+    except (TimeoutError, KafkaError) as error:
+        logger.warning("Closing a producer failed (%s).", type(error).__name__)

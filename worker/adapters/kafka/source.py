@@ -2,15 +2,15 @@
 
 What shapes it (measured on aiokafka 0.14): `getmany` must be called without pause and never be
 cancelled while the worker lives; records of a new assignment can arrive while the callback still
-runs, so partitions are paused first and resumed last; exceptions in callbacks are only logged, so
-they are kept for the next `receive`; a commit loops for as long as brokers are down, so it is
-bounded.
+runs, so partitions are paused first, and resumed by whoever has rewound them; exceptions in
+callbacks are only logged, so they are kept for the next `receive`; a commit loops for as long as
+brokers are down, so it is bounded.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 End = Literal["earliest", "latest"]
 _CALL_SECONDS = 10.0
 _POLL_MS = 200
+_METADATA_SECONDS = 30.0
 
 
 class KafkaSource:
@@ -42,6 +43,8 @@ class KafkaSource:
         start_from: where a group without committed offsets begins.
         on_offset_lost: where to go on when retention has overtaken the committed offset; None
             makes that fatal.
+        group_instance_id: makes this a static member, who is not missed while it restarts within
+            the session timeout (KIP-345); no two workers may share one.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class KafkaSource:
         isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed",
         start_from: End = "earliest",
         on_offset_lost: End | None = None,
+        group_instance_id: str | None = None,
         session_timeout_seconds: float = 10.0,
         rebalance_timeout_seconds: float = 60.0,
     ) -> None:
@@ -62,6 +66,7 @@ class KafkaSource:
         self._isolation_level = isolation_level
         self._start_from: End = start_from
         self._on_offset_lost = on_offset_lost
+        self._group_instance_id = group_instance_id
         self._session_timeout_seconds = session_timeout_seconds
         self._rebalance_timeout_seconds = rebalance_timeout_seconds
         self._consumer: AIOKafkaConsumer | None = None
@@ -74,8 +79,9 @@ class KafkaSource:
         self._consumer = AIOKafkaConsumer(
             **self._connection.arguments(),
             group_id=self._group_id,
+            group_instance_id=self._group_instance_id,
             enable_auto_commit=False,
-            # what to do without an offset is decided in `_place`, where it can be told apart
+            # what to do without an offset is decided in `rewind`, where it can be told apart
             auto_offset_reset="none",
             isolation_level=self._isolation_level,
             fetch_max_wait_ms=50,
@@ -83,6 +89,8 @@ class KafkaSource:
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 4,
             rebalance_timeout_ms=int(self._rebalance_timeout_seconds * 1000),
+            # how soon added partitions and deleted topics are seen
+            metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
         )
         self._consumer.subscribe(self._topics, listener=_Rebalances(self, listener))
         with self._connection.connecting():
@@ -99,7 +107,7 @@ class KafkaSource:
             await self._offsets_lost([_partition(p) for p in error.args[0]])
             return []
         except NoOffsetForPartitionError:
-            await asyncio.sleep(_POLL_MS / 1000)  # `_place` is about to seek
+            await asyncio.sleep(_POLL_MS / 1000)  # `rewind` is about to seek
             return []
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
             raise BusUnavailable(
@@ -123,6 +131,22 @@ class KafkaSource:
             for where in (_partition(partition),)
             for r in records
         ]
+
+    async def rewind(self, partition: Partition) -> int | None:
+        """See `Source`."""
+        theirs = _theirs(partition)
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                committed: int | None = await self._joined.committed(theirs)
+                offset = committed
+                if offset is None:
+                    offset = (await self._ends([partition], self._start_from))[theirs]
+            self._joined.seek(theirs, offset)
+        except (KafkaError, TimeoutError) as error:
+            raise Retriable(
+                f"The committed offset of {partition} could not be had ({type(error).__name__})."
+            ) from error
+        return committed
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """See `Source`."""
@@ -169,20 +193,18 @@ class KafkaSource:
             raise BusUnavailable("The consumer was not started.")
         return self._consumer
 
+    @property
+    def _is_evicted(self) -> bool:
+        """Whether the group went on without us: it may have given our partitions away already.
+
+        aiokafka tells a revocation either way; it forgets its generation when it was evicted.
+        """
+        generation: int = self._joined._coordinator.generation  # noqa: SLF001
+        return generation < 0
+
     def _held(self, partitions: Collection[Partition]) -> list[TopicPartition]:
         assignment = self._joined.assignment()
         return [p for p in map(_theirs, partitions) if p in assignment]
-
-    async def _place(self, partitions: Collection[Partition]) -> None:
-        """Seek where a group without an offset begins."""
-        fresh = []
-        for partition in partitions:
-            offset = await asyncio.wait_for(
-                self._joined.committed(_theirs(partition)), 2 * _CALL_SECONDS
-            )
-            if offset is None:
-                fresh.append(partition)
-        await self._seek(fresh, self._start_from)
 
     async def _offsets_lost(self, partitions: Collection[Partition]) -> None:
         names = ", ".join(map(str, partitions))
@@ -192,15 +214,17 @@ class KafkaSource:
                 " before they were judged; set input.on_offset_lost to go on all the same."
             )
         logger.error("The offset of %s is gone; going on at %s.", names, self._on_offset_lost)
-        await self._seek(partitions, self._on_offset_lost)
-
-    async def _seek(self, partitions: Collection[Partition], end: End) -> None:
-        if not partitions:
-            return
-        theirs = [_theirs(partition) for partition in partitions]
-        ask = self._joined.beginning_offsets if end == "earliest" else self._joined.end_offsets
-        for partition, offset in (await asyncio.wait_for(ask(theirs), _CALL_SECONDS)).items():
+        async with asyncio.timeout(_CALL_SECONDS):
+            offsets = await self._ends(partitions, self._on_offset_lost)
+        for partition, offset in offsets.items():
             self._joined.seek(partition, offset)
+
+    async def _ends(
+        self, partitions: Collection[Partition], end: End
+    ) -> Mapping[TopicPartition, int]:
+        ask = self._joined.beginning_offsets if end == "earliest" else self._joined.end_offsets
+        offsets: Mapping[TopicPartition, int] = await ask([_theirs(p) for p in partitions])
+        return offsets
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -209,23 +233,27 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._listener = listener
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        consumer = self._source._joined  # noqa: SLF001 - one class in two parts
-        consumer.pause(*assigned)
-        partitions = [_partition(partition) for partition in assigned]
+        self._source._joined.pause(*assigned)  # noqa: SLF001 - one class in two parts
+        await self._tell(self._listener.assigned, assigned)
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        if revoked:
+            lost = self._source._is_evicted  # noqa: SLF001
+            await self._tell(self._listener.lost if lost else self._listener.revoked, revoked)
+
+    async def _tell(
+        self,
+        listener: Callable[[Collection[Partition]], Awaitable[None]],
+        theirs: Collection[TopicPartition],
+    ) -> None:
         try:
-            await self._source._place(partitions)  # noqa: SLF001
-            await self._listener.assigned(partitions)
+            await listener([_partition(partition) for partition in theirs])
         except Fatal as error:
             self._source._failure = error  # noqa: SLF001
         except Exception as error:  # noqa: BLE001 - aiokafka would only log it
             self._source._failure = BusUnavailable(  # noqa: SLF001
-                f"Taking over partitions failed ({type(error).__name__}); the worker must restart."
+                f"A rebalance failed ({type(error).__name__}: {error}); the worker must restart."
             )
-        consumer.resume(*assigned)
-
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        if revoked:
-            await self._listener.revoked([_partition(partition) for partition in revoked])
 
 
 def _partition(theirs: TopicPartition) -> Partition:

@@ -4,7 +4,6 @@ vllm is imported at start only: that alone takes 20 s of CPU.
 """
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +11,6 @@ from typing import Any
 from worker.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
 from worker.ports import Completion
 from worker.verdicts import EngineReference, Usage
-
-logger = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -74,6 +71,7 @@ class VllmEngine:
         self._sampling: Any = None
         self._version = ""
         self._max_model_len = 0
+        self.progress = 0
 
     @property
     def reference(self) -> EngineReference:
@@ -106,11 +104,26 @@ class VllmEngine:
         from vllm.platforms import current_platform  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+        from vllm.v1.metrics.loggers import StatLoggerBase  # noqa: PLC0415
+
+        engine = self
+
+        class Steps(StatLoggerBase):  # type: ignore[misc]
+            """Told of every step that the core makes: the one sign that it is not hung."""
+
+            def __init__(self, *_: Any) -> None: ...
+
+            def log_engine_initialized(self) -> None: ...
+
+            def record(self, *_: Any, **__: Any) -> None:
+                engine.progress += 1
 
         arguments = self._arguments | (ON_CPU if current_platform.is_cpu() else {}) | self._extra
         try:
             # it binds itself to the running loop, so it is built here, in the loop's own thread
-            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+            self._engine = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(**arguments), stat_loggers=[Steps]
+            )
         except (Exception, SystemExit) as error:
             reason = " ".join(str(error).split())[:300]
             raise EngineUnavailable(
@@ -133,9 +146,11 @@ class VllmEngine:
         from vllm.exceptions import VLLMValidationError  # noqa: PLC0415
         from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415
 
-        final: Any = None
+        engine, final = self._engine, None
+        if engine is None:
+            raise EngineDead("The engine was stopped.")
         try:
-            async for output in self._engine.generate(
+            async for output in engine.generate(
                 {"prompt_token_ids": list(prompt_token_ids)},
                 self._sampling,
                 request_id,
@@ -143,19 +158,16 @@ class VllmEngine:
             ):
                 final = output
         except EngineDeadError as error:
-            raise EngineDead(
-                "The engine died; the worker stops without committing what it had in flight."
-            ) from error
+            raise EngineDead("The engine died.") from error
         except (VLLMValidationError, ValueError) as error:
             raise InvalidRequest("The engine refuses this prompt.") from error
         except Exception as error:
-            if self._engine.errored:
-                raise EngineDead(
-                    "The engine died; the worker stops without committing what was in flight."
-                ) from error
+            if engine.errored:
+                raise EngineDead("The engine died.") from error
             raise Retriable(f"The engine failed ({type(error).__name__}).") from error
         if final is None or final.outputs[0].finish_reason == "abort":
             raise Retriable("The engine gave the prompt up.")
+        self.progress += 1
         answer = final.outputs[0]
         return Completion(
             text=answer.text,
@@ -165,10 +177,14 @@ class VllmEngine:
             ),
         )
 
+    async def ready(self) -> None:
+        """See `Engine`."""
+
     async def stop(self) -> None:
         """See `Engine`; blocking, so it runs in a thread."""
-        if self._engine is not None:
-            await asyncio.to_thread(self._engine.shutdown)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.to_thread(engine.shutdown)
 
 
 def _import() -> None:

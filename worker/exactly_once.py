@@ -1,0 +1,216 @@
+"""Exactly once: outcomes and offsets of a partition go out in one transaction.
+
+Every input partition has a transactional producer of its own, named by group, topic and
+partition. Taking a partition over starts that producer, which fences the former owner and
+finishes whatever it had open; only then is the committed offset read, so nobody else can move it
+any more. (The client commits offsets without a generation, so Kafka's own fencing by group,
+KIP-447, is not to be had.) A transaction holds records that are judged already, in input order,
+and is never open across inference. Whatever goes wrong in one, its producer is thrown away and
+the partition is taken over anew from the committed offset.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Collection, Sequence
+from dataclasses import dataclass, field
+
+from worker.delivery import Delivery, Outcome
+from worker.errors import Retriable
+from worker.ports import Clock, Source, Transactions, Transactor
+from worker.records import Partition
+from worker.retrying import RetryPolicy
+
+logger = logging.getLogger(__name__)
+
+_SETTLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPolicy:
+    """When the judged prefix of a partition is committed; whichever bound is met first."""
+
+    max_records: int = 500
+    interval_seconds: float = 0.2
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A partition under one epoch: its outcomes that are not committed yet."""
+
+    partition: Partition
+    epoch: int
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    ready: int = 0  # outcomes inside the contiguous prefix
+    size_bytes: int = 0
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+    urgent: asyncio.Event = field(default_factory=asyncio.Event)
+    flushes: list[asyncio.Event] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.record.offset] = outcome
+        self.size_bytes += _size_bytes(outcome)
+
+    def first(self, end: int, limit: int) -> list[Outcome]:
+        """The oldest outcomes before the offset `end`, in input order."""
+        offsets = sorted(offset for offset in self.outcomes if offset < end)
+        return [self.outcomes[offset] for offset in offsets[:limit]]
+
+    def committed(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            del self.outcomes[outcome.record.offset]
+            self.size_bytes -= _size_bytes(outcome)
+        self.ready -= len(outcomes)
+
+    def flush(self) -> asyncio.Event:
+        """Ask for a commit without delay; set when there was one, or can be none."""
+        done = asyncio.Event()
+        self.flushes.append(done)
+        self.work.set()
+        self.urgent.set()
+        return done
+
+    async def due(self, interval_seconds: float) -> None:
+        """Wait until there is something to commit, and until it is time to."""
+        await self.work.wait()
+        try:
+            async with asyncio.timeout(interval_seconds):
+                await self.urgent.wait()
+        except TimeoutError:
+            pass
+        self.work.clear()
+        self.urgent.clear()
+
+
+class ExactlyOnce(Delivery):
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        transactions: Transactions,
+        clock: Clock,
+        group_id: str,
+        policy: TransactionPolicy = TransactionPolicy(),
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(source=source, clock=clock, retries=retries)
+        self._transactions = transactions
+        self._group_id = group_id
+        self._policy = policy
+        self._lanes: dict[Partition, _Lane] = {}
+        self._troubled: dict[Partition, str] = {}
+
+    async def start(self) -> None:
+        """See `Delivery`."""
+        await self._transactions.start()
+
+    async def stop(self) -> None:
+        """See `Delivery`."""
+        await self.revoked(list(self._owners))
+
+    def max_bytes(self, topic: str) -> int:
+        """See `Delivery`."""
+        return self._transactions.max_bytes(topic)
+
+    def trouble(self) -> str | None:
+        """See `Delivery`."""
+        return next(iter(self._troubled.values()), None)
+
+    def backlog(self, partition: Partition) -> tuple[int, int]:
+        """See `Delivery`."""
+        lane = self._lanes.get(partition)
+        ready, size_bytes = (lane.ready, lane.size_bytes) if lane else (0, 0)
+        return self._ledger.tracked(partition) + ready, size_bytes
+
+    async def deliver(self, outcomes: Sequence[Outcome]) -> None:
+        """Hand outcomes to the owners of their partitions, who commit the contiguous prefix."""
+        for outcome in outcomes:
+            record = outcome.record
+            lane = self._lanes.get(record.partition)
+            tracked = self._ledger.tracked(record.partition)
+            if not self._ledger.resolve(record.partition, record.epoch, record.offset):
+                continue
+            assert lane is not None, "what the ledger holds has a lane"  # noqa: S101
+            lane.add(outcome)
+            lane.ready += tracked - self._ledger.tracked(record.partition)
+            if lane.ready:
+                lane.work.set()
+            if lane.ready >= self._policy.max_records:
+                lane.urgent.set()
+
+    async def settle(self, partitions: Collection[Partition] | None = None) -> None:
+        """Commit now what is judged, and the position where nothing is left to judge."""
+        wanted = list(self._lanes) if partitions is None else partitions
+        flushes = [lane.flush() for p in wanted if (lane := self._lanes.get(p)) is not None]
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                for done in flushes:
+                    await done.wait()
+        except TimeoutError:
+            logger.warning("Committing takes long; what is not committed will be judged again.")
+
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """See `Delivery`."""
+        await super().revoked(partitions)
+        for partition in partitions:
+            self._troubled.pop(partition, None)
+
+    async def _own(self, partition: Partition) -> None:
+        failures = 0
+        while True:
+            try:
+                async for _ in self._commits(partition):
+                    failures = 0
+                    self._troubled.pop(partition, None)
+            except Retriable as error:
+                failures += 1
+                self._troubled[partition] = str(error)
+                logger.warning("%s: %s Taking it over anew.", partition, error)
+                await self._pause_after(failures)
+
+    async def _commits(self, partition: Partition) -> AsyncGenerator[None, None]:
+        """Take the partition over, then commit what is judged of it; yields after each success.
+
+        Raises:
+            Retriable: it must be taken over anew.
+        """
+        transactor = await self._transactions.open(
+            f"{self._group_id}.{partition.topic}.{partition.number}"
+        )
+        try:
+            # not before the former owner is fenced, or the committed offset could still move
+            committed = await self._source.rewind(partition)
+            lane = _Lane(partition, self._begin(partition, committed))
+            self._lanes[partition] = lane
+            while True:
+                await lane.due(self._policy.interval_seconds)
+                await self._commit(lane, transactor)
+                yield
+        finally:
+            self._source.pause([partition])
+            self._ledger.forget([partition])
+            abandoned = self._lanes.pop(partition, None)
+            for done in abandoned.flushes if abandoned else ():
+                done.set()
+            await transactor.close()
+
+    async def _commit(self, lane: _Lane, transactor: Transactor) -> None:
+        """Commit all that is judged of a partition, one bounded transaction after the other."""
+        partition = lane.partition
+        if lane.flushes:
+            await self._advance(partition)
+        while (end := self._ledger.committable([partition]).get(partition)) is not None:
+            chosen = lane.first(end, self._policy.max_records)
+            if len(chosen) < lane.ready:
+                end = chosen[-1].record.offset + 1
+            outgoing = [o.outgoing for o in chosen if o.outgoing is not None]
+            await transactor.commit(outgoing, {partition: end})
+            self._ledger.committed({partition: end}, {partition: lane.epoch})
+            lane.committed(chosen)
+        while lane.flushes:
+            lane.flushes.pop().set()
+
+
+def _size_bytes(outcome: Outcome) -> int:
+    return 0 if outcome.outgoing is None else outcome.outgoing.size_bytes

@@ -1,0 +1,166 @@
+"""An engine that is watched, and started again when it dies or hangs.
+
+vLLM does not notice that its core has stopped (a hung driver, SIGSTOP), so progress is watched
+here: calls in flight and nothing moving for too long is a death like any other. Whoever has a
+prompt at an engine that dies gets `EngineInterrupted`, waits for `ready` and asks again; when the
+restarts are spent, or none are wanted, everybody gets `EngineDead`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.errors import EngineDead, EngineInterrupted, EngineUnavailable
+from worker.ports import Clock, Completion, Engine
+from worker.verdicts import EngineReference
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisionPolicy:
+    """What an engine may do before it is given up.
+
+    Attributes:
+        stall_seconds: without progress, while prompts are in flight, before it counts as dead.
+        restarts: in place, within `window_seconds`; 0 leaves restarting to the platform.
+    """
+
+    stall_seconds: float = 60.0
+    restarts: int = 0
+    window_seconds: float = 3600.0
+
+
+class SupervisedEngine:
+    """Implements `worker.ports.Engine` over another engine."""
+
+    def __init__(self, engine: Engine, *, policy: SupervisionPolicy, clock: Clock) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._clock = clock
+        self._calls: set[asyncio.Timeout] = set()
+        self._deaths: list[float] = []
+        self._incarnation = 0
+        self._restarting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def reference(self) -> EngineReference:
+        """See `Engine`."""
+        return self._engine.reference
+
+    @property
+    def max_num_seqs(self) -> int:
+        """See `Engine`."""
+        return self._engine.max_num_seqs
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """See `Engine`."""
+        return self._engine.max_prompt_tokens
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """See `Engine`."""
+        return self._engine.flags
+
+    @property
+    def progress(self) -> int:
+        """See `Engine`."""
+        return self._engine.progress
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no prompt is taken at the moment, if none is."""
+        if self._restarting is None:
+            return None
+        return "the engine died" if self._restarting.done() else "the engine is being restarted"
+
+    async def start(self) -> None:
+        """See `Engine`."""
+        await self._engine.start()
+        self._watching = asyncio.create_task(self._watch(), name="watch the engine")
+
+    async def complete(
+        self, prompt_token_ids: Sequence[int], *, request_id: str, trace: Mapping[str, str]
+    ) -> Completion:
+        """See `Engine`."""
+        await self.ready()
+        incarnation, call = self._incarnation, asyncio.timeout(None)
+        try:
+            async with call:
+                self._calls.add(call)
+                try:
+                    return await self._engine.complete(
+                        prompt_token_ids, request_id=request_id, trace=trace
+                    )
+                finally:
+                    self._calls.discard(call)
+        except TimeoutError:
+            if not call.expired():
+                raise
+            raise EngineInterrupted("The engine made no progress any more.") from None
+        except EngineDead as error:
+            # of this death it may be told late, when the engine lives again
+            if incarnation == self._incarnation:
+                self._died(str(error))
+            raise EngineInterrupted(str(error)) from error
+
+    async def ready(self) -> None:
+        """See `Engine`."""
+        if self._restarting is not None:
+            # shielded: one caller that gives up must not end the restart for all
+            await asyncio.shield(self._restarting)
+
+    async def stop(self) -> None:
+        """See `Engine`."""
+        self._stopped = True
+        for task in (self._watching, self._restarting):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self._engine.stop()
+
+    async def _watch(self) -> None:
+        """Declare the engine dead when it has calls and makes no progress."""
+        interval = self._policy.stall_seconds / 4
+        seen, moved_at = -1, self._clock.monotonic()
+        while True:
+            await self._clock.sleep(interval)
+            now = self._clock.monotonic()
+            if self._engine.progress != seen or not self._calls or self.trouble:
+                seen, moved_at = self._engine.progress, now
+            elif now - moved_at >= self._policy.stall_seconds:
+                self._died(f"The engine made no progress for {now - moved_at:.0f} s.")
+
+    def _died(self, reason: str) -> None:
+        """Note a death, interrupt all calls, and begin the restart."""
+        if self._stopped:
+            return
+        self._incarnation += 1
+        logger.error("%s", reason)
+        self._restarting = asyncio.create_task(self._restart(reason), name="restart the engine")
+        # a failed restart is told to everybody who waits for it, and nobody may wait
+        self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        calls, self._calls = self._calls, set()
+        for call in calls:
+            call.reschedule(asyncio.get_running_loop().time())
+
+    async def _restart(self, reason: str) -> None:
+        now = self._clock.monotonic()
+        self._deaths = [at for at in self._deaths if now - at < self._policy.window_seconds]
+        if len(self._deaths) >= self._policy.restarts:
+            raise EngineDead(f"{reason} The worker stops without committing what was in flight.")
+        self._deaths.append(now)
+        logger.warning(
+            "Restarting the engine (%d of %d).", len(self._deaths), self._policy.restarts
+        )
+        await self._engine.stop()
+        try:
+            await self._engine.start()
+        except EngineUnavailable as error:
+            raise EngineDead(f"{reason} It could not be started again: {error}") from error
+        logger.info("The engine is back.")
+        self._restarting = None
