@@ -6,6 +6,7 @@ For tests of the core, and the yardstick for the contract that the Kafka adapter
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from zlib import crc32
 
 from worker.errors import Retriable
 from worker.ports import AssignmentListener
@@ -44,7 +45,7 @@ class MemoryBus:
     def produce(self, records: Sequence[OutgoingRecord]) -> None:
         """Put records on the bus, each on the partition of its key."""
         for record in records:
-            number = hash(record.key) % self.partitions if record.key else 0
+            number = crc32(record.key) % self.partitions if record.key else 0
             self.append(
                 record.topic,
                 key=record.key,
@@ -60,20 +61,21 @@ class MemoryBus:
 
 
 class MemorySource:
-    """Implements `worker.ports.Source` on a `MemoryBus`."""
+    """Implements `worker.ports.Source` on a `MemoryBus`; one that is `severed` commits nothing."""
 
     def __init__(self, bus: MemoryBus, topics: Sequence[str], max_records: int = 500) -> None:
         self._bus = bus
-        self._topics = topics
+        self.topics = topics
         self.max_records = max_records
         self._listener: AssignmentListener | None = None
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
+        self.severed = False
 
     async def start(self, listener: AssignmentListener) -> None:
         """Hold every partition of the topics."""
         self._listener = listener
-        held = [Partition(t, n) for t in self._topics for n in range(self._bus.partitions)]
+        held = [Partition(t, n) for t in self.topics for n in range(self._bus.partitions)]
         await self.assign(held)
 
     async def assign(self, partitions: Collection[Partition]) -> None:
@@ -140,7 +142,7 @@ class MemorySource:
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """See `Source`."""
-        if any(partition not in self._positions for partition in offsets):
+        if self.severed or any(partition not in self._positions for partition in offsets):
             raise Retriable("The partitions have moved on; nothing was committed.")
         self._bus.committed.update(offsets)
 
@@ -151,11 +153,15 @@ class MemorySource:
 
 
 class MemoryPublisher:
-    """Implements `worker.ports.Publisher` on a `MemoryBus`; `fail_next` calls fail first."""
+    """Implements `worker.ports.Publisher` on a `MemoryBus`.
+
+    `fail_next` calls do nothing and fail; `doubt_next` calls succeed and say that they failed.
+    """
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
         self.fail_next = 0
+        self.doubt_next = 0
 
     async def start(self) -> None:
         """Nothing to connect to."""
@@ -167,6 +173,9 @@ class MemoryPublisher:
             self.fail_next -= 1
             raise Retriable("The bus refuses.")
         self._bus.produce(records)
+        if self.doubt_next:
+            self.doubt_next -= 1
+            return [False] * len(records)
         return [True] * len(records)
 
     def max_bytes(self, topic: str) -> int:  # noqa: ARG002 - every topic is alike
@@ -209,20 +218,23 @@ class MemoryTransactor:
 class MemoryTransactions:
     """Implements `worker.ports.Transactions` on a `MemoryBus`.
 
-    `fail_next` commits do nothing and fail; `doubt_next` commits succeed and say that they failed.
+    `fail_next` commits do nothing and fail; `doubt_next` commits succeed and say that they failed;
+    opening takes `slowness` turns of the event loop.
     """
 
     def __init__(self, bus: MemoryBus) -> None:
         self.bus = bus
         self.fail_next = 0
         self.doubt_next = 0
+        self.slowness = 1
 
     async def start(self) -> None:
         """Nothing to look at."""
 
     async def open(self, transactional_id: str) -> MemoryTransactor:
         """See `Transactions`."""
-        await asyncio.sleep(0)
+        for _ in range(self.slowness):
+            await asyncio.sleep(0)
         self.bus.fences[transactional_id] += 1
         return MemoryTransactor(self, transactional_id)
 
