@@ -231,6 +231,11 @@ class Worker:
         """How many verdicts, dead letters and tombstones so far."""
         return self._pipeline.outcomes
 
+    @property
+    def held(self) -> int:
+        """How many partitions it has taken over."""
+        return self._delivery.held()
+
     def stop(self) -> None:
         """End in good order: drain, settle, leave the group."""
         self._stopping = True

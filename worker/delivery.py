@@ -8,8 +8,9 @@ import asyncio
 import itertools
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from worker.ledger import Ledger
 from worker.ports import Clock, Source
@@ -79,7 +80,7 @@ class Delivery(ABC):
         """Move the offsets of what is resolved, of these partitions or of all."""
 
     @abstractmethod
-    async def _own(self, partition: Partition) -> None:
+    def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:
         """Take the partition over and do what its owner does."""
 
     def serve(self, group: asyncio.TaskGroup) -> None:
@@ -90,7 +91,13 @@ class Delivery(ABC):
         """Take these over, in the background: the group's rebalance need not wait for it."""
         assert self._group is not None, "serve() comes first"  # noqa: S101
         for partition in partitions:
-            owner = self._group.create_task(self._own(partition), name=f"own {partition}")
+            owning = self._own(partition)
+            try:
+                owner = self._group.create_task(owning, name=f"own {partition}")
+            except RuntimeError:
+                # a rebalance that was under way while the worker ends
+                owning.close()
+                return
             self._owners[partition] = owner
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
@@ -104,6 +111,10 @@ class Delivery(ABC):
     def epoch(self, partition: Partition) -> int | None:
         """The epoch under which the partition is held; None while it is not taken over."""
         return self._ledger.epoch(partition)
+
+    def held(self) -> int:
+        """How many partitions are taken over."""
+        return sum(self.epoch(partition) is not None for partition in self._owners)
 
     def received(self, record: Record) -> bool:
         """Track a record; False for one that is not ours or was seen before."""

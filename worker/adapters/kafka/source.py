@@ -23,7 +23,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from worker.adapters.kafka.connection import Connection, require_topics
+from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
 from worker.errors import BusUnavailable, Fatal, OffsetLost, Retriable
 from worker.ports import AssignmentListener
 from worker.records import Partition, Record
@@ -69,11 +69,16 @@ class KafkaSource:
         self._group_instance_id = group_instance_id
         self._session_timeout_seconds = session_timeout_seconds
         self._rebalance_timeout_seconds = rebalance_timeout_seconds
+        self._listener: AssignmentListener | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._failure: Exception | None = None
+        self._latest: dict[str, Mapping[TopicPartition, int]] = {}
+        self._overtaken: set[Partition] = set()
+        self._watched_at = time.monotonic()
 
     async def start(self, listener: AssignmentListener) -> None:
         """See `Source`."""
+        self._listener = listener
         await require_topics(self._connection, self._topics)
         session_ms = int(self._session_timeout_seconds * 1000)
         self._consumer = AIOKafkaConsumer(
@@ -100,6 +105,7 @@ class KafkaSource:
         """See `Source`."""
         if self._failure is not None:
             raise self._failure
+        await self._watch_topics()
         try:
             batches = await self._joined.getmany(timeout_ms=_POLL_MS)
         except OffsetOutOfRangeError as error:
@@ -138,9 +144,14 @@ class KafkaSource:
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 committed: int | None = await self._joined.committed(theirs)
-                offset = committed
-                if offset is None:
-                    offset = (await self._ends([partition], self._start_from))[theirs]
+                if partition in self._overtaken and self._on_offset_lost is not None:
+                    committed = None
+                    offset = (await self._ends([partition], self._on_offset_lost))[theirs]
+                elif committed is None:
+                    offset = await self._beginning_of(partition)
+                else:
+                    offset = committed
+            self._overtaken.discard(partition)
             self._joined.seek(theirs, offset)
         except (KafkaError, TimeoutError) as error:
             raise Retriable(
@@ -177,15 +188,15 @@ class KafkaSource:
         """See `Source`; aiokafka's own stop can hang or raise when brokers are gone."""
         if self._consumer is None:
             return
-        try:
-            await asyncio.wait_for(self._consumer.stop(), _CALL_SECONDS)
-        except (TimeoutError, KafkaError) as error:
-            logger.warning("Leaving the group failed (%s).", type(error).__name__)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            logger.warning("Leaving the group was cut short: the brokers are gone.")
+        stopping = asyncio.ensure_future(self._consumer.stop())
+        await asyncio.wait([stopping], timeout=_CALL_SECONDS)
+        if not stopping.done():
+            stopping.cancel()
+        failure = (await asyncio.gather(stopping, return_exceptions=True))[0]
+        if failure is not None:
+            logger.warning("Leaving the group failed (%s).", type(failure).__name__)
+            # or its heartbeats would go on, and the group wait for us
+            await asyncio.wait_for(self._consumer._client.close(), _CALL_SECONDS)  # noqa: SLF001
 
     @property
     def _joined(self) -> AIOKafkaConsumer:
@@ -206,6 +217,46 @@ class KafkaSource:
         assignment = self._joined.assignment()
         return [p for p in map(_theirs, partitions) if p in assignment]
 
+    async def _beginning_of(self, partition: Partition) -> int:
+        """The offset at which a partition without a committed one begins.
+
+        At the latest only if it was there when the group was new: one that was added since may
+        hold records already, and they are nobody's if not ours. What was decided stays so, or
+        a rebalance before the first commit would pass over records.
+        """
+        topic = partition.topic
+        if self._start_from == "latest" and topic not in self._latest:
+            numbers = self._joined.partitions_for_topic(topic) or set()
+            theirs = [TopicPartition(topic, number) for number in numbers]
+            is_new = all([await self._joined.committed(p) is None for p in theirs])
+            self._latest[topic] = await self._joined.end_offsets(theirs) if is_new else {}
+        latest = self._latest.get(topic, {})
+        if _theirs(partition) in latest:
+            return latest[_theirs(partition)]
+        return (await self._ends([partition], "earliest"))[_theirs(partition)]
+
+    async def _watch_topics(self) -> None:
+        """Stop when an input topic is gone: the client alone would wait for it for ever.
+
+        Raises:
+            BusUnavailable: a broker says that it is gone.
+        """
+        now = time.monotonic()
+        if now - self._watched_at < _METADATA_SECONDS:
+            return
+        self._watched_at = now
+        if all(self._joined.partitions_for_topic(topic) for topic in self._topics):
+            return
+        try:
+            known = await describe_topics(self._connection, self._topics)
+        except BusUnavailable:
+            return  # brokers that cannot be asked do not say that it is gone
+        if missing := sorted(set(self._topics) - set(known)):
+            raise BusUnavailable(
+                f"The input topic {', '.join(missing)} was deleted; create it, or name another in"
+                " input.topics."
+            )
+
     async def _offsets_lost(self, partitions: Collection[Partition]) -> None:
         names = ", ".join(map(str, partitions))
         if self._on_offset_lost is None:
@@ -214,10 +265,12 @@ class KafkaSource:
                 " before they were judged; set input.on_offset_lost to go on all the same."
             )
         logger.error("The offset of %s is gone; going on at %s.", names, self._on_offset_lost)
-        async with asyncio.timeout(_CALL_SECONDS):
-            offsets = await self._ends(partitions, self._on_offset_lost)
-        for partition, offset in offsets.items():
-            self._joined.seek(partition, offset)
+        # taken over anew: in a topic that was made anew, offsets begin again too
+        self._overtaken.update(partitions)
+        self.pause(partitions)
+        assert self._listener is not None, "who receives has started"  # noqa: S101
+        await self._listener.lost(partitions)
+        await self._listener.assigned(partitions)
 
     async def _ends(
         self, partitions: Collection[Partition], end: End
