@@ -50,4 +50,5 @@ def dead_letter(
         ("guardstream.key.sha256", hashlib.sha256(record.key or b"").hexdigest().encode()),
         ("guardstream.headers.sha256", hashlib.sha256(names).hexdigest().encode()),
     )
-    return OutgoingRecord(topic, None, None, (*why, *cut, *sums))
+    # aiokafka sends no record that has neither key nor value
+    return OutgoingRecord(topic, None, b"", (*why, *cut, *sums))
