@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
-from worker.dead_letters import dead_letter
+from worker.dead_letters import dead_letter, delivered_before
 from worker.delivery import Delivery, Outcome
 from worker.errors import RecordError, VerdictTooLarge
 from worker.intake import Intake
@@ -244,6 +244,7 @@ class Pipeline:
             topic=topic,
             group=self._destinations.group,
             max_bytes=self._publisher.max_bytes(topic),
+            delivery_count=delivered_before(record.headers) + 1,
         )
         return Outcome(record, letter)
 
