@@ -58,7 +58,7 @@ async def _worker(count: int) -> dict[str, Any]:
 
         async def produce(exchanges: list[Exchange]) -> None:
             values = [orjson.dumps(e.model_dump()) for e in exchanges]
-            await publisher.publish(
+            await publisher.publish_all(
                 [OutgoingRecord(_TOPICS[0], str(n).encode(), v, ()) for n, v in enumerate(values)]
             )
 

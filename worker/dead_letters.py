@@ -1,7 +1,9 @@
 """Dead letters: the record as it came, with headers that say why nobody could judge it.
 
 Header names follow KIP-1191 (`__dlq.errors.*`). A dead letter can always be produced: what does
-not fit the topic is cut in steps, and headers tell what was there.
+not fit the topic is cut in steps, and headers tell what was there. The headers written here stand
+after the record's own, and begin with `ORIGIN_TOPIC`: that is how `worker.redriving` tells them
+from what an event brought along.
 """
 
 import hashlib
@@ -9,7 +11,39 @@ import hashlib
 from worker.errors import RecordError
 from worker.records import Headers, OutgoingRecord, Record
 
+ORIGIN_TOPIC = "__dlq.errors.topic"
+ORIGIN_PARTITION = "__dlq.errors.partition"
+ORIGIN_OFFSET = "__dlq.errors.offset"
+GROUP = "__dlq.errors.group"
+DELIVERY_COUNT = "__dlq.errors.delivery.count"
+MESSAGE = "__dlq.errors.message"
+STAGE = "guardstream.stage"
+ERROR = "guardstream.error"
+
+VALUE_SIZE = "guardstream.value.size"
+VALUE_SHA256 = "guardstream.value.sha256"
+KEY_SHA256 = "guardstream.key.sha256"
+HEADERS_SHA256 = "guardstream.headers.sha256"
+
+# on a record that was sent back: the deliveries before this one
+DELIVERED_BEFORE = "guardstream.delivery.count"
+
 _CUT_VALUE_BYTES = 64 * 1024
+_MOST_DIGITS = 18
+
+
+def read_count(value: bytes | None) -> int | None:
+    """The number a header holds; None for what is no number of a believable length."""
+    if value is None or not value.isdigit() or len(value) > _MOST_DIGITS:
+        return None
+    return int(value)
+
+
+def delivered_before(headers: Headers) -> int:
+    """How often a record was delivered before it was sent back; 0 for one that never was."""
+    counts = [read_count(value) for name, value in headers if name == DELIVERED_BEFORE]
+    # the last is ours: an event may have brought others along
+    return (counts[-1] or 0) if counts else 0
 
 
 def dead_letter(
@@ -21,24 +55,27 @@ def dead_letter(
     max_bytes: int,
     delivery_count: int = 1,
 ) -> OutgoingRecord:
-    """The record for the dead-letter topic that takes at most `max_bytes` per record."""
+    """The record for the dead-letter topic that takes at most `max_bytes` per record.
+
+    `delivery_count` says how often the record was delivered, this time included.
+    """
     why: Headers = (
-        ("__dlq.errors.topic", record.partition.topic.encode()),
-        ("__dlq.errors.partition", str(record.partition.number).encode()),
-        ("__dlq.errors.offset", str(record.offset).encode()),
-        ("__dlq.errors.group", group.encode()),
-        ("__dlq.errors.delivery.count", str(delivery_count).encode()),
-        ("__dlq.errors.message", str(error).encode("utf-8", "replace")[:1024]),
-        ("guardstream.stage", error.stage.encode()),
-        ("guardstream.error", type(error).__name__.encode()),
+        (ORIGIN_TOPIC, record.partition.topic.encode()),
+        (ORIGIN_PARTITION, str(record.partition.number).encode()),
+        (ORIGIN_OFFSET, str(record.offset).encode()),
+        (GROUP, group.encode()),
+        (DELIVERY_COUNT, str(delivery_count).encode()),
+        (MESSAGE, str(error).encode("utf-8", "replace")[:1024]),
+        (STAGE, error.stage.encode()),
+        (ERROR, type(error).__name__.encode()),
     )
     whole = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why))
     if whole.size_bytes <= max_bytes:
         return whole
     value = record.value or b""
     cut: Headers = (
-        ("guardstream.value.size", str(len(value)).encode()),
-        ("guardstream.value.sha256", hashlib.sha256(value).hexdigest().encode()),
+        (VALUE_SIZE, str(len(value)).encode()),
+        (VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()),
     )
     kept = min(_CUT_VALUE_BYTES, max_bytes // 4)
     shortened = OutgoingRecord(topic, record.key, value[:kept], (*record.headers, *why, *cut))
@@ -47,7 +84,8 @@ def dead_letter(
     # the weight is in the key or the headers: name them by their sums
     names = b"\x00".join(name.encode() + b"=" + (held or b"") for name, held in record.headers)
     sums: Headers = (
-        ("guardstream.key.sha256", hashlib.sha256(record.key or b"").hexdigest().encode()),
-        ("guardstream.headers.sha256", hashlib.sha256(names).hexdigest().encode()),
+        (KEY_SHA256, hashlib.sha256(record.key or b"").hexdigest().encode()),
+        (HEADERS_SHA256, hashlib.sha256(names).hexdigest().encode()),
     )
-    return OutgoingRecord(topic, None, None, (*why, *cut, *sums))
+    # aiokafka sends no record that has neither key nor value
+    return OutgoingRecord(topic, None, b"", (*why, *cut, *sums))

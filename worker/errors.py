@@ -26,6 +26,8 @@ class RecordError(GuardstreamError):
     """
 
     stage: Stage = "judge"
+    # whether other records would fail as well: then it is better to wait than to bury them all
+    is_engines: bool = False
 
 
 class NotAnEvent(RecordError):  # noqa: N818
@@ -53,9 +55,13 @@ class InvalidRequest(RecordError):  # noqa: N818
 class JudgingTimedOut(RecordError):  # noqa: N818
     """The engine gave no answer for this prompt within the time allowed."""
 
+    is_engines = True
+
 
 class RetriesSpent(RecordError):  # noqa: N818
     """The engine failed on this prompt as often as is allowed."""
+
+    is_engines = True
 
 
 class VerdictTooLarge(RecordError):  # noqa: N818

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
 from worker.breaker import Breaker, BreakerPolicy
-from worker.dead_letters import dead_letter
+from worker.dead_letters import dead_letter, delivered_before
 from worker.delivery import Delivery, Outcome
 from worker.errors import RecordError, VerdictTooLarge
 from worker.intake import Intake
@@ -263,20 +263,21 @@ class Pipeline:
                 await self._clock.sleep(min(wait, _BREAKER_POLL_SECONDS))
                 if not self._is_ours(case.record):
                     return None
+            was_open = self._breaker.is_open
             try:
                 verdict = await self._judge.judge(case)
             except RecordError as error:
-                if error.stage != "judge":
+                if not error.is_engines:
+                    self._breaker.succeeded()  # the engine works, the record does not
                     raise
-                was_open = self._breaker.is_open
                 if not self._breaker.failed(self._clock.monotonic()):
                     raise
                 if not was_open:
                     logger.warning("The engine fails on too many records: waiting. (%s)", error)
             else:
-                if self._breaker.is_open:
-                    logger.info("The engine answers again.")
                 self._breaker.succeeded()
+                if was_open:
+                    logger.info("The engine answers again.")
                 return verdict
 
     def _conclude(self, case: Case, verdict: Verdict) -> Outcome:
@@ -307,6 +308,7 @@ class Pipeline:
             topic=topic,
             group=self._destinations.group,
             max_bytes=self._delivery.max_bytes(topic),
+            delivery_count=delivered_before(record.headers) + 1,
         )
         return Outcome(record, letter)
 

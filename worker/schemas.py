@@ -7,7 +7,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from worker import dead_letters
 from worker.events import Event
+from worker.redriving import REDRIVEN_OFFSETS
 from worker.settings import Settings
 from worker.verdicts import Task, Verdict
 
@@ -42,15 +44,21 @@ def _verdict() -> dict[str, Any]:
 
 
 def _dead_letter_headers() -> dict[str, Any]:
-    said = {
-        "__dlq.errors.topic": "Where the record stood.",
-        "__dlq.errors.partition": "Where the record stood.",
-        "__dlq.errors.offset": "Where the record stood.",
-        "__dlq.errors.group": "The consumer group that could not judge it.",
-        "__dlq.errors.delivery.count": "How often it was delivered.",
-        "__dlq.errors.message": "Why, in a sentence; never text of the event or the model.",
-        "guardstream.stage": "decode, render, judge or publish.",
-        "guardstream.error": "The kind of error.",
+    always = {
+        dead_letters.ORIGIN_TOPIC: "Where the record stood.",
+        dead_letters.ORIGIN_PARTITION: "Where the record stood.",
+        dead_letters.ORIGIN_OFFSET: "Where the record stood.",
+        dead_letters.GROUP: "The consumer group that could not judge it.",
+        dead_letters.DELIVERY_COUNT: "How often it was delivered, by `redrive` too.",
+        dead_letters.MESSAGE: "Why, in a sentence; never text of the event or the model.",
+        dead_letters.STAGE: "decode, render, judge or publish.",
+        dead_letters.ERROR: "The kind of error.",
+    }
+    when_cut = {
+        dead_letters.VALUE_SIZE: "The value was cut; its size before, in bytes.",
+        dead_letters.VALUE_SHA256: "The sum of the value before it was cut.",
+        dead_letters.KEY_SHA256: "Key and headers were left out; the sum of the key.",
+        dead_letters.HEADERS_SHA256: "Key and headers were left out; the sum of the headers.",
     }
     return {
         "$schema": _DIALECT,
@@ -58,18 +66,30 @@ def _dead_letter_headers() -> dict[str, Any]:
         "description": "Beside the record's own headers; every value is UTF-8 text.",
         "type": "object",
         "properties": {
-            name: {"type": "string", "description": what} for name, what in said.items()
+            name: {"type": "string", "description": what}
+            for name, what in (always | when_cut).items()
         },
-        "required": list(said),
+        "required": list(always),
+    }
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": description}},
     }
 
 
 def _asyncapi() -> dict[str, Any]:
     settings = {name: field.get_default() for name, field in Settings.model_fields.items()}
     channels = {
-        "events": (settings["input"].topics[0], "event", "receive"),
-        "verdicts": (settings["output"].verdict_topic, "verdict", "send"),
-        "deadLetters": (settings["output"].dead_letter_topic, "deadLetter", "send"),
+        "events": (settings["input"].topics[0], ("event",), "receive"),
+        "verdicts": (settings["output"].verdict_topic, ("verdict",), "send"),
+        "deadLetters": (
+            settings["output"].dead_letter_topic,
+            ("deadLetter", "redriveNote"),
+            "send",
+        ),
     }
     labels = {f"guardstream.{task}": {"type": "string"} for task in Task}
     routing = ("content-type", "guardstream.schema", "guardstream.event_id", "guardstream.status")
@@ -86,9 +106,11 @@ def _asyncapi() -> dict[str, Any]:
         "channels": {
             name: {
                 "address": topic,
-                "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+                "messages": {
+                    message: {"$ref": f"#/components/messages/{message}"} for message in messages
+                },
             }
-            for name, (topic, message, _) in channels.items()
+            for name, (topic, messages, _) in channels.items()
         },
         "operations": {
             f"{action}{name[0].upper()}{name[1:]}": {
@@ -99,7 +121,14 @@ def _asyncapi() -> dict[str, Any]:
         },
         "components": {
             "messages": {
-                "event": {"contentType": json_type, "payload": _ref("event.schema.json")},
+                "event": {
+                    "contentType": json_type,
+                    "headers": _header(
+                        dead_letters.DELIVERED_BEFORE,
+                        "On an event that `redrive` sent back: how often it was delivered before.",
+                    ),
+                    "payload": _ref("event.schema.json"),
+                },
                 "verdict": {
                     "contentType": json_type,
                     "headers": {"type": "object", "properties": headers},
@@ -108,6 +137,13 @@ def _asyncapi() -> dict[str, Any]:
                 "deadLetter": {
                     "headers": _ref("dead-letter-headers.schema.json"),
                     "payload": {"description": "The original value, untouched."},
+                },
+                "redriveNote": {
+                    "headers": _header(
+                        REDRIVEN_OFFSETS,
+                        "The only header: offsets of this partition whose letters were sent back.",
+                    ),
+                    "payload": {"description": "Empty."},
                 },
             }
         },

@@ -69,6 +69,13 @@ def test_judge_without_kafka():
             1,
             "127.0.0.1:1 cannot be reached",
         ),
+        (
+            ["redrive", "--send"],
+            {"GUARDSTREAM_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+            1,
+            "127.0.0.1:1 cannot be reached",
+        ),
+        (["redrive", "--since", "soon"], {}, 2, "neither a time with its zone"),
         (["parse"], {}, 1, "Line 1"),
         (["nonsense"], {}, 2, "No such command"),
     ],

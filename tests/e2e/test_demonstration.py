@@ -34,7 +34,7 @@ async def test_labels_agree_with_what_is_known(kafka_settings, connection):
     examples = compose("held_out", COUNT, 4)
     publisher = KafkaPublisher(connection, topics=[topic])
     await publisher.start()
-    await publisher.publish(
+    await publisher.publish_all(
         [
             OutgoingRecord(
                 topic,

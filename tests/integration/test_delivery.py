@@ -22,7 +22,7 @@ async def produce(connection, topic, records):
     publisher = KafkaPublisher(connection, topics=[topic])
     await publisher.start()
     for start in range(0, len(records), 1000):
-        await publisher.publish(records[start : start + 1000])
+        await publisher.publish_all(records[start : start + 1000])
     await publisher.stop()
 
 

@@ -43,6 +43,7 @@ def register() -> None:
         judge,
         parse,
         produce,
+        redrive,
         render,
         run,
         schema,

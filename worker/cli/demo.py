@@ -59,7 +59,9 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
         publisher = KafkaPublisher(connection, topics=[_TOPICS["input"]])
         await publisher.start()
         events = [keyed(_TOPICS["input"], line) for line in lines]
-        await publisher.publish([*events, OutgoingRecord(_TOPICS["input"], b"erased", None, ())])
+        await publisher.publish_all(
+            [*events, OutgoingRecord(_TOPICS["input"], b"erased", None, ())]
+        )
         await publisher.stop()
         console.print(f"{len(events)} events and one tombstone are on {_TOPICS['input']}.")
         judging = build_judging(settings)

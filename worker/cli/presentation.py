@@ -13,6 +13,13 @@ _GOOD, _BAD, _UNKNOWN = "green", "bold red", "yellow"
 _STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
 
 
+def printable(text: str) -> str:
+    """The text with every character escaped that could steer a terminal or hide others."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 def show_verdict(value: bytes) -> RenderableType:
     """A verdict's labels in a line, its reasoning below."""
     verdict: dict[str, Any] = orjson.loads(value)

@@ -43,7 +43,7 @@ def produce(
                 for start in range(0, len(records), _CHUNK):
                     chunk = records[start : start + _CHUNK]
                     try:
-                        await publisher.publish(chunk)
+                        await publisher.publish_all(chunk)
                     except Retriable as error:
                         raise typer.BadParameter(str(error)) from error
                     progress.advance(task, len(chunk))

@@ -62,6 +62,18 @@ class KafkaPublisher:
             await close(producer)
         return [not isinstance(result, BaseException) for result in results]
 
+    async def publish_all(self, records: Sequence[OutgoingRecord]) -> None:
+        """Produce all of these, for programs that do so once.
+
+        Raises:
+            Retriable: at least one was not acknowledged.
+        """
+        acknowledged = await self.publish(records)
+        if not all(acknowledged):
+            raise Retriable(
+                f"{acknowledged.count(False)} of {len(records)} records were not acknowledged."
+            )
+
     def max_bytes(self, topic: str) -> int:
         """See `Publisher`."""
         return self._topics[topic].max_bytes

@@ -2,12 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import chain
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.adapters.kafka.connection import Connection, require_topics
+from worker.errors import BusUnavailable
 from worker.records import Partition, Record
+
+_STOP_SECONDS = 10.0
+_POLL_MS = 200
+_PATIENCE_SECONDS = 30.0
 
 
 async def read_topics(
@@ -28,11 +36,62 @@ async def read_topics(
         await consumer.start()
     try:
         async for r in consumer:
-            where = Partition(r.topic, r.partition)
-            headers = tuple(r.headers)
-            yield Record(where, 0, r.offset, r.key, r.value, headers, r.timestamp, time.time())
+            yield _record(r)
     finally:
-        await asyncio.wait_for(consumer.stop(), 10)
+        await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+
+
+async def held_offsets(
+    connection: Connection, topic: str, *, since_ms: int | None = None
+) -> dict[Partition, range]:
+    """What each partition of a topic holds now, from the first record at or after `since_ms`."""
+    known = await require_topics(connection, [topic])
+    theirs = [TopicPartition(topic, n) for n in range(known[topic].partitions)]
+    async with _consumer(connection) as consumer:
+        with connection.connecting():
+            starts = await consumer.beginning_offsets(theirs)
+            ends = await consumer.end_offsets(theirs)
+            if since_ms is not None:
+                found = await consumer.offsets_for_times(dict.fromkeys(theirs, since_ms))
+                starts = {p: found[p].offset if found[p] else ends[p] for p in theirs}
+    return {Partition(topic, p.partition): range(starts[p], ends[p]) for p in theirs}
+
+
+async def read_ranges(
+    connection: Connection,
+    ranges: Mapping[Partition, range],
+    *,
+    passed: Callable[[int], None] = lambda _: None,
+) -> AsyncGenerator[Record, None]:
+    """The records at these offsets, partition by partition; what is gone is passed over.
+
+    `passed` is told how many more offsets lie behind, those without a record included.
+
+    Raises:
+        BusUnavailable: nothing came for half a minute.
+    """
+    async with _consumer(connection) as consumer:
+        for where, held in ranges.items():
+            partition, position = TopicPartition(*where), held.start
+            consumer.assign([partition])
+            consumer.seek(partition, position)
+            moved_at = time.monotonic()
+            while position < held.stop:
+                with connection.connecting():
+                    batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
+                for r in chain.from_iterable(batches.values()):
+                    if r.offset < held.stop:
+                        yield _record(r)
+                # not the last record's offset: a transaction ends in one without a record
+                reached = min(await consumer.position(partition), held.stop)
+                if reached > position:
+                    passed(reached - position)
+                    position, moved_at = reached, time.monotonic()
+                elif time.monotonic() - moved_at > _PATIENCE_SECONDS:
+                    raise BusUnavailable(
+                        f"Kafka at {connection.bootstrap_servers} has sent nothing of {where} for"
+                        f" {_PATIENCE_SECONDS:.0f} s; look at the partition's leader."
+                    )
 
 
 async def committed_offsets(
@@ -50,4 +109,28 @@ async def committed_offsets(
             (Partition(topic, p.partition), await consumer.committed(p), ends[p]) for p in theirs
         ]
     finally:
-        await asyncio.wait_for(consumer.stop(), 10)
+        await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+
+
+@asynccontextmanager
+async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        **connection.arguments(),
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=50,
+    )
+    try:
+        with connection.connecting():
+            await consumer.start()
+        yield consumer
+    finally:
+        await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+
+
+def _record(theirs: Any) -> Record:
+    where = Partition(theirs.topic, theirs.partition)
+    headers = tuple(theirs.headers)
+    return Record(
+        where, 0, theirs.offset, theirs.key, theirs.value, headers, theirs.timestamp, time.time()
+    )

@@ -1,0 +1,33 @@
+"""Moments as people type them: RFC 3339, or how long ago."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import typer
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(rf"(\d{{1,6}})([{''.join(_UNITS)}])", re.ASCII)
+
+
+def moment_ms(text: str, *, now: datetime) -> int:
+    """Unix milliseconds of `2026-01-31T12:00:00Z`, or of `2h`: two hours before `now`.
+
+    Raises:
+        BadParameter: it is neither.
+    """
+    try:
+        if ago := _AGO.fullmatch(text):
+            moment = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        else:
+            moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        pass
+    else:
+        if moment.tzinfo is not None:
+            # Kafka gives negative times a meaning of their own
+            return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
+    raise typer.BadParameter(
+        f"{text!r} is neither a time with its zone, as 2026-01-31T12:00:00Z, nor how long ago, as"
+        " 90s, 30m, 2h, 7d or 1w."
+    )

@@ -1,0 +1,222 @@
+"""`guardstream redrive`: dead letters back to where they came from."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from worker.cli import Config, app, run_async
+from worker.cli.lines import write_line
+from worker.cli.moments import moment_ms
+from worker.cli.presentation import printable
+from worker.errors import Stage
+
+if TYPE_CHECKING:
+    from worker.redriving import Letter, Plan
+
+_STAGES = " | ".join(get_args(Stage))
+_CUT_SHOWN = 10
+
+
+@app.command()
+def redrive(
+    config: Config = None,
+    send: Annotated[bool, typer.Option("--send", help="Send; without it nothing is.")] = False,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{_STAGES}; repeatable.", show_default=False),
+    ] = None,
+    error: Annotated[
+        list[str] | None, typer.Option(help="As JudgingTimedOut; repeatable.", show_default=False)
+    ] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(help="The original topic; repeatable.", show_default=False)
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="The record's key; repeatable.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Buried at this time (RFC 3339), or this long ago (2h), or later."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Buried before; as --since.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    max_deliveries: Annotated[
+        int, typer.Option(min=1, help="Leave what the worker has failed on so often.")
+    ] = 3,
+    json: Annotated[bool, typer.Option("--json", help="JSON Lines, for programs.")] = False,
+) -> None:
+    """Send dead letters back to their original topics; a dry run unless --send is given.
+
+    Reads the dead-letter topic up to its end at the start. Key, value and
+    headers are the original's; one more header says how often the record was
+    delivered.
+
+    No letter is sent twice, whatever the filters of the next run: letters go out
+    in one transaction with a note of it, and noted letters are skipped. A crash
+    midway loses none and, for consumers that read committed records, repeats
+    none; others may see some twice.
+
+    A letter that was cut to fit its topic cannot be sent back: it is named.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from worker.adapters.kafka.redriver import redrive as redrive_letters
+    from worker.app import build_connection
+    from worker.redriving import Selection
+    from worker.settings import load_settings
+
+    if unknown := set(stage or ()) - set(get_args(Stage)):
+        raise typer.BadParameter(f"{unknown.pop()!r} is none of {_STAGES}", param_hint="--stage")
+    now = datetime.now(UTC)
+    selection = Selection(
+        stages=stage or (),
+        errors=error or (),
+        topics=topic or (),
+        keys=[one.encode("utf-8", "surrogateescape") for one in key or ()],
+        since_ms=moment_ms(since, now=now) if since else None,
+        until_ms=moment_ms(until, now=now) if until else None,
+    )
+    settings = load_settings(config)
+    dead_letter_topic = settings.output.dead_letter_topic
+    plan: Plan
+
+    async def work() -> None:
+        nonlocal plan
+        terminal = Console(stderr=True)
+        shown = Progress(console=terminal, transient=True, disable=not terminal.is_terminal)
+        with shown as progress:
+            task = progress.add_task(f"Reading {dead_letter_topic}", total=None)
+            plan = await redrive_letters(
+                build_connection(settings),
+                dead_letter_topic,
+                selection,
+                max_deliveries=max_deliveries,
+                limit=limit,
+                send=send,
+                progress=lambda done, of: progress.update(task, completed=done, total=of),
+            )
+
+    run_async(work())
+    if json:
+        for line in _lines(plan, sent=send):
+            write_line(line)
+    else:
+        _print(plan, sent=send)
+    for said in _failures(plan):
+        typer.echo(f"guardstream: {said}", err=True)
+    if plan.failed:
+        raise typer.Exit(1)
+
+
+def _print(plan: "Plan", *, sent: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(soft_wrap=True, highlight=False)
+
+    def table(*columns: str, rows: Iterator[tuple[str, ...]]) -> Table:
+        made = Table(*columns, box=None, pad_edge=False)
+        for row in rows:
+            # headers and keys are whatever someone sent: text, never markup
+            made.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
+        return made
+
+    count = plan.taken.total()
+    if count:
+        groups = ((*group, str(letters)) for group, letters in sorted(plan.taken.items()))
+        console.print(table("topic", "stage", "error", "letters", rows=groups))
+        console.print(f"\nThe first {len(plan.first)}:")
+        console.print(
+            table(
+                *("letter", "from", "buried at", "deliveries", "key", "message"),
+                rows=(tuple(map(str, _fields(letter).values())) for letter in plan.first),
+            )
+        )
+        console.print()
+    for said in _stays(plan):
+        console.print(said, markup=False)
+    if sent:
+        console.print(f"{_letters(count)} sent back.")
+    elif count:
+        console.print(f"A dry run: {_letters(count)} would be sent back; --send does it.")
+    else:
+        console.print("A dry run: no letter would be sent back.")
+
+
+def _stays(plan: "Plan") -> Iterator[str]:
+    """A sentence for each reason why letters that are meant stay."""
+    from worker.redriving import Left
+
+    sentences = {
+        Left.REDRIVEN: "sent back before.",
+        Left.DELIVERED_ENOUGH: f"left after {plan.max_deliveries} deliveries or more; see"
+        " --max-deliveries.",
+        Left.BEYOND_LIMIT: "left beyond --limit.",
+    }
+    for reason, sentence in sentences.items():
+        if count := sum(plan.left_for(reason).values()):
+            yield f"{_letters(count)} {sentence}"
+    if plan.cut:
+        shown = ", ".join(plan.cut[:_CUT_SHOWN])
+        more = len(plan.cut) - _CUT_SHOWN
+        yield (
+            f"{_letters(len(plan.cut))} cut to fit the topic cannot be sent back: {shown}"
+            + (f" and {more} more; --json names all." if more > 0 else ".")
+        )
+    if plan.foreign:
+        yield f"Records that are no dead letters of Guardstream: {plan.foreign}."
+
+
+def _failures(plan: "Plan") -> Iterator[str]:
+    from worker.redriving import Left
+
+    for name, count in plan.left_for(Left.NO_TOPIC).items():
+        yield (
+            f"The topic {printable(name)} is gone, so {_letters(count)} cannot go back;"
+            " create it and run redrive again."
+        )
+    for name, count in plan.left_for(Left.TOO_LARGE).items():
+        yield (
+            f"The topic {printable(name)} takes {plan.max_bytes[name]} bytes, too few for"
+            f" {_letters(count)}; raise its max.message.bytes and run redrive again."
+        )
+
+
+def _lines(plan: "Plan", *, sent: bool) -> Iterator[dict[str, Any]]:
+    """The plan for programs, one kind of fact a line."""
+    for (topic, stage, error), count in sorted(plan.taken.items()):
+        yield {"kind": "count", "topic": topic, "stage": stage, "error": error, "letters": count}
+    for letter in plan.first:
+        yield {"kind": "letter", **_fields(letter)}
+    for (reason, topic), count in sorted(plan.left.items()):
+        yield {"kind": "left", "reason": reason, "topic": topic, "letters": count}
+    for where in plan.cut:
+        yield {"kind": "cut", "letter": where}
+    yield {
+        "kind": "total",
+        "letters": plan.taken.total(),
+        "sent": sent,
+        "foreign_records": plan.foreign,
+    }
+
+
+def _fields(letter: "Letter") -> dict[str, Any]:
+    from worker.verdicts import rfc3339
+
+    key = letter.record.key
+    return {
+        "letter": str(letter.record),
+        "from": letter.origin,
+        "buried_at": rfc3339(letter.record.timestamp_ms / 1000),
+        "deliveries": letter.deliveries,
+        "key": "" if key is None else key.decode("utf-8", "backslashreplace"),
+        "message": letter.message,
+    }
+
+
+def _letters(count: int) -> str:
+    return "1 letter" if count == 1 else f"{count} letters"
