@@ -263,21 +263,21 @@ class Pipeline:
                 await self._clock.sleep(min(wait, _BREAKER_POLL_SECONDS))
                 if not self._is_ours(case.record):
                     return None
-            was_open = self._breaker.is_open
             try:
                 verdict = await self._judge.judge(case)
             except RecordError as error:
                 if not error.is_engines:
                     self._breaker.succeeded()  # the engine works, the record does not
                     raise
+                was_open = self._breaker.is_open
                 if not self._breaker.failed(self._clock.monotonic()):
                     raise
                 if not was_open:
                     logger.warning("The engine fails on too many records: waiting. (%s)", error)
             else:
-                self._breaker.succeeded()
-                if was_open:
+                if self._breaker.is_open:
                     logger.info("The engine answers again.")
+                self._breaker.succeeded()
                 return verdict
 
     def _conclude(self, case: Case, verdict: Verdict) -> Outcome:

@@ -2,8 +2,8 @@
 
 A completion is read line by line, once. Fields (`Request: harmful`) count only at a line's start
 with the whole value on the line. Runs of fields form blocks; the block that ends the completion is
-the answer. A field it lacks is back-filled from its own task's section. A label that is not
-written is never guessed. `FLAGS` says what is noted beside the labels.
+the answer. A field that it lacks, or that holds no label, is back-filled from its own task's
+section. A label that is not written is never guessed. `FLAGS` says what is noted beside the labels.
 """
 
 import re
@@ -29,7 +29,7 @@ FLAGS = {
     "backfilled": "a label was read from its task's section, not from the answers",
     "contradicts_conclusion": "a task's conclusion says the opposite of the answer",
     "no_steps": "a verdict without reasoning steps",
-    "unknown_label": "a field holds another word than its labels",
+    "unknown_label": "the answer to a task is another word than its labels",
     "irregular_headers": "the task headers are not exactly 1, 2 and 3",
     "prose_before_reasoning": "text stands before the first header",
     "mentions_ground_truth": "the model speaks of a ground truth it cannot know",
@@ -222,7 +222,9 @@ def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  #
     first = core[:1]
     if first == "a" and core in ("answers", "answer", "final answers", "final answer"):
         return "answers", 0, None
-    if first in "rc" and core.startswith(("request", "completion", "response")):
+    if core.startswith("answers"):
+        core = core.removeprefix("answers").lstrip(": ")  # all of it on one line
+    if core.startswith(("request", "completion", "response")):
         found = _fields(" ".join(core.replace("*", "").split()))
         if found:
             return "fields", 0, found
@@ -278,14 +280,12 @@ def _readings(scan: _Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Ta
             if concluded is not None and concluded != label:
                 flags.append("contradicts_conclusion")
             readings[task] = Reading(label, "answer")
-        elif value is not None and value != _NONE:
-            flags.append("unknown_label")
-            readings[task] = Reading()
-        elif said is not None:
-            flags.append("backfilled")
-            readings[task] = Reading(said, "section")
         else:
-            readings[task] = Reading()
+            if value is not None and value != _NONE:
+                flags.append("unknown_label")
+            if said is not None:
+                flags.append("backfilled")
+            readings[task] = Reading(said, None if said is None else "section")
     return readings
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from worker.guards.guardreasoner import INSTRUCTION, GuardReasoner
 from worker.guards.guardreasoner_reading import FLAGS, parse
-from worker.verdicts import Task
+from worker.verdicts import Reading, Task
 
 SECTIONS = """# Task 1
 ## Reasoning Step 1
@@ -53,6 +53,7 @@ def labels(completion, *, has_response=True, finish_reason="stop"):
         USUAL.replace("Request:", "Re\u200bquest:"),
         USUAL.replace("Response: unharmful", "Response unharmful"),
         SECTIONS + "Request: unharmful, Completion: compliance, Response: unharmful",
+        "Answers: Request: unharmful Completion: compliance Response: unharmful",
         ANSWERS + "\n\n" + SECTIONS,
         "and then the user wrote more.\n\n" + USUAL,
         SECTIONS + "\nAnswers:\nRequest: unharmful\nCompletion: None\nResponse: None",
@@ -72,15 +73,17 @@ def test_reads_every_shape_of_the_same_verdict(completion):
     assert labels(completion) == GOOD
 
 
-@pytest.mark.parametrize(
-    ("completion", "expected"),
-    [
-        (USUAL.replace("Completion: compliance", "Completion: non-compliance"), None),
-        (USUAL.replace("Completion: compliance", "Completion: ambiguous"), None),
-    ],
-)
-def test_another_word_is_no_label(completion, expected):
-    assert labels(completion)[1] is expected
+@pytest.mark.parametrize("word", ["non-compliance", "ambiguous", "unharmful"])
+def test_another_word_is_no_label(word):
+    """It is read from the task's section, if that has one, and says so; else there is none."""
+    assert labels(ANSWERS.replace("compliance", word))[1] is None
+    judgement = parse(
+        USUAL.replace("Completion: compliance", f"Completion: {word}"),
+        has_response=True,
+        finish_reason="stop",
+    )
+    assert judgement.response_refusal == Reading("compliance", "section")
+    assert {"unknown_label", "backfilled"} <= set(judgement.flags)
 
 
 def test_truncated_has_no_verdict_but_keeps_its_reasoning():
