@@ -1,0 +1,172 @@
+"""How a worker ends, and what it survives: signals, brokers that go away, a static restart."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+
+from tests.integration.test_delivery import GUARANTEES, both_guarantees, event, produce, read, until
+from worker.adapters.kafka.broker import Broker
+from worker.adapters.kafka.connection import Connection, create_topics
+from worker.adapters.kafka.reader import committed_offsets
+from worker.app import Worker
+from worker.settings import load_settings
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def broker():
+    with Broker() as own:
+        yield own
+
+
+async def settings_on(broker, guarantee, **groups):
+    topics = ["events", "verdicts", "dead"]
+    await create_topics(Connection(broker.bootstrap_servers), topics, partitions=2)
+    return load_settings(
+        kafka={"bootstrap_servers": broker.bootstrap_servers},
+        input={"topics": topics[:1], "group_id": "group"},
+        output={"verdict_topic": topics[1], "dead_letter_topic": topics[2]},
+        delivery={"guarantee": guarantee},
+        engine={"kind": "simulated", "simulated": {"time_to_first_token_seconds": 0.01}},
+        health={"port": 0},
+        **groups,
+    )
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+async def test_a_stop_is_bounded_when_the_brokers_are_gone(broker, guarantee):
+    settings = await settings_on(broker, guarantee, shutdown={"drain_seconds": 1.0})
+    connection = Connection(broker.bootstrap_servers)
+    await produce(connection, "events", [event("events", str(n)) for n in range(100)])
+    worker = Worker(settings)
+    running = asyncio.create_task(worker.run())
+    await until(lambda: worker.outcomes["verdict"] > 50)
+    await asyncio.to_thread(broker.kill)
+    worker.stop()
+    async with asyncio.timeout(60):
+        await running
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+async def test_a_broker_that_comes_back_finds_the_worker_waiting(broker, guarantee):
+    settings = await settings_on(broker, guarantee)
+    connection = Connection(broker.bootstrap_servers)
+    count = 2000
+    await produce(connection, "events", [event("events", str(n)) for n in range(count)])
+    worker = Worker(settings)
+    running = asyncio.create_task(worker.run())
+    await until(lambda: worker.outcomes["verdict"] > 300)
+    await asyncio.to_thread(broker.kill)
+    await asyncio.sleep(3)
+    await asyncio.to_thread(broker.start)
+
+    async def settled():
+        offsets = await committed_offsets(connection, "events", "group")
+        return all(committed == end for _, committed, end in offsets)
+
+    async with asyncio.timeout(120):
+        while not await settled():
+            await asyncio.sleep(0.5)
+    worker.stop()
+    await running
+    found = [record.key for record in await read(connection, ["verdicts"], count)]
+    assert len(set(found)) == count
+
+
+@both_guarantees
+async def test_a_static_member_restarts_without_a_rebalance(kafka_settings, connection):
+    settings = await kafka_settings(partitions=4)
+    workers = [
+        Worker(
+            settings.model_copy(
+                update={"input": settings.input.model_copy(update={"group_instance_id": name})}
+            )
+        )
+        for name in ("one", "two", "two")
+    ]
+    steady, former, latter = workers
+    tasks = [asyncio.create_task(w.run()) for w in (steady, former)]
+    await until(lambda: (steady.held, former.held) == (2, 2))
+    former.stop()
+    await tasks[1]
+    epochs = [steady._delivery.epoch(p) for p in steady._delivery._owners]
+    tasks[1] = asyncio.create_task(latter.run())
+    await until(lambda: latter.held == 2)
+    topic = settings.input.topics[0]
+    await produce(connection, topic, [event(topic, str(n)) for n in range(40)])
+    await until(lambda: steady.outcomes["verdict"] + latter.outcomes["verdict"] == 40)
+    assert [steady._delivery.epoch(p) for p in steady._delivery._owners] == epochs
+    for worker in (steady, latter):
+        worker.stop()
+    await asyncio.gather(*tasks)
+
+
+async def start_process(settings, **environment):
+    """`guardstream run` in a process of its own, with these settings."""
+    variables = {
+        "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "INPUT__TOPICS": f'["{settings.input.topics[0]}"]',
+        "INPUT__GROUP_ID": settings.input.group_id,
+        "OUTPUT__VERDICT_TOPIC": settings.output.verdict_topic,
+        "OUTPUT__DEAD_LETTER_TOPIC": settings.output.dead_letter_topic,
+        "DELIVERY__GUARANTEE": settings.delivery.guarantee,
+        "ENGINE__KIND": "simulated",
+        "HEALTH__PORT": "0",
+    } | environment
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "worker", "run"),
+        env=os.environ | {f"GUARDSTREAM_{name}": value for name, value in variables.items()},
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def said(process, words):
+    async with asyncio.timeout(60):
+        while True:
+            line = await process.stderr.readline()
+            assert line, f"it ended before it said {words!r}"
+            if words in line.decode():
+                return
+
+
+@both_guarantees
+async def test_sigterm_drains_settles_and_exits_0(kafka_settings, connection):
+    settings = await kafka_settings(partitions=2)
+    topic = settings.input.topics[0]
+    await produce(connection, topic, [event(topic, str(n)) for n in range(300)])
+    process = await start_process(
+        settings, ENGINE__SIMULATED__TIME_TO_FIRST_TOKEN_SECONDS="1", ENGINE__MAX_NUM_SEQS="8"
+    )
+    await said(process, "Assigned 2 partitions")
+    await asyncio.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        assert await process.wait() == 0
+    offsets = await committed_offsets(connection, topic, settings.input.group_id)
+    settled = sum(committed or 0 for _, committed, _ in offsets)
+    assert 0 < settled < 300
+    verdicts = await read(connection, [settings.output.verdict_topic], settled)
+    assert len({record.key for record in verdicts}) == settled
+
+
+@both_guarantees
+async def test_a_second_signal_aborts_what_never_ends(kafka_settings, connection):
+    settings = await kafka_settings(partitions=1)
+    topic = settings.input.topics[0]
+    await produce(connection, topic, [event(topic, "1")])
+    process = await start_process(
+        settings, ENGINE__SIMULATED__HANG_RATE="1", SHUTDOWN__DRAIN_SECONDS="600"
+    )
+    await said(process, "Assigned 1 partitions")
+    await asyncio.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    await said(process, "A second signal aborts")
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        assert await process.wait() == 0
+    ((_, committed, _),) = await committed_offsets(connection, topic, settings.input.group_id)
+    assert not committed
