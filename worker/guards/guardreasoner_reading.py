@@ -269,7 +269,6 @@ def _readings(scan: _Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Ta
         flags.append("answer_first")
     readings = {}
     for task in tasks:
-        said = _section_label(scan, task)
         value = chosen.fields.get(task) if chosen else None
         others = {block.fields[task] for block in answers if task in block.fields}
         if value is not None and (len(others - {_NONE}) > 1 or task in chosen.conflicts):  # type: ignore[union-attr]
@@ -283,6 +282,7 @@ def _readings(scan: _Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Ta
         else:
             if value is not None and value != _NONE:
                 flags.append("unknown_label")
+            said = _section_label(scan, task)
             if said is not None:
                 flags.append("backfilled")
             readings[task] = Reading(said, None if said is None else "section")
