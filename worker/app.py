@@ -143,24 +143,29 @@ def build_connection(settings: Settings) -> Connection:
 
 def build_delivery(settings: Settings, connection: Connection, source: Source) -> Delivery:
     """The guarantee of the settings."""
-    topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
     chosen = settings.delivery
     if chosen.guarantee == "at_least_once":
+        topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
         publisher = KafkaPublisher(connection, topics=topics)
         return AtLeastOnce(source=source, publisher=publisher, clock=SystemClock())
     return ExactlyOnce(
         source=source,
-        transactions=KafkaTransactions(
-            connection,
-            topics=topics,
-            group_id=settings.input.group_id,
-            timeout_seconds=chosen.transaction_timeout_seconds,
-        ),
+        transactions=build_transactions(settings, connection),
         clock=SystemClock(),
         group_id=settings.input.group_id,
         policy=TransactionPolicy(
             chosen.transaction_max_records, chosen.transaction_interval_seconds
         ),
+    )
+
+
+def build_transactions(settings: Settings, connection: Connection) -> KafkaTransactions:
+    """What `exactly_once` writes through."""
+    return KafkaTransactions(
+        connection,
+        topics=[settings.output.verdict_topic, settings.output.dead_letter_topic],
+        group_id=settings.input.group_id,
+        timeout_seconds=settings.delivery.transaction_timeout_seconds,
     )
 
 

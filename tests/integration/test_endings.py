@@ -105,8 +105,8 @@ async def test_a_static_member_restarts_without_a_rebalance(kafka_settings, conn
     await asyncio.gather(*tasks)
 
 
-async def start_process(settings, **environment):
-    """`guardstream run` in a process of its own, with these settings."""
+async def start_process(settings, command="run", **environment):
+    """A command in a process of its own, with these settings."""
     variables = {
         "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "INPUT__TOPICS": f'["{settings.input.topics[0]}"]',
@@ -118,8 +118,9 @@ async def start_process(settings, **environment):
         "HEALTH__PORT": "0",
     } | environment
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "run"),
+        *(sys.executable, "-m", "worker", command),
         env=os.environ | {f"GUARDSTREAM_{name}": value for name, value in variables.items()},
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import Config, app, run_async
-from worker.errors import EngineUnavailable, Fatal
+from worker.errors import BusUnavailable, EngineUnavailable, Fatal, Retriable
 
 
 @app.command()
@@ -19,7 +19,7 @@ def check(  # noqa: C901 - one function a check
     from rich.table import Table
 
     from worker.adapters.kafka.connection import require_topics
-    from worker.app import build_connection, build_judging
+    from worker.app import build_connection, build_judging, build_transactions
     from worker.settings import load_settings
 
     settings = load_settings(config)
@@ -58,11 +58,24 @@ def check(  # noqa: C901 - one function a check
             return f"{settings.engine.model} loads"
         return f"{settings.engine.model} is there (--load loads it)"
 
+    async def transactions() -> str:
+        group = settings.input.group_id
+        found = build_transactions(settings, connection)
+        await found.start()
+        try:
+            transactor = await found.open(f"{group}.check")
+        except Retriable as error:
+            raise BusUnavailable(f"No transaction can be had: {error}") from error
+        await transactor.close()
+        return f"group {group} may use transactional ids that begin with {group}."
+
     async def work() -> None:
         output = settings.output
         await attempt("input topics", lambda: topics(settings.input.topics))
         await attempt("verdict topic", lambda: topics([output.verdict_topic]))
         await attempt("dead-letter topic", lambda: topics([output.dead_letter_topic]))
+        if settings.delivery.guarantee == "exactly_once":
+            await attempt("transactions", transactions)
         await attempt("model", model)
 
     run_async(work())

@@ -1,0 +1,35 @@
+"""`guardstream check` against a real broker: what it finds, and what it says of what is missing."""
+
+import asyncio
+
+import pytest
+
+from tests.integration.test_delivery import both_guarantees
+from tests.integration.test_endings import start_process
+
+pytestmark = pytest.mark.integration
+
+
+async def check(settings, **environment):
+    process = await start_process(settings, "check", **environment)
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate()
+    return process.returncode, " ".join(out.decode().split())
+
+
+@both_guarantees
+async def test_what_holds_is_said_and_exits_0(kafka_settings):
+    settings = await kafka_settings(partitions=3)
+    code, said = await check(settings, ENGINE__SIMULATED__ALLOWED="true")
+    assert code == 0, said
+    assert f"{settings.input.topics[0]} (3 partitions" in said
+    transactional = settings.delivery.guarantee == "exactly_once"
+    assert ("may use transactional ids" in said) == transactional
+
+
+async def test_what_is_missing_is_named_and_exits_1(kafka_settings):
+    settings = await kafka_settings()
+    code, said = await check(settings, OUTPUT__VERDICT_TOPIC="nobody-made-this")
+    assert code == 1
+    assert "has no topic nobody-made-this" in said
+    assert "The simulated engine judges nothing" in said
