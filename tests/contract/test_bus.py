@@ -139,3 +139,43 @@ async def test_a_topic_has_a_size_limit(bus):
     await publisher.start()
     assert publisher.max_bytes(topic) > 1000
     await publisher.stop()
+
+
+async def test_nothing_is_received_before_it_is_resumed(bus):
+    """aiokafka can hand out records of a new assignment while its callback still runs."""
+    topic, make_source, publisher = bus
+    await publisher.start()
+    await publisher.publish([OutgoingRecord(topic, None, b"x", ())])
+    source = make_source()
+    listener = Listener(source)
+    resumed = asyncio.Event()
+    taking_over = listener.take_over
+
+    async def take_over_late(partition):
+        await resumed.wait()
+        await taking_over(partition)
+
+    listener.take_over = take_over_late
+    await source.start(listener)
+    assert [await source.receive() for _ in range(5)] == [[]] * 5
+    resumed.set()
+    assert len(await receive(source, 1)) == 1
+    await source.stop()
+    await publisher.stop()
+
+
+@pytest.mark.integration
+async def test_a_refused_record_neither_repeats_its_neighbours_nor_blocks_what_follows(connection):
+    """aiokafka's idempotent producer answers OutOfOrderSequenceNumber for ever once one failed."""
+    topic = f"contract-{uuid.uuid4().hex[:8]}"
+    await create_topics(connection, [topic], partitions=1, max_message_bytes="1000")
+    publisher = KafkaPublisher(connection, topics=[topic])
+    await publisher.start()
+    assert all(await publisher.publish([OutgoingRecord(topic, None, b"before", ())]))
+    assert await publisher.publish([OutgoingRecord(topic, None, b"x" * 5000, ())]) == [False]
+    assert all(await publisher.publish([OutgoingRecord(topic, None, b"after", ())]))
+    source = KafkaSource(connection, topics=[topic], group_id=topic)
+    await source.start(Listener(source))
+    assert [r.value for _, r in await receive(source, 2)] == [b"before", b"after"]
+    await source.stop()
+    await publisher.stop()

@@ -99,3 +99,24 @@ async def test_other_ids_are_left_alone(world):
     await other.close()
     await mine.close()
     assert await world.visible(1) == [b"a"]
+
+
+@pytest.mark.integration
+async def test_a_batch_that_failed_is_passed_over_by_no_commit(connection):
+    """aiokafka commits a transaction whose batch failed, if nobody awaited its delivery, and
+    after an abort its next commit covers what came before."""
+    world = KafkaWorld(connection)
+    await create_topics(connection, [world.topic], partitions=1, max_message_bytes="1000")
+    transactions, partition = world.transactions(), Partition(world.topic, 0)
+    await transactions.start()
+    former = await transactions.open(f"{world.topic}.0")
+    # the client lets it go, the broker does not take it
+    with pytest.raises(Retriable, match="MessageSizeTooLarge"):
+        await former.commit(records(world, b"a", b"x" * 5000, b"b"), {partition: 3})
+    await former.close()
+    assert await world.committed() is None
+    latter = await transactions.open(f"{world.topic}.0")
+    await latter.commit(records(world, b"c"), {partition: 1})
+    await latter.close()
+    assert await world.visible(1) == [b"c"]
+    assert await world.committed() == 1

@@ -22,6 +22,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
 from worker.errors import BusUnavailable, Fatal, OffsetLost, Retriable
@@ -79,6 +80,11 @@ class KafkaSource:
     async def start(self, listener: AssignmentListener) -> None:
         """See `Source`."""
         self._listener = listener
+        if "_crecords" not in DefaultRecordBatchBuilder.__module__:
+            logger.warning(
+                "aiokafka runs without its C extensions, which costs twenty times the CPU; install"
+                " its wheel."
+            )
         await require_topics(self._connection, self._topics)
         session_ms = int(self._session_timeout_seconds * 1000)
         self._consumer = AIOKafkaConsumer(
