@@ -29,7 +29,8 @@ from worker.guards.guardreasoner import GuardReasoner
 from worker.guards.prompts import Guard
 from worker.health import HealthServer, Probes
 from worker.judging import Judge
-from worker.pipeline import Bounds, Destinations, Pipeline
+from worker.outcomes import Destinations
+from worker.pipeline import Bounds, Pipeline
 from worker.ports import Engine, Source
 from worker.retrying import RetryPolicy
 from worker.settings import Settings
@@ -225,7 +226,10 @@ class Worker:
                 drain_seconds=settings.shutdown.drain_seconds,
             ),
             destinations=Destinations(
-                output.verdict_topic, output.dead_letter_topic, settings.input.group_id
+                output.verdict_topic,
+                output.dead_letter_topic,
+                settings.input.group_id,
+                self._delivery.max_bytes,
             ),
             telemetry=Telemetry(settings.input.group_id),
             clock=clock,

@@ -7,8 +7,9 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 
-from worker.delivery import Delivery, Outcome
+from worker.delivery import Delivery
 from worker.errors import Retriable
+from worker.outcomes import Outcome
 from worker.ports import Clock, Publisher, Source
 from worker.records import OutgoingRecord, Partition
 from worker.retrying import RetryPolicy

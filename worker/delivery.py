@@ -9,21 +9,13 @@ import itertools
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from worker.ledger import Ledger
+from worker.outcomes import Outcome
 from worker.ports import Clock, Source
-from worker.records import OutgoingRecord, Partition, Record
+from worker.records import Partition, Record
 from worker.retrying import RetryPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a record; `outgoing` is None for a tombstone, which is only counted."""
-
-    record: Record
-    outgoing: OutgoingRecord | None
 
 
 class Delivery(ABC):

@@ -14,8 +14,9 @@ import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field
 
-from worker.delivery import Delivery, Outcome
+from worker.delivery import Delivery
 from worker.errors import Retriable
+from worker.outcomes import Outcome
 from worker.ports import Clock, Source, Transactions, Transactor
 from worker.records import Partition
 from worker.retrying import RetryPolicy
@@ -48,7 +49,7 @@ class _Lane:
 
     def add(self, outcome: Outcome) -> None:
         self.outcomes[outcome.record.offset] = outcome
-        self.size_bytes += _size_bytes(outcome)
+        self.size_bytes += outcome.size_bytes
 
     def first(self, end: int, limit: int) -> list[Outcome]:
         """The oldest outcomes before the offset `end`, in input order."""
@@ -58,7 +59,7 @@ class _Lane:
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             del self.outcomes[outcome.record.offset]
-            self.size_bytes -= _size_bytes(outcome)
+            self.size_bytes -= outcome.size_bytes
         self.ready -= len(outcomes)
 
     def flush(self) -> asyncio.Event:
@@ -210,7 +211,3 @@ class ExactlyOnce(Delivery):
             lane.committed(chosen)
         while lane.flushes:
             lane.flushes.pop().set()
-
-
-def _size_bytes(outcome: Outcome) -> int:
-    return 0 if outcome.outgoing is None else outcome.outgoing.size_bytes

@@ -15,32 +15,22 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
-from worker.breaker import Breaker, BreakerPolicy
-from worker.dead_letters import dead_letter, delivered_before
-from worker.delivery import Delivery, Outcome
-from worker.errors import RecordError, VerdictTooLarge
+from worker.breaker import BreakerPolicy
+from worker.delivery import Delivery
+from worker.errors import RecordError
 from worker.intake import Intake
 from worker.judging import Case, Judge
+from worker.outcomes import Destinations, Outcome
+from worker.patience import PatientJudge
 from worker.ports import Clock, Source
-from worker.records import OutgoingRecord, Partition, Record
+from worker.records import Partition, Record
 from worker.telemetry import Telemetry, trace_headers
-from worker.verdicts import Verdict, verdict_record
+from worker.verdicts import Verdict
 
 logger = logging.getLogger(__name__)
 
 _PREPARE_CHUNK = 64
 _SEND_CHUNK = 500
-# how soon a record that waits for the breaker sees that it is wanted no more
-_BREAKER_POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Destinations:
-    """Where outcomes go, and in whose name."""
-
-    verdict_topic: str
-    dead_letter_topic: str
-    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +76,7 @@ class Pipeline:
         self._destinations = destinations
         self._telemetry = telemetry
         self._clock = clock
-        self._breaker = Breaker(breaker)
+        self._patient = PatientJudge(judge, breaker, clock)
         self._intake = Intake(
             bounds.queued_records_per_partition,
             bounds.queued_bytes_per_partition,
@@ -111,9 +101,7 @@ class Pipeline:
 
     def trouble(self) -> str | None:
         """Why nothing moves at the moment, if that is so."""
-        if self._breaker.is_open:
-            return "the engine fails on too many records; waiting for it to recover"
-        return self._delivery.trouble()
+        return self._patient.trouble or self._delivery.trouble()
 
     async def run(self) -> None:
         """Judge until stopped.
@@ -237,7 +225,7 @@ class Pipeline:
         try:
             with self._telemetry.process(record):
                 try:
-                    verdict = await self._judge_patiently(case)
+                    verdict = await self._patient.judge(case, wanted=lambda: self._is_ours(record))
                     if verdict is not None:
                         outcome = self._conclude(case, verdict)
                 except RecordError as error:
@@ -252,65 +240,18 @@ class Pipeline:
         if outcome is not None:
             await self._outbox.put(outcome)
 
-    async def _judge_patiently(self, case: Case) -> Verdict | None:
-        """The verdict; None when the record was given up, to be judged again by its next owner.
-
-        A failure that is not the record's fault makes it wait, once there were so many that the
-        breaker opened.
-        """
-        while True:
-            while wait := self._breaker.enter(self._clock.monotonic()):
-                await self._clock.sleep(min(wait, _BREAKER_POLL_SECONDS))
-                if not self._is_ours(case.record):
-                    return None
-            try:
-                verdict = await self._judge.judge(case)
-            except RecordError as error:
-                if not error.is_engines:
-                    self._breaker.succeeded()  # the engine works, the record does not
-                    raise
-                was_open = self._breaker.is_open
-                if not self._breaker.failed(self._clock.monotonic()):
-                    raise
-                if not was_open:
-                    logger.warning("The engine fails on too many records: waiting. (%s)", error)
-            else:
-                if self._breaker.is_open:
-                    logger.info("The engine answers again.")
-                self._breaker.succeeded()
-                return verdict
-
     def _conclude(self, case: Case, verdict: Verdict) -> Outcome:
-        outgoing = verdict_record(
-            verdict,
-            topic=self._destinations.verdict_topic,
-            record=case.record,
-            trace=trace_headers(self._telemetry.trace_context()),
-        )
-        self._check_size(outgoing)
+        trace = trace_headers(self._telemetry.trace_context())
+        outcome = self._destinations.verdict(case.record, verdict, trace)
         self.outcomes["verdict"] += 1
         age = self._clock.now() - case.record.timestamp_ms / 1000
         self._telemetry.verdict(verdict, age)
-        return Outcome(case.record, outgoing)
-
-    def _check_size(self, outgoing: OutgoingRecord) -> None:
-        limit = self._delivery.max_bytes(outgoing.topic)
-        if outgoing.size_bytes > limit:
-            raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
+        return outcome
 
     def _bury(self, record: Record, error: RecordError) -> Outcome:
         self._telemetry.dead_letter(error.stage, type(error).__name__)
         self.outcomes["dead_letter"] += 1
-        topic = self._destinations.dead_letter_topic
-        letter = dead_letter(
-            record,
-            error,
-            topic=topic,
-            group=self._destinations.group,
-            max_bytes=self._delivery.max_bytes(topic),
-            delivery_count=delivered_before(record.headers) + 1,
-        )
-        return Outcome(record, letter)
+        return self._destinations.dead_letter(record, error)
 
     # publish
 

@@ -14,7 +14,8 @@ from worker.errors import EngineDead, Retriable
 from worker.exactly_once import ExactlyOnce, TransactionPolicy
 from worker.guards.guardreasoner import GuardReasoner
 from worker.judging import Judge
-from worker.pipeline import Bounds, Destinations, Pipeline
+from worker.outcomes import Destinations
+from worker.pipeline import Bounds, Pipeline
 from worker.records import Partition
 from worker.retrying import RetryPolicy
 from worker.telemetry import Telemetry
@@ -105,7 +106,7 @@ class House:
             policy=BatchPolicy(2, 1000, 0.0),
             breaker=breaker or BreakerPolicy(),
             bounds=Bounds(max_in_flight=6, drain_seconds=drain_seconds, **bounds),
-            destinations=Destinations("verdicts", "dead", "group"),
+            destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes),
             telemetry=telemetry,
             clock=clock,
         )

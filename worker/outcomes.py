@@ -1,0 +1,60 @@
+"""What becomes of a record: the verdict or the dead letter that is sent for it, and where to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.dead_letters import dead_letter, delivered_before
+from worker.errors import RecordError, VerdictTooLarge
+from worker.records import Headers, OutgoingRecord, Record
+from worker.verdicts import Verdict, verdict_record
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a record; `outgoing` is None for a tombstone, which is only counted."""
+
+    record: Record
+    outgoing: OutgoingRecord | None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it weighs while it waits to be sent."""
+        return 0 if self.outgoing is None else self.outgoing.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where outcomes go, and in whose name.
+
+    Attributes:
+        max_bytes: the largest record that a topic takes.
+    """
+
+    verdict_topic: str
+    dead_letter_topic: str
+    group: str
+    max_bytes: Callable[[str], int]
+
+    def verdict(self, record: Record, verdict: Verdict, trace: Headers) -> Outcome:
+        """The verdict on a record.
+
+        Raises:
+            VerdictTooLarge: its topic does not take it.
+        """
+        outgoing = verdict_record(verdict, topic=self.verdict_topic, record=record, trace=trace)
+        limit = self.max_bytes(self.verdict_topic)
+        if outgoing.size_bytes > limit:
+            raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
+        return Outcome(record, outgoing)
+
+    def dead_letter(self, record: Record, error: RecordError) -> Outcome:
+        """The dead letter of a record; there is always one, cut if it must be."""
+        letter = dead_letter(
+            record,
+            error,
+            topic=self.dead_letter_topic,
+            group=self.group,
+            max_bytes=self.max_bytes(self.dead_letter_topic),
+            delivery_count=delivered_before(record.headers) + 1,
+        )
+        return Outcome(record, letter)
