@@ -5,10 +5,8 @@ and the faults of the network are left out.
 """
 
 import asyncio
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -16,6 +14,7 @@ from typing import Self
 import aiohttp
 
 from tests.chaos.cluster import Cluster
+from tests.chaos.guarded import guarded
 from worker.adapters.kafka.broker import free_ports
 from worker.adapters.kafka.broker_distribution import cache_folder
 from worker.adapters.kafka.broker_properties import HOST
@@ -23,7 +22,6 @@ from worker.adapters.kafka.broker_properties import HOST
 _PACKAGE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 _BUILD_SECONDS = 300
 _START_SECONDS = 10
-_PR_SET_PDEATHSIG = 1
 
 # What toxiproxy calls it: a cut closes connections, a half-open one swallows what is sent.
 TROUBLES = ("cut", "delay", "half-open")
@@ -38,7 +36,7 @@ def proxy_program() -> Path | None:
     go = shutil.which("go")
     if go is None:
         return None
-    built = subprocess.run(
+    built = subprocess.run(  # noqa: S603 - the toolchain that was found
         [go, "install", _PACKAGE],
         env=os.environ | {"GOBIN": str(folder)},
         capture_output=True,
@@ -59,15 +57,13 @@ class Network:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> Self:
-        prctl = ctypes.CDLL(None).prctl
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(self._program), "-host", HOST, "-port", str(self._port)],
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - it takes no time, and is ours
+                guarded([str(self._program), "-host", HOST, "-port", str(self._port)]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
             )
         try:
             await self._wait_until_started()

@@ -80,9 +80,9 @@ class Report:
     def __str__(self) -> str:
         counts = self.counts()
         kinds = list(dict.fromkeys([*_PROMISES, *counts]))
+        told = f"{self.seconds:.0f} s of faults, all judged {self.settling_seconds:.0f} s later"
         lines = [
-            f"{self.guarantee}, seed {self.seed}, {self.seconds:.0f} s,"
-            f" settled {self.settling_seconds:.0f} s later",
+            f"{self.guarantee}, seed {self.seed}: {told}",
             f"  records   {_told(self.records)}",
             f"  outcomes  {_told(self.outcomes)}; {self.redelivered} of them repeat another",
             f"  faults    {_told(Counter(fault.kind for fault in self.faults))}",

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import random
 import signal
@@ -13,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.guarded import guarded
+
 _ROOT = Path(__file__).parents[2]
-_PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 1.0
 _MOST_STOP_SECONDS = 90.0
@@ -85,15 +85,14 @@ class WorkerProcess:
         settings = {f"GUARDSTREAM_ENGINE__{k}": v for k, v in ENGINES[engine].items()}
         foreign = {k: v for k, v in os.environ.items() if not k.startswith("GUARDSTREAM_")}
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command,
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                guarded(list(self.command)),
                 cwd=_ROOT,
                 env=foreign | dict(self.environment) | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_death_with_parent(),
             )
         self.starts += 1
         self.wanted = True
@@ -199,10 +198,3 @@ class Platform:
             for worker in self.workers
             if worker.log.exists()
         )
-
-
-def _death_with_parent() -> Callable[[], object] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
