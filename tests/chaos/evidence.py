@@ -108,12 +108,14 @@ async def open_transactions(connection: Connection, topic: str, *, seconds: floa
 
 async def _ends(connection: Connection, topic: str, isolation: str) -> dict[TopicPartition, int]:
     consumer = AIOKafkaConsumer(**connection.arguments(), isolation_level=isolation)
-    await asyncio.wait_for(consumer.start(), 15)
+    async with asyncio.timeout(15):
+        await consumer.start()
     try:
         numbers = range(len(await held_offsets(connection, topic)))
         return await consumer.end_offsets([TopicPartition(topic, n) for n in numbers])
     finally:
-        await asyncio.wait_for(consumer.stop(), 15)
+        async with asyncio.timeout(15):
+            await consumer.stop()
 
 
 async def _records(connection: Connection, topic: str):

@@ -127,7 +127,8 @@ class Feed:
                 max_batch_size=256 * 1024,
                 max_request_size=MAX_RECORD_BYTES,
             )
-            await asyncio.wait_for(producer.start(), 15)
+            async with asyncio.timeout(15):
+                await producer.start()
             self._producer = producer
         return self._producer
 
@@ -135,4 +136,5 @@ class Feed:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(producer.stop(), 10)
+                async with asyncio.timeout(10):
+                    await producer.stop()

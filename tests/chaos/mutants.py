@@ -14,24 +14,25 @@ from tests.chaos.oracle import Guarantee
 from worker.adapters.kafka import publisher
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.at_least_once import AtLeastOnce
-from worker.delivery import Outcome
 from worker.errors import Retriable
 from worker.exactly_once import ExactlyOnce
-from worker.records import Partition
+from worker.records import Partition, Record
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.delivery import Outcome
 
 
 def commit_before_produce() -> None:
-    """Offsets move first, and only then the outcomes go out."""
-    deliver = AtLeastOnce.deliver
+    """Offsets move as records are received, as with a client that commits by itself."""
+    received = AtLeastOnce.received
 
-    async def commit_and_deliver(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            record = outcome.record
-            self._ledger.resolve(record.partition, record.epoch, record.offset)
-        await self.settle()
-        await deliver(self, outcomes)
+    def receive_and_resolve(self, record: Record) -> bool:
+        is_ours = received(self, record)
+        self._ledger.resolve(record.partition, record.epoch, record.offset)
+        return is_ours
 
-    AtLeastOnce.deliver = commit_and_deliver
+    AtLeastOnce.received = receive_and_resolve
 
 
 def unawaited_deliveries() -> None:
@@ -103,8 +104,8 @@ class Mutant:
         return self.schedule[-1].after + 4
 
 
-def _kills(count: int) -> list[Planned]:
-    return [Planned(1 + 3.0 * n, "kill worker", 0.3 * (n % 3)) for n in range(count)]
+def _kills() -> list[Planned]:
+    return [Planned(1 + 4.0 * n, "kill worker", 0.5 * (n % 2)) for n in range(3)]
 
 
 def _outages() -> list[Planned]:
@@ -118,21 +119,20 @@ def _outages() -> list[Planned]:
 
 
 def _freezes() -> list[Planned]:
-    return [Planned(1 + 12.0 * n, "freeze worker", 0.5 * (n % 2)) for n in range(3)]
+    return [Planned(1 + 12.0 * n, "freeze worker", 0.5 * (n % 2)) for n in range(2)]
 
 
+_COMMITS_OFTEN = {"DELIVERY__COMMIT_INTERVAL_SECONDS": "0.2"}
 _MANY_UNDER_WAY = {
     "DELIVERY__TRANSACTION_INTERVAL_SECONDS": "0.5",
     "ENGINE__SIMULATED__TIME_TO_FIRST_TOKEN_SECONDS": "0.5",
 }
 MUTANTS: Mapping[str, Mutant] = {
-    "commit-before-produce": Mutant(commit_before_produce, "at_least_once", _kills(6), "lost"),
+    "commit-before-produce": Mutant(
+        commit_before_produce, "at_least_once", _kills(), "lost", _COMMITS_OFTEN
+    ),
     "unawaited-deliveries": Mutant(
-        unawaited_deliveries,
-        "at_least_once",
-        _outages(),
-        "lost",
-        {"DELIVERY__COMMIT_INTERVAL_SECONDS": "0.2"},
+        unawaited_deliveries, "at_least_once", _outages(), "lost", _COMMITS_OFTEN
     ),
     "no-fencing": Mutant(no_fencing, "exactly_once", _freezes(), "duplicated", _MANY_UNDER_WAY),
     "stale-epoch": Mutant(stale_epoch, "exactly_once", _freezes(), "duplicated", _MANY_UNDER_WAY),

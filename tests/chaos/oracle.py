@@ -68,14 +68,24 @@ def violations(
     """Every broken promise."""
     outcomes = _by_source(found)
     broken = _unkept(given, acknowledged)
-    for record in given:
+    passed_at: dict[int, float] = {}
+    for record in sorted(given, key=lambda r: (r.partition, r.offset), reverse=True):
         theirs = outcomes.pop((record.partition, record.offset), [])
         broken += _fate(record, theirs, guarantee)
-    for theirs in outcomes.values():
-        broken.append(_violation("invented", "an outcome without a record", theirs[0]))
+        if theirs:
+            passed_at[record.partition] = min(o.at for o in theirs)
+        elif EXPECTED[record.kind] is not None:
+            # it was passed over when its successor was not, whenever it was sent
+            at = max(record.at, passed_at.get(record.partition, record.at))
+            name = f"{record.kind} record {record.partition}@{record.offset}"
+            broken.append(Violation("lost", f"{name} has no outcome", at))
+    broken += [
+        _violation("invented", "an outcome without a record", theirs[0])
+        for theirs in outcomes.values()
+    ]
     if guarantee == "exactly_once":
         broken += _disorder(found)
-    return broken
+    return sorted(broken, key=lambda violation: violation.at)
 
 
 def redelivered(found: Sequence[Found]) -> int:
@@ -108,8 +118,6 @@ def _fate(record: Given, outcomes: Collection[Found], guarantee: Guarantee) -> l
         for o in outcomes
         if _kind(o) != expected and not (expected == "verdict" and o.error in _ENGINES_FAULT)
     ]
-    if expected is not None and not outcomes:
-        broken.append(Violation("lost", f"{name} has no outcome", record.at))
     first, *more = outcomes or (None,)
     if more and guarantee == "exactly_once":
         told = ", ".join(f"{o.output[0]}/{o.output[1]}@{o.position}" for o in outcomes)

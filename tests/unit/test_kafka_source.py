@@ -17,10 +17,10 @@ class OneAnswer:
     def __init__(self):
         self.answer = asyncio.get_running_loop().create_future()
 
-    async def commit(self, offsets):
+    async def commit(self, *_):
         await self._next()
 
-    async def position(self, partition):
+    async def position(self, *_):
         await self._next()
         return 1
 
