@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas train-demo-guard benchmark
+.PHONY: help install demo test lint format schemas train-demo-guard benchmark chaos
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -55,3 +55,6 @@ train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about half 
 
 benchmark: $(VENV)/.developing ## Compare the worker with vLLM alone
 	@$(BIN)/python -m benchmarks.engine_ratio compare
+
+chaos: $(VENV)/.developing ## Trouble a cluster and its workers for half an hour, and count the outcomes
+	@$(BIN)/python -m tests.chaos --seconds 1800

@@ -5,6 +5,7 @@ ends with whoever started it: see `broker_guardian`.
 """
 
 import asyncio
+import base64
 import contextlib
 import logging
 import os
@@ -16,20 +17,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
 from worker.adapters.kafka import broker_guardian, broker_properties
 from worker.adapters.kafka.broker_distribution import (
+    FORMATTED_NUMBER,
     BrokerError,
     Distribution,
     java_environment,
     obtain,
 )
+from worker.adapters.kafka.broker_properties import Node
 
-__all__ = ["Broker", "BrokerError"]
+__all__ = ["Broker", "BrokerError", "free_ports"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -61,6 +64,9 @@ class Broker:
             ``{"message.max.bytes": "2097152"}``.
         heap_mebibytes: Size limit of the JVM's heap.
         progress: Is told, a sentence at a time, about whatever takes long.
+        node: Its place in a cluster; by default it is alone, at ports that are free. A node of a
+            cluster serves nobody before most of the others run, so they are started together.
+        cluster: All nodes of the cluster, this one included.
     """
 
     def __init__(
@@ -70,21 +76,24 @@ class Broker:
         properties: Mapping[str, str] = MappingProxyType({}),
         heap_mebibytes: int = 256,
         progress: Callable[[str], None] = _LOGGER.info,
+        node: Node | None = None,
+        cluster: Sequence[Node] = (),
     ) -> None:
         self._wanted_folder = folder
         self._wanted_properties = dict(properties)
         self._heap_mebibytes = heap_mebibytes
         self._progress = progress
         self._folder: Path | None = None
-        self._ports: tuple[int, int] | None = None
+        self._node = node
+        self._cluster = tuple(cluster)
         self._guardian: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         """The address for clients; it stays the same over restarts."""
-        if self._ports is None:
+        if self._node is None:
             raise BrokerError("The embedded Kafka broker has no address before its first start")
-        return f"{broker_properties.HOST}:{self._ports[0]}"
+        return self._node.address
 
     @property
     def log_path(self) -> Path:
@@ -105,17 +114,17 @@ class Broker:
         if self.running:
             return
         distribution = obtain(self._progress)
-        tries_left = _PORT_TRIES if self._ports is None else 1
+        tries_left = _PORT_TRIES if self._node is None else 1
         while True:
             tries_left -= 1
-            ports = self._ports or _free_ports()
+            node = self._node or Node(FORMATTED_NUMBER, *free_ports(2))
             try:
-                self._launch(distribution, ports)
+                self._launch(distribution, node)
             except BrokerError as error:
                 if _PORT_TAKEN not in str(error) or not tries_left:
                     raise
             else:
-                self._ports = ports
+                self._node = node
                 return
 
     def stop(self) -> None:
@@ -170,15 +179,16 @@ class Broker:
                 self._folder = self._wanted_folder.absolute()
         return self._folder
 
-    def _launch(self, distribution: Distribution, ports: tuple[int, int]) -> None:
+    def _launch(self, distribution: Distribution, node: Node) -> None:
         home = self._home()
         scratch = home / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
         data = home / "data"
         if not (data / "meta.properties").exists():
             shutil.copytree(distribution.storage, data, dirs_exist_ok=True)
+            _name_storage(data / "meta.properties", node)
         settings = home / "server.properties"
-        own = broker_properties.for_node(data, *ports)
+        own = broker_properties.for_node(data, node, self._cluster or [node])
         settings.write_text(
             broker_properties.text({**own, **self._wanted_properties}), encoding="ascii"
         )
@@ -260,15 +270,31 @@ class Broker:
             guardian.wait()
 
 
-def _free_ports() -> tuple[int, int]:
-    """Return two ports that nobody listens on at this moment."""
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on at this moment.
+
+    Raises:
+        BrokerError: there are not enough.
+    """
     found: list[int] = []
     for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((broker_properties.HOST, port))
             found.append(port)
-        if len(found) == 2:
-            return found[0], found[1]
+        if len(found) == count:
+            return found
     raise BrokerError(
-        f"No port of {broker_properties.HOST} from {_PORTS.start} to {_PORTS.stop} is free"
+        f"Not enough ports of {broker_properties.HOST} from {_PORTS.start} to {_PORTS.stop} are"
+        " free"
     )
+
+
+def _name_storage(meta: Path, node: Node) -> None:
+    """Make a copy of the formatted storage that of a node of its own."""
+    directory = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+    own = {"node.id": str(node.number), "directory.id": directory}
+    lines = []
+    for line in meta.read_text(encoding="ascii").splitlines():
+        name = line.partition("=")[0]
+        lines.append(f"{name}={own[name]}" if name in own else line)
+    meta.write_text("\n".join(lines) + "\n", encoding="ascii")

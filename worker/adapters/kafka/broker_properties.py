@@ -1,27 +1,33 @@
-"""The properties of an embedded broker: one node that is broker and controller, on loopback."""
+"""The properties of an embedded broker: a node that is broker and controller, on loopback."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 HOST = "127.0.0.1"
 
-_NODE_ID = 1
-_ONE_NODE: Mapping[str, str] = MappingProxyType(
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A broker's place in its cluster."""
+
+    number: int
+    client_port: int
+    controller_port: int
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"{HOST}:{self.client_port}"
+
+
+_EVERY_NODE: Mapping[str, str] = MappingProxyType(
     {
         "process.roles": "broker,controller",
-        "node.id": str(_NODE_ID),
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        # One broker, so one replica of everything.
-        "default.replication.factor": "1",
-        "min.insync.replicas": "1",
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
         # Every partition costs files and start-up time.
         "offsets.topic.num.partitions": "3",
         "transaction.state.log.num.partitions": "3",
@@ -36,15 +42,32 @@ _ONE_NODE: Mapping[str, str] = MappingProxyType(
 )
 
 
-def for_node(data: Path, client_port: int, controller_port: int) -> dict[str, str]:
-    """Return all properties of the node that keeps its data there and listens on these ports."""
-    listeners = f"PLAINTEXT://{HOST}:{client_port},CONTROLLER://{HOST}:{controller_port}"
+def for_node(data: Path, node: Node, cluster: Sequence[Node]) -> dict[str, str]:
+    """Return all properties of a node that keeps its data there, in a cluster of these nodes."""
+    listeners = f"PLAINTEXT://{HOST}:{node.client_port},CONTROLLER://{HOST}:{node.controller_port}"
+    voters = (f"{n.number}@{HOST}:{n.controller_port}" for n in cluster)
     return {
-        **_ONE_NODE,
-        "controller.quorum.voters": f"{_NODE_ID}@{HOST}:{controller_port}",
+        **_EVERY_NODE,
+        **_replication(len(cluster)),
+        "node.id": str(node.number),
+        "controller.quorum.voters": ",".join(voters),
         "listeners": listeners,
         "advertised.listeners": listeners,
         "log.dirs": str(data),
+    }
+
+
+def _replication(nodes: int) -> dict[str, str]:
+    """Three replicas where there are nodes for them, of which one may be missing."""
+    replicas = min(nodes, 3)
+    in_sync = max(replicas - 1, 1)
+    topics = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    return {
+        "default.replication.factor": str(replicas),
+        "min.insync.replicas": str(in_sync),
+        **{f"{topic}.replication.factor": str(replicas) for topic in topics},
+        "transaction.state.log.min.isr": str(in_sync),
+        "share.coordinator.state.topic.min.isr": str(in_sync),
     }
 
 

@@ -119,9 +119,14 @@ async def require_topics(connection: Connection, names: Collection[str]) -> dict
 
 
 async def create_topics(
-    connection: Connection, names: Collection[str], *, partitions: int, **configs: str
+    connection: Connection,
+    names: Collection[str],
+    *,
+    partitions: int,
+    replicas: int = 1,
+    **configs: str,
 ) -> None:
-    """Create topics that do not exist yet, one replica each: for demonstrations and tests."""
+    """Create topics that do not exist yet: for demonstrations and tests."""
     with connection.connecting():
         admin = AIOKafkaAdminClient(**connection.arguments())
         try:
@@ -130,7 +135,7 @@ async def create_topics(
                 NewTopic(
                     name=name,
                     num_partitions=partitions,
-                    replication_factor=1,
+                    replication_factor=replicas,
                     topic_configs={key.replace("_", "."): value for key, value in configs.items()},
                 )
                 for name in names

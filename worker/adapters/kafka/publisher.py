@@ -44,7 +44,8 @@ class KafkaPublisher:
             linger_ms=2,
         )
         with self._connection.connecting():
-            await asyncio.wait_for(producer.start(), 2 * _STOP_SECONDS)
+            async with asyncio.timeout(2 * _STOP_SECONDS):
+                await producer.start()
         self._producer = producer
         return producer
 
@@ -112,6 +113,7 @@ async def send_all(
 async def close(producer: AIOKafkaProducer) -> None:
     """Stop a producer, within a bounded time: with brokers gone its own stop never ends."""
     try:
-        await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer.stop()
     except (TimeoutError, KafkaError) as error:
         logger.warning("Closing a producer failed (%s).", type(error).__name__)

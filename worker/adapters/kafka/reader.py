@@ -38,7 +38,8 @@ async def read_topics(
         async for r in consumer:
             yield _record(r)
     finally:
-        await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+        async with asyncio.timeout(_STOP_SECONDS):
+            await consumer.stop()
 
 
 async def held_offsets(
@@ -109,7 +110,8 @@ async def committed_offsets(
             (Partition(topic, p.partition), await consumer.committed(p), ends[p]) for p in theirs
         ]
     finally:
-        await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+        async with asyncio.timeout(_STOP_SECONDS):
+            await consumer.stop()
 
 
 @asynccontextmanager
@@ -125,7 +127,8 @@ async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
             await consumer.start()
         yield consumer
     finally:
-        await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+        async with asyncio.timeout(_STOP_SECONDS):
+            await consumer.stop()
 
 
 def _record(theirs: Any) -> Record:

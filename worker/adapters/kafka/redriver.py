@@ -149,7 +149,8 @@ class Redriver:
             return
         # what stays open is aborted by the next redrive, or by its timeout
         with contextlib.suppress(TimeoutError, KafkaError):
-            await asyncio.wait_for(self._producer.stop(), _STOP_SECONDS)
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._producer.stop()
 
     @property
     def _transactional_id(self) -> str:

@@ -5,6 +5,10 @@ cancelled while the worker lives; records of a new assignment can arrive while t
 runs, so partitions are paused first, and resumed by whoever has rewound them; exceptions in
 callbacks are only logged, so they are kept for the next `receive`; a commit loops for as long as
 brokers are down, so it is bounded.
+
+`asyncio.timeout` bounds calls in all of these adapters, and never `asyncio.wait_for`: up to Python
+3.11 that one swallows a cancellation that comes together with the answer, and a task that runs for
+ever, cancelled once, would then keep a worker from ending.
 """
 
 import asyncio
@@ -33,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 End = Literal["earliest", "latest"]
 _CALL_SECONDS = 10.0
+_POSITION_SECONDS = 1.0
 _POLL_MS = 200
 _METADATA_SECONDS = 30.0
 
@@ -105,7 +110,8 @@ class KafkaSource:
         )
         self._consumer.subscribe(self._topics, listener=_Rebalances(self, listener))
         with self._connection.connecting():
-            await asyncio.wait_for(self._consumer.start(), 2 * _CALL_SECONDS)
+            async with asyncio.timeout(2 * _CALL_SECONDS):
+                await self._consumer.start()
 
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
         """See `Source`."""
@@ -176,7 +182,8 @@ class KafkaSource:
     async def position(self, partition: Partition) -> int | None:
         """See `Source`."""
         try:
-            return int(await asyncio.wait_for(self._joined.position(_theirs(partition)), 1.0))
+            async with asyncio.timeout(_POSITION_SECONDS):
+                return int(await self._joined.position(_theirs(partition)))
         except (IllegalStateError, TimeoutError, KafkaError):
             return None
 
@@ -184,7 +191,8 @@ class KafkaSource:
         """See `Source`."""
         wanted = {_theirs(partition): offset for partition, offset in offsets.items()}
         try:
-            await asyncio.wait_for(self._joined.commit(wanted), _CALL_SECONDS)
+            async with asyncio.timeout(_CALL_SECONDS):
+                await self._joined.commit(wanted)
         except (KafkaError, TimeoutError) as error:
             raise Retriable(
                 f"Offsets were not committed ({type(error).__name__}); they come with the next."
@@ -202,7 +210,8 @@ class KafkaSource:
         if failure is not None:
             logger.warning("Leaving the group failed (%s).", type(failure).__name__)
             # or its heartbeats would go on, and the group wait for us
-            await asyncio.wait_for(self._consumer._client.close(), _CALL_SECONDS)  # noqa: SLF001
+            async with asyncio.timeout(_CALL_SECONDS):
+                await self._consumer._client.close()  # noqa: SLF001
 
     @property
     def _joined(self) -> AIOKafkaConsumer:

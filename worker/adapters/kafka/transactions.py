@@ -98,7 +98,8 @@ class KafkaTransactions:
             max_request_size=largest + 64 * 1024,
         )
         try:
-            await asyncio.wait_for(producer.start(), self._timeout_seconds)
+            async with asyncio.timeout(self._timeout_seconds):
+                await producer.start()
         except BaseException as error:
             await close(producer)
             if isinstance(error, _REFUSED):

@@ -1,0 +1,137 @@
+"""What the topics hold when all is over, read with read_committed."""
+
+import asyncio
+import contextlib
+import time
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from tests.chaos.feed import KIND, NUMBER
+from tests.chaos.oracle import Found, Given
+from worker.adapters.kafka.connection import Connection
+from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_ranges
+from worker.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
+from worker.errors import BusUnavailable
+from worker.records import Record
+
+_POLL_SECONDS = 1.0
+
+
+async def given(connection: Connection, topic: str) -> list[Given]:
+    """All that the workers had to judge."""
+    return [
+        Given(
+            record.partition.number,
+            record.offset,
+            (headers := dict(record.headers))[KIND].decode(),
+            int(headers[NUMBER]),
+            record.timestamp_ms / 1000,
+        )
+        async for record in _records(connection, topic)
+    ]
+
+
+async def verdicts(connection: Connection, topic: str) -> list[Found]:
+    """All verdicts, by the source that they name."""
+    found = []
+    async for record in _records(connection, topic):
+        verdict = orjson.loads(record.value)
+        source = verdict["source"]
+        found.append(
+            _found(record, source["partition"], source["offset"], "", verdict["verdict_id"])
+        )
+    return found
+
+
+async def dead_letters(connection: Connection, topic: str) -> list[Found]:
+    """All dead letters, by the source that their headers name."""
+    found = []
+    async for record in _records(connection, topic):
+        headers = dict(record.headers)
+        partition, offset = int(headers[ORIGIN_PARTITION]), int(headers[ORIGIN_OFFSET])
+        found.append(_found(record, partition, offset, headers[ERROR].decode(), ""))
+    return found
+
+
+async def settled(
+    connection: Connection, topic: str, group_id: str, *, seconds: float
+) -> dict[int, int]:
+    """Wait until the group has committed all there is; the lag by partition where it has not."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            offsets = await committed_offsets(connection, topic, group_id)
+        except (BusUnavailable, KafkaError):
+            offsets = None
+        if offsets is not None:
+            lag = {p.number: end - (done or 0) for p, done, end in offsets if end != (done or 0)}
+            if not lag or time.monotonic() > deadline:
+                return lag
+        elif time.monotonic() > deadline:
+            return {-1: -1}
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def first_commit(
+    connection: Connection, topic: str, group_id: str, *, seconds: float
+) -> None:
+    """Wait until the group has committed something of every partition.
+
+    Raises:
+        TimeoutError: it has not.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            with contextlib.suppress(BusUnavailable, KafkaError):
+                offsets = await committed_offsets(connection, topic, group_id)
+                if all(done for _, done, _ in offsets):
+                    return
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def open_transactions(connection: Connection, topic: str, *, seconds: float) -> list[int]:
+    """Wait until no transaction is open; the partitions where one still is.
+
+    Behind an open one, readers of committed records see nothing: it would look like a loss.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        stable = await _ends(connection, topic, "read_committed")
+        all_of_it = await _ends(connection, topic, "read_uncommitted")
+        left = [p.partition for p, end in all_of_it.items() if stable[p] < end]
+        if not left or time.monotonic() > deadline:
+            return left
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _ends(connection: Connection, topic: str, isolation: str) -> dict[TopicPartition, int]:
+    consumer = AIOKafkaConsumer(**connection.arguments(), isolation_level=isolation)
+    async with asyncio.timeout(15):
+        await consumer.start()
+    try:
+        numbers = range(len(await held_offsets(connection, topic)))
+        return await consumer.end_offsets([TopicPartition(topic, n) for n in numbers])
+    finally:
+        async with asyncio.timeout(15):
+            await consumer.stop()
+
+
+async def _records(connection: Connection, topic: str):
+    ranges = await held_offsets(connection, topic)
+    async for record in read_ranges(connection, ranges):
+        yield record
+
+
+def _found(record: Record, partition: int, offset: int, error: str, verdict_id: str) -> Found:
+    where = record.partition
+    return Found(
+        partition,
+        offset,
+        error,
+        verdict_id,
+        (where.topic, where.number),
+        record.offset,
+        record.timestamp_ms / 1000,
+    )

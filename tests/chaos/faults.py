@@ -1,0 +1,167 @@
+"""A schedule of faults from a seed, and their doing."""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.chaos.cluster import SESSION_SECONDS, Cluster
+from tests.chaos.feed import Feed
+from tests.chaos.network import TROUBLES, Network
+from tests.chaos.workers import Platform, WorkerProcess
+
+# how often each is drawn, against the others
+WEIGHTS = {
+    "kill worker": 5,
+    "freeze worker": 4,
+    "restart worker": 4,
+    "kill broker": 4,
+    "burst": 1,
+    **dict.fromkeys(TROUBLES, 2),
+}
+_ENDED = float("inf")
+
+
+@dataclass(slots=True)
+class Fault:
+    """Something that was done to the system; times are Unix seconds."""
+
+    kind: str
+    target: str
+    at: float
+    until: float = _ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A fault to be: `after` seconds from the beginning."""
+
+    after: float
+    kind: str
+    draw: float
+
+
+def plan(*, seed: int, seconds: float, every_seconds: float, kinds: Sequence[str]) -> list[Planned]:
+    """A schedule; the same seed gives the same one."""
+    chance = random.Random(seed)
+    weights = [WEIGHTS[kind] for kind in kinds]
+    schedule, after = [], 0.0
+    while True:
+        after += chance.uniform(0.5, 1.5) * every_seconds
+        kind, draw = chance.choices(kinds, weights)[0], chance.random()
+        if after >= seconds:
+            return schedule
+        schedule.append(Planned(after, kind, draw))
+
+
+class Mayhem:
+    """Does what is planned; a target that is in trouble already is left alone.
+
+    At most one broker is down or unreachable at a time, so that the topics stay writable.
+    """
+
+    def __init__(
+        self, cluster: Cluster, platform: Platform, feed: Feed, network: Network | None
+    ) -> None:
+        self.faults: list[Fault] = []
+        self._cluster = cluster
+        self._platform = platform
+        self._feed = feed
+        self._network = network
+        self._troubled: set[str] = set()
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the network can be troubled."""
+        return self._network is not None
+
+    def note(self, kind: str, target: str) -> Fault:
+        """Write a fault down."""
+        fault = Fault(kind, target, time.time())
+        self.faults.append(fault)
+        return fault
+
+    def before(self, at: float) -> Fault | None:
+        """The fault that was the last to begin before a moment."""
+        earlier = [fault for fault in self.faults if fault.at <= at]
+        return max(earlier, key=lambda fault: fault.at) if earlier else None
+
+    def counts(self) -> Counter[str]:
+        """How many faults of each kind there were."""
+        return Counter(fault.kind for fault in self.faults)
+
+    async def run(self, schedule: Sequence[Planned]) -> None:
+        """Do all of it, and return when every fault has ended."""
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for planned in schedule:
+                await asyncio.sleep(max(began + planned.after - time.monotonic(), 0))
+                group.create_task(self.do(planned))
+
+    async def do(self, planned: Planned) -> None:
+        """One fault, from beginning to end."""
+        if planned.kind == "burst":
+            self._feed.burst()
+            self.note(planned.kind, "input").until = time.time()
+            return
+        about_broker = planned.kind == "kill broker" or planned.kind in TROUBLES
+        target = self._broker(planned.draw) if about_broker else self._worker(planned.draw)
+        if target is None:
+            return
+        name = target.name if isinstance(target, WorkerProcess) else f"broker {target}"
+        self._troubled.add(name)
+        fault = self.note(planned.kind, name)
+        try:
+            if isinstance(target, WorkerProcess):
+                await self._trouble_worker(planned, target)
+            elif planned.kind == "kill broker":
+                await self._kill_broker(planned, target)
+            else:
+                await self._trouble_network(planned, target)
+        finally:
+            fault.until = time.time()
+            self._troubled.discard(name)
+
+    async def _trouble_worker(self, planned: Planned, worker: WorkerProcess) -> None:
+        if planned.kind == "freeze worker":
+            worker.send(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(SESSION_SECONDS * (1.2 + planned.draw))
+            finally:
+                worker.send(signal.SIGCONT)
+            return
+        if planned.kind == "kill worker":
+            await worker.kill()
+        elif (end := await worker.stop()) is not None:
+            self._platform.exits.append(end)
+        await asyncio.sleep(2 * planned.draw)
+        self._platform.start(worker)
+
+    async def _kill_broker(self, planned: Planned, number: int) -> None:
+        await asyncio.to_thread(self._cluster.kill, number)
+        try:
+            await asyncio.sleep(1 + 5 * planned.draw)
+        finally:
+            await asyncio.to_thread(self._cluster.restart, number)
+        # the next one only when this one's replicas have caught up
+        await asyncio.sleep(2)
+
+    async def _trouble_network(self, planned: Planned, number: int) -> None:
+        assert self._network is not None
+        await self._network.trouble(planned.kind, number)
+        try:
+            await asyncio.sleep(2 + 8 * planned.draw)
+        finally:
+            await self._network.heal()
+
+    def _worker(self, draw: float) -> WorkerProcess | None:
+        free = [w for w in self._platform.workers if w.running and w.name not in self._troubled]
+        return free[int(draw * len(free))] if free else None
+
+    def _broker(self, draw: float) -> int | None:
+        if any(name.startswith("broker") for name in self._troubled):
+            return None
+        return self._cluster.nodes[int(draw * len(self._cluster.nodes))].number

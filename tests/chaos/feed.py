@@ -1,0 +1,140 @@
+"""A steady producer of events, good and bad."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from tests.chaos.cluster import MAX_RECORD_BYTES
+from worker.adapters.kafka.connection import Connection
+
+KIND = "x-kind"
+NUMBER = "x-number"
+
+# Of a thousand records. What becomes of each is in `oracle.EXPECTED`.
+SHARES: Mapping[str, int] = {
+    "good": 939,
+    "wide": 2,
+    "malformed": 20,
+    "tombstone": 20,
+    "too long": 17,
+    "huge": 2,
+}
+_TICK_SECONDS = 0.05
+_BURST = 1500
+_PEOPLE = 200
+
+
+def value_of(kind: str, number: int, chance: random.Random) -> bytes | None:
+    """A record's value."""
+    match kind:
+        case "tombstone":
+            return None
+        case "malformed":
+            return chance.choice([b"", b"[]", b"{nonsense", b'{"prompt": "\xff"}', b"{}"])
+        case "too long":
+            return orjson.dumps({"id": str(number), "prompt": "word " * 20_000})
+        case "huge":
+            return orjson.dumps({"id": str(number), "prompt": "x" * (2 << 20)})
+        case "wide":
+            # much to carry, little to judge
+            metadata = {"attachment": "x" * (MAX_RECORD_BYTES // 2)}
+            return orjson.dumps({"id": str(number), "prompt": "Hello.", "metadata": metadata})
+        case _:
+            return orjson.dumps({"id": str(number), "prompt": f"How is bread {number} baked?"})
+
+
+class Feed:
+    """Produces until told to stop, through whatever happens to the brokers.
+
+    What was acknowledged is remembered; what was not may be in the topic all the same, so that
+    the topic itself tells what the workers had to judge.
+    """
+
+    def __init__(self, connection: Connection, topic: str, *, rate: float, seed: int) -> None:
+        self.acknowledged: dict[tuple[int, int], int] = {}
+        self.failures: Counter[str] = Counter()
+        self.sent = 0
+        self._connection = connection
+        self._topic = topic
+        self._rate = rate
+        self._random = random.Random(seed)
+        self._owed = 0.0
+        self._producer: AIOKafkaProducer | None = None
+        self._pending: set[asyncio.Task[None]] = set()
+
+    def burst(self) -> None:
+        """Send a great many records at once."""
+        self._owed += _BURST
+
+    async def run(self) -> None:
+        """Produce until cancelled."""
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = time.monotonic()
+            self._owed += (now - before) * self._rate
+            before = now
+            while self._owed >= 1:
+                self._owed -= 1
+                await self._send_one()
+
+    async def stop(self) -> None:
+        """Wait for what is under way, within a bounded time."""
+        if self._pending:
+            await asyncio.wait(self._pending, timeout=60)
+        for left in self._pending:
+            left.cancel()
+        await self._close()
+
+    async def _send_one(self) -> None:
+        kind = self._random.choices(list(SHARES), list(SHARES.values()))[0]
+        number, self.sent = self.sent, self.sent + 1
+        try:
+            delivery = await (await self._connected()).send(
+                self._topic,
+                key=f"person-{self._random.randrange(_PEOPLE)}".encode(),
+                value=value_of(kind, number, self._random),
+                headers=[(KIND, kind.encode()), (NUMBER, str(number).encode())],
+            )
+        except (KafkaError, TimeoutError) as error:
+            self.failures[type(error).__name__] += 1
+            await self._close()
+            return
+        waiting = asyncio.create_task(self._note(number, delivery))
+        self._pending.add(waiting)
+        waiting.add_done_callback(self._pending.discard)
+
+    async def _note(self, number: int, delivery: asyncio.Future) -> None:
+        try:
+            done = await delivery
+        except KafkaError as error:
+            self.failures[type(error).__name__] += 1
+            return
+        self.acknowledged[done.partition, done.offset] = number
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._connection.arguments(),
+                enable_idempotence=True,
+                max_batch_size=256 * 1024,
+                max_request_size=MAX_RECORD_BYTES,
+            )
+            async with asyncio.timeout(15):
+                await producer.start()
+            self._producer = producer
+        return self._producer
+
+    async def _close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(10):
+                    await producer.stop()

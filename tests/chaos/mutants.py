@@ -1,0 +1,151 @@
+"""Workers that break a guarantee, to prove that the harness would see it.
+
+`python -m tests.chaos.mutants NAME run` is `python -m worker run` with one thing done wrong, in
+its own process only. Each mutant comes with the faults under which it must be found out.
+"""
+
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.faults import Planned
+from tests.chaos.oracle import Guarantee
+from worker.adapters.kafka import publisher
+from worker.adapters.kafka.transactions import KafkaTransactions
+from worker.at_least_once import AtLeastOnce
+from worker.errors import Retriable
+from worker.exactly_once import ExactlyOnce
+from worker.records import Partition, Record
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.delivery import Outcome
+
+
+def commit_before_produce() -> None:
+    """Offsets move as records are received, as with a client that commits by itself."""
+    received = AtLeastOnce.received
+
+    def receive_and_resolve(self, record: Record) -> bool:
+        is_ours = received(self, record)
+        self._ledger.resolve(record.partition, record.epoch, record.offset)
+        return is_ours
+
+    AtLeastOnce.received = receive_and_resolve
+
+
+def unawaited_deliveries() -> None:
+    """What was handed to the client counts as delivered."""
+
+    async def send_and_hope(producer, records) -> list[object]:
+        for record in records:
+            await producer.send(
+                record.topic, key=record.key, value=record.value, headers=list(record.headers)
+            )
+        return [None] * len(records)
+
+    publisher.send_all = send_and_hope
+
+
+def no_fencing() -> None:
+    """Every owner of a partition has a transactional id of its own, so no former one is fenced."""
+    start = KafkaTransactions.open
+
+    async def open_unfenced(self, transactional_id: str):
+        return await start(self, f"{transactional_id}.{uuid.uuid4().hex}")
+
+    KafkaTransactions.open = open_unfenced
+
+
+def stale_epoch() -> None:
+    """What an epoch left uncommitted is committed in the next one, whoever had it in between."""
+    left: dict[Partition, tuple[list[Outcome], int]] = {}
+    commit, revoked = ExactlyOnce._commit, ExactlyOnce.revoked
+
+    def keep(self, partition: Partition) -> None:
+        lane = self._lanes.get(partition)
+        end = self._ledger.committable([partition]).get(partition)
+        if lane is not None and end is not None and (outcomes := lane.first(end, 500)):
+            left[partition] = outcomes, end
+
+    async def commit_what_was_left(self, lane, transactor) -> None:
+        if lane.partition in left:
+            outcomes, end = left.pop(lane.partition)
+            outgoing = [o.outgoing for o in outcomes if o.outgoing is not None]
+            await transactor.commit(outgoing, {lane.partition: end})
+        try:
+            await commit(self, lane, transactor)
+        except Retriable:
+            keep(self, lane.partition)
+            raise
+
+    async def revoke_and_keep(self, partitions) -> None:
+        for partition in partitions:
+            keep(self, partition)
+        await revoked(self, partitions)
+
+    ExactlyOnce._commit, ExactlyOnce.revoked = commit_what_was_left, revoke_and_keep
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What is broken, and the faults that must bring it to light as one of `seen_as`."""
+
+    patch: Callable[[], None]
+    guarantee: Guarantee
+    schedule: Sequence[Planned]
+    seen_as: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """How long the faults take."""
+        return self.schedule[-1].after + 4
+
+
+def _kills() -> list[Planned]:
+    return [Planned(1 + 4.0 * n, "kill worker", 0.5 * (n % 2)) for n in range(3)]
+
+
+def _outages() -> list[Planned]:
+    """Each broker dies in turn, and both workers while nobody has taken its place."""
+    schedule = []
+    for n in range(3):
+        at = 1.0 + 13 * n
+        schedule.append(Planned(at, "kill broker", 0.1 + n / 3))
+        schedule += [Planned(at + 1.5, "kill worker", draw) for draw in (0.1, 0.2)]
+    return schedule
+
+
+def _freezes() -> list[Planned]:
+    return [Planned(1 + 12.0 * n, "freeze worker", 0.5 * (n % 2)) for n in range(2)]
+
+
+_COMMITS_OFTEN = {"DELIVERY__COMMIT_INTERVAL_SECONDS": "0.2"}
+_MANY_UNDER_WAY = {
+    "DELIVERY__TRANSACTION_INTERVAL_SECONDS": "0.5",
+    "ENGINE__SIMULATED__TIME_TO_FIRST_TOKEN_SECONDS": "0.5",
+}
+MUTANTS: Mapping[str, Mutant] = {
+    "commit-before-produce": Mutant(
+        commit_before_produce, "at_least_once", _kills(), "lost", _COMMITS_OFTEN
+    ),
+    "unawaited-deliveries": Mutant(
+        unawaited_deliveries, "at_least_once", _outages(), "lost", _COMMITS_OFTEN
+    ),
+    "no-fencing": Mutant(no_fencing, "exactly_once", _freezes(), "duplicated", _MANY_UNDER_WAY),
+    "stale-epoch": Mutant(stale_epoch, "exactly_once", _freezes(), "duplicated", _MANY_UNDER_WAY),
+}
+
+
+def main() -> None:
+    """Break the worker as the first argument says, and run it with the others."""
+    from worker.cli import main as run_worker  # noqa: PLC0415 - what is broken comes first
+
+    MUTANTS[sys.argv.pop(1)].patch()
+    run_worker()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What should have become of every record, and what did; pure, so that it can be tested itself."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Guarantee = Literal["at_least_once", "exactly_once"]
+
+# A good record may end as a dead letter when the engine failed it, and for no other reason.
+_ENGINES_FAULT = frozenset({"RetriesSpent", "JudgingTimedOut"})
+# None: no outcome at all
+EXPECTED: Mapping[str, str | None] = {
+    "good": "verdict",
+    "wide": "verdict",
+    "malformed": "dead letter",
+    "too long": "dead letter",
+    "huge": "dead letter",
+    "tombstone": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A record that the input topic holds."""
+
+    partition: int
+    offset: int
+    kind: str
+    number: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record that an output topic holds.
+
+    Attributes:
+        error: what a dead letter died of; empty for a verdict.
+        output: topic and partition it lies in, at `position`.
+    """
+
+    partition: int
+    offset: int
+    error: str
+    verdict_id: str
+    output: tuple[str, int]
+    position: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise; `at` is when, in Unix seconds."""
+
+    kind: str
+    what: str
+    at: float
+
+
+def violations(
+    given: Sequence[Given],
+    found: Sequence[Found],
+    *,
+    guarantee: Guarantee,
+    acknowledged: Mapping[tuple[int, int], int],
+) -> list[Violation]:
+    """Every broken promise."""
+    outcomes = _by_source(found)
+    broken = _unkept(given, acknowledged)
+    passed_at: dict[int, float] = {}
+    for record in sorted(given, key=lambda r: (r.partition, r.offset), reverse=True):
+        theirs = outcomes.pop((record.partition, record.offset), [])
+        broken += _fate(record, theirs, guarantee)
+        if theirs:
+            passed_at[record.partition] = min(o.at for o in theirs)
+        elif EXPECTED[record.kind] is not None:
+            # it was passed over when its successor was not, whenever it was sent
+            at = max(record.at, passed_at.get(record.partition, record.at))
+            name = f"{record.kind} record {record.partition}@{record.offset}"
+            broken.append(Violation("lost", f"{name} has no outcome", at))
+    broken += [
+        _violation("invented", "an outcome without a record", theirs[0])
+        for theirs in outcomes.values()
+    ]
+    if guarantee == "exactly_once":
+        broken += _disorder(found)
+    return sorted(broken, key=lambda violation: violation.at)
+
+
+def redelivered(found: Sequence[Found]) -> int:
+    """How many outcomes repeat another."""
+    return len(found) - len(_by_source(found))
+
+
+def _by_source(found: Sequence[Found]) -> dict[tuple[int, int], list[Found]]:
+    outcomes = defaultdict(list)
+    for outcome in found:
+        outcomes[outcome.partition, outcome.offset].append(outcome)
+    return dict(outcomes)
+
+
+def _unkept(given: Sequence[Given], acknowledged: Mapping[tuple[int, int], int]) -> list[Violation]:
+    """What Kafka acknowledged to the producer and does not hold: then nothing can be judged."""
+    held = {(record.partition, record.offset): record.number for record in given}
+    return [
+        Violation("unkept by Kafka", f"input {partition}@{offset}, number {number}", 0.0)
+        for (partition, offset), number in acknowledged.items()
+        if held.get((partition, offset)) != number
+    ]
+
+
+def _fate(record: Given, outcomes: Collection[Found], guarantee: Guarantee) -> list[Violation]:
+    name = f"{record.kind} record {record.partition}@{record.offset}"
+    expected = EXPECTED[record.kind]
+    broken = [
+        _violation("wrongly judged", f"{name} has a {_kind(o)} {o.error}".rstrip(), o)
+        for o in outcomes
+        if _kind(o) != expected and not (expected == "verdict" and o.error in _ENGINES_FAULT)
+    ]
+    first, *more = outcomes or (None,)
+    if more and guarantee == "exactly_once":
+        told = ", ".join(f"{o.output[0]}/{o.output[1]}@{o.position}" for o in outcomes)
+        broken.append(_violation("duplicated", f"{name} has {len(outcomes)}: {told}", more[-1]))
+    ids = {o.verdict_id for o in outcomes if not o.error}
+    if first is not None and len(ids) > 1:
+        broken.append(_violation("renamed", f"{name} has {len(ids)} verdict ids", more[-1]))
+    return broken
+
+
+def _disorder(found: Sequence[Found]) -> list[Violation]:
+    """Within an output partition, outcomes of an input partition stand in its order."""
+    broken = []
+    newest: dict[tuple[tuple[str, int], int], int] = {}
+    for outcome in sorted(found, key=lambda o: (o.output, o.position)):
+        lane = outcome.output, outcome.partition
+        before = newest.get(lane, -1)
+        if outcome.offset < before:
+            told = f"{outcome.partition}@{outcome.offset} comes after @{before}"
+            broken.append(_violation("out of order", told, outcome))
+        newest[lane] = max(before, outcome.offset)
+    return broken
+
+
+def _kind(outcome: Found) -> str:
+    return "dead letter" if outcome.error else "verdict"
+
+
+def _violation(kind: str, what: str, outcome: Found) -> Violation:
+    topic, partition = outcome.output
+    return Violation(kind, f"{what} ({topic}/{partition}@{outcome.position})", outcome.at)

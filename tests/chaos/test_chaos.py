@@ -1,0 +1,50 @@
+"""Short runs of the harness, and the proof that it sees a broken worker."""
+
+import os
+
+import pytest
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.run import Plan, execute
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if "GUARDSTREAM_TEST_BOOTSTRAP_SERVERS" in os.environ:
+        pytest.skip("these tests kill brokers, so they start their own")
+    with Cluster() as running:
+        yield running
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+async def test_every_promise_is_kept(guarantee, cluster, tmp_path):
+    plan = Plan(guarantee, seed=11, seconds=25, every_seconds=2)
+    report = await execute(plan, cluster, tmp_path)
+    print(report)
+    assert report.passed, f"\n{report}"
+    assert report.records.total() > 1000
+    assert len(report.faults) >= 8
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+async def test_a_broken_worker_is_found_out(name, cluster, tmp_path):
+    mutant = MUTANTS[name]
+    plan = Plan(
+        mutant.guarantee,
+        seed=1,
+        seconds=mutant.seconds,
+        rate=150,
+        kinds=("kill worker", "kill broker", "freeze worker"),
+        engines=("calm",),
+        schedule=mutant.schedule,
+        mutant=name,
+        settle_seconds=60,
+        settings=dict(mutant.settings),
+    )
+    report = await execute(plan, cluster, tmp_path)
+    print(report)
+    assert report.counts()[mutant.seen_as] > 0, f"\n{report}"
+    assert any(incident.fault is not None for incident in report.incidents)
