@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from worker.errors import (
     EngineInterrupted,
     JudgingTimedOut,
+    NotAnEvent,
     PromptTooLong,
     RecordError,
     Retriable,
@@ -79,6 +80,8 @@ class Judge:
         read: list[tuple[Event, Exchange, Prompt] | RecordError] = []
         for record in records:
             try:
+                if record.unreadable:
+                    raise NotAnEvent(record.unreadable)
                 event = decode_event(record.value or b"", dict(record.headers))
                 exchange = judged_exchange(event)
             except RecordError as error:

@@ -24,6 +24,7 @@ class Record:
         epoch: the assignment under which it was received; outcomes of an older one are void.
         timestamp_ms: Kafka's timestamp, Unix milliseconds.
         received_at: Unix seconds.
+        unreadable: why the client could not read it whole, in a sentence; None if it could.
     """
 
     partition: Partition
@@ -34,6 +35,7 @@ class Record:
     headers: Headers
     timestamp_ms: int
     received_at: float
+    unreadable: str | None = None
 
     @property
     def size_bytes(self) -> int:

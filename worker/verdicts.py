@@ -141,6 +141,9 @@ class Verdict:
     schema: Literal["guardstream.verdict/1"] = "guardstream.verdict/1"
 
 
+# a timestamp is whatever a producer wrote, and RFC 3339 knows the years 1 to 9999
+_FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST_SECOND = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 _NAMESPACE = uuid.UUID("6f1c2f0e-3a57-5c55-9d0b-4a0e6e0d7c11")
 # headers of the input that do not belong to the verdict's own value
 _NOT_CARRIED = frozenset({"content-type", "traceparent", "tracestate", "baggage"})
@@ -164,8 +167,8 @@ def verdict_id(source: VerdictSource, guard: GuardReference) -> str:
 
 
 def rfc3339(unix_seconds: float) -> str:
-    """The time in UTC with milliseconds."""
-    time = datetime.fromtimestamp(unix_seconds, UTC)
+    """The time in UTC with milliseconds; what the format cannot hold becomes its nearest end."""
+    time = datetime.fromtimestamp(min(max(unix_seconds, _FIRST_SECOND), _LAST_SECOND), UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

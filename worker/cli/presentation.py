@@ -23,25 +23,25 @@ def printable(text: str) -> str:
 def show_verdict(value: bytes) -> RenderableType:
     """A verdict's labels in a line, its reasoning below."""
     verdict: dict[str, Any] = orjson.loads(value)
-    head = Text.assemble((f"{verdict['event_id']:<22}", "bold"))
+    head = Text.assemble((f"{printable(verdict['event_id']):<22}", "bold"))
     for task in Task:
-        label = verdict[task]["label"] or "-"
+        label = printable(verdict[task]["label"] or "-")
         head.append(f" {_NAMES[task]} ", "dim")
         head.append(f"{label:<10}", _STYLES.get(label, "dim"))
     if verdict["status"] != "complete":
-        head.append(f" {verdict['status']}", _UNKNOWN)
+        head.append(f" {printable(verdict['status'])}", _UNKNOWN)
     if verdict["flags"]:
-        head.append(f" [{', '.join(verdict['flags'])}]", _UNKNOWN)
+        head.append(f" [{printable(', '.join(verdict['flags']))}]", _UNKNOWN)
     lines = [head]
     for reasoning in verdict["reasoning"]:
-        steps = " ".join(reasoning["steps"])
+        steps = printable(" ".join(reasoning["steps"]).replace("\n", " "))
         lines.append(Text(f"    {_NAMES[Task(reasoning['task'])]:<9} {steps}", "dim"))
     return Group(*lines)
 
 
 def show_dead_letter(headers: Headers) -> RenderableType:
     """Why a record could not be judged, and where it stood."""
-    said = {name: value.decode("utf-8", "replace") for name, value in headers}
+    said = {name: printable((value or b"").decode("utf-8", "replace")) for name, value in headers}
     where = "/".join(said.get(f"__dlq.errors.{part}", "?") for part in ("topic", "partition"))
     return Text.assemble(
         (f"{where}@{said.get('__dlq.errors.offset', '?')}".ljust(22), "bold"),

@@ -1,13 +1,14 @@
 """`guardstream produce`: events onto the input topic."""
 
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
 from worker.cli import Config, app, run_async
-from worker.errors import Retriable
 
 _CHUNK = 500
 
@@ -25,30 +26,49 @@ def produce(
     from worker.adapters.kafka.publisher import KafkaPublisher
     from worker.app import build_connection
     from worker.cli.samples import keyed
+    from worker.errors import BusUnavailable, Retriable
     from worker.settings import load_settings
 
     settings = load_settings(config)
     target = topic or settings.input.topics[0]
-    if file != "-" and not Path(file).is_file():
+    path = None if file == "-" else Path(file)
+    if path is not None and not path.is_file():
         raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    records = [keyed(target, line) for line in data.splitlines() if line.strip()]
 
-    async def work() -> None:
+    async def work(lines: BinaryIO) -> None:
+        produced = 0
         publisher = KafkaPublisher(build_connection(settings), topics=[target])
+        terminal = Console(stderr=True)
+        shown = Progress(console=terminal, transient=True, disable=not terminal.is_terminal)
         await publisher.start()
         try:
-            with Progress(console=Console(stderr=True), transient=True) as progress:
-                task = progress.add_task(f"Producing to {target}", total=len(records))
-                for start in range(0, len(records), _CHUNK):
-                    chunk = records[start : start + _CHUNK]
+            with shown as progress:
+                size = path.stat().st_size if path else None
+                task = progress.add_task(f"Producing to {target}", total=size)
+                for chunk in _chunks(lines):
+                    records = [
+                        keyed(target, line.rstrip(b"\r\n")) for line in chunk if line.strip()
+                    ]
                     try:
-                        await publisher.publish_all(chunk)
+                        await publisher.publish_all(records)
                     except Retriable as error:
-                        raise typer.BadParameter(str(error)) from error
-                    progress.advance(task, len(chunk))
+                        raise BusUnavailable(
+                            f"Of the events for {target}, {produced} were produced and then a"
+                            f" chunk failed ({error}); look at Kafka and produce the rest again."
+                        ) from error
+                    produced += len(records)
+                    progress.advance(task, sum(map(len, chunk)))
         finally:
             await publisher.stop()
-        typer.echo(f"Produced {len(records)} events to {target}.", err=True)
+        typer.echo(f"Produced {produced} events to {target}.", err=True)
 
-    run_async(work())
+    if path is None:
+        run_async(work(sys.stdin.buffer))
+    else:
+        with path.open("rb") as lines:
+            run_async(work(lines))
+
+
+def _chunks(lines: BinaryIO) -> Iterator[list[bytes]]:
+    while chunk := list(islice(lines, _CHUNK)):
+        yield chunk

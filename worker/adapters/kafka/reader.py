@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.adapters.kafka.connection import Connection, require_topics
+from worker.adapters.kafka.lenient_records import build_consumer
 from worker.errors import BusUnavailable
 from worker.records import Partition, Record
 
@@ -23,23 +24,11 @@ async def read_topics(
 ) -> AsyncGenerator[Record, None]:
     """Every record of the topics, on and on."""
     known = await require_topics(connection, topics)
-    consumer = AIOKafkaConsumer(
-        **connection.arguments(),
-        auto_offset_reset="earliest" if from_beginning else "latest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=50,
-    )
-    consumer.assign(
-        [TopicPartition(t.name, n) for t in known.values() for n in range(t.partitions)]
-    )
-    with connection.connecting():
-        await consumer.start()
-    try:
+    partitions = [TopicPartition(t.name, n) for t in known.values() for n in range(t.partitions)]
+    reset = "earliest" if from_beginning else "latest"
+    async with _consumer(connection, partitions, auto_offset_reset=reset) as consumer:
         async for r in consumer:
             yield _record(r)
-    finally:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await consumer.stop()
 
 
 async def held_offsets(
@@ -100,28 +89,27 @@ async def committed_offsets(
 ) -> list[tuple[Partition, int | None, int]]:
     """Of each partition of a topic: the group's committed offset and the end."""
     known = await require_topics(connection, [topic])
-    consumer = AIOKafkaConsumer(**connection.arguments(), group_id=group_id)
-    with connection.connecting():
-        await consumer.start()
-    try:
-        theirs = [TopicPartition(topic, n) for n in range(known[topic].partitions)]
-        ends = await consumer.end_offsets(theirs)
-        return [
-            (Partition(topic, p.partition), await consumer.committed(p), ends[p]) for p in theirs
-        ]
-    finally:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await consumer.stop()
+    theirs = [TopicPartition(topic, n) for n in range(known[topic].partitions)]
+    async with _consumer(
+        connection, group_id=group_id, isolation_level="read_uncommitted"
+    ) as asked:
+        ends = await asked.end_offsets(theirs)
+        return [(Partition(topic, p.partition), await asked.committed(p), ends[p]) for p in theirs]
 
 
 @asynccontextmanager
-async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        **connection.arguments(),
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        fetch_max_wait_ms=50,
-    )
+async def _consumer(
+    connection: Connection, partitions: Sequence[TopicPartition] = (), **arguments: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer that is stopped in the end, even if it could not start."""
+    usual = {
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "fetch_max_wait_ms": 50,
+    }
+    consumer = build_consumer(**connection.arguments(), **(usual | arguments))
+    if partitions:
+        consumer.assign(partitions)
     try:
         with connection.connecting():
             await consumer.start()

@@ -29,6 +29,7 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
+from worker.adapters.kafka.lenient_records import build_consumer, unreadable
 from worker.errors import BusUnavailable, Fatal, OffsetLost, Retriable
 from worker.ports import AssignmentListener
 from worker.records import Partition, Record
@@ -80,6 +81,8 @@ class KafkaSource:
         self._failure: Exception | None = None
         self._latest: dict[str, Mapping[TopicPartition, int]] = {}
         self._overtaken: set[Partition] = set()
+        # what follows the last record that `receive` gave away
+        self._next: dict[TopicPartition, int] = {}
         self._watched_at = time.monotonic()
 
     async def start(self, listener: AssignmentListener) -> None:
@@ -92,7 +95,7 @@ class KafkaSource:
             )
         await require_topics(self._connection, self._topics)
         session_ms = int(self._session_timeout_seconds * 1000)
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = build_consumer(
             **self._connection.arguments(),
             group_id=self._group_id,
             group_instance_id=self._group_instance_id,
@@ -133,22 +136,34 @@ class KafkaSource:
                 f" ({type(error).__name__}); grant the rights."
             ) from error
         except KafkaError as error:
+            self._take_back()
             logger.warning("Receiving failed (%s); trying again.", type(error).__name__)
             await asyncio.sleep(1.0)
             return []
         received_at = time.time()
         # nothing may be awaited from here on: the position has moved past these records
-        return [
-            (
-                where,
-                Record(
-                    where, 0, r.offset, r.key, r.value, tuple(r.headers), r.timestamp, received_at
-                ),
-            )
-            for partition, records in batches.items()
-            for where in (_partition(partition),)
-            for r in records
-        ]
+        arrived: list[tuple[Partition, Record]] = []
+        for partition, records in batches.items():
+            self._next[partition] = records[-1].offset + 1
+            where = _partition(partition)
+            for r in records:
+                headers = tuple(r.headers)
+                record = Record(
+                    *(where, 0, r.offset, r.key, r.value, headers, r.timestamp, received_at),
+                    unreadable(r),
+                )
+                arrived.append((where, record))
+        return arrived
+
+    def _take_back(self) -> None:
+        """Go back to what follows the last record that was given away.
+
+        When a partition's records are damaged, aiokafka drops what the same call had taken from
+        others, after it moved their positions: a commit would pass over those records.
+        """
+        reading = self._joined.assignment() - self._joined.paused()
+        for partition in reading.intersection(self._next):
+            self._joined.seek(partition, self._next[partition])
 
     async def rewind(self, partition: Partition) -> int | None:
         """See `Source`."""
@@ -165,6 +180,7 @@ class KafkaSource:
                     offset = committed
             self._overtaken.discard(partition)
             self._joined.seek(theirs, offset)
+            self._next[theirs] = offset
         except (KafkaError, TimeoutError) as error:
             raise Retriable(
                 f"The committed offset of {partition} could not be had ({type(error).__name__})."

@@ -1,0 +1,140 @@
+"""Makes aiokafka's consumer read on past records that it cannot read.
+
+A header name that is not UTF-8, or a compressed batch that cannot be unpacked, makes aiokafka 0.14
+raise out of every `getmany`, for ever: the records behind in the batch, and those that the same
+call had already taken from other partitions, would never be seen. Here such a batch is read a
+second time with patience, and what still cannot be read comes as a record that says so.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import fetcher
+from aiokafka.errors import UnsupportedCodecError
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import decode_varint
+
+_LENGTH_AT, _LENGTH_ENDS = 8, 12
+
+
+def build_consumer(**arguments: Any) -> AIOKafkaConsumer:
+    """A consumer that no record can stop; `unreadable` tells why one could not be read."""
+    # the fetcher's only seam: it looks the class up in its module for every response
+    fetcher.MemoryRecords = LenientRecords
+    return AIOKafkaConsumer(**arguments)
+
+
+def unreadable(theirs: Any) -> str | None:
+    """Why this record, as a consumer gave it, could not be read whole; None if it could."""
+    # the one field that aiokafka hands through and that the present format leaves empty
+    return theirs.checksum if isinstance(theirs.checksum, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class LenientRecord:
+    """A record as aiokafka's own are; `checksum` says why it could not be read, if so."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    checksum: str | None
+
+
+class LenientRecords(MemoryRecords):  # type: ignore[misc]
+    """The batches of a fetch response."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._data = memoryview(data)
+        self._at = 0
+
+    def next_batch(self) -> Any:
+        """The next batch; of the present format, one whose records can all be iterated."""
+        batch = super().next_batch()
+        length = int.from_bytes(self._data[self._at + _LENGTH_AT : self._at + _LENGTH_ENDS])
+        end = self._at + _LENGTH_ENDS + length
+        raw, self._at = self._data[self._at : end], end
+        if isinstance(batch, DefaultRecordBatch) and not batch.is_control_batch:
+            return _LenientBatch(batch, raw)
+        return batch
+
+
+class _LenientBatch:
+    def __init__(self, batch: Any, raw: memoryview) -> None:
+        self._batch = batch
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        reached = self._batch.base_offset
+        for read in (iter, self._read_patiently):
+            try:
+                for record in read(self._batch):
+                    if record.offset >= reached:
+                        reached = record.offset + 1
+                        yield record
+            except UnsupportedCodecError:
+                raise  # the installation's fault: every record is fine
+            except Exception as error:  # noqa: BLE001 - decompressors raise what they like
+                reason = type(error).__name__
+            else:
+                return
+        for offset in range(reached, self._batch.next_offset):
+            said = f"The record cannot be read, nor the rest of its batch ({reason})."
+            yield LenientRecord(
+                offset, self._batch.max_timestamp, self._batch.timestamp_type, None, b"", [], said
+            )
+
+    def _read_patiently(self, batch: Any) -> Iterator[LenientRecord]:
+        opened = _DefaultRecordBatchPy(self._raw)
+        opened._maybe_uncompress()  # noqa: SLF001
+        fields = _Fields(opened._buffer, opened._pos)  # noqa: SLF001
+        for _ in range(opened._num_records):  # noqa: SLF001
+            end = fields.varint() + fields.at
+            fields.at += 1  # attributes, of which none is in use
+            timestamp = batch.first_timestamp + fields.varint()
+            if batch.timestamp_type == opened.LOG_APPEND_TIME:
+                timestamp = batch.max_timestamp
+            offset = batch.base_offset + fields.varint()
+            key, value = fields.nullable(), fields.nullable()
+            headers, said = [], None
+            for _ in range(fields.varint()):
+                name = fields.nullable() or b""
+                try:
+                    text = name.decode()
+                except UnicodeDecodeError:
+                    text = name.decode(errors="backslashreplace")
+                    said = "A header's name is not UTF-8; it stands here escaped."
+                headers.append((text, fields.nullable()))
+            if fields.at != end:
+                raise ValueError
+            yield LenientRecord(offset, timestamp, batch.timestamp_type, key, value, headers, said)
+
+
+@dataclass(slots=True)
+class _Fields:
+    """Reads one field after the other."""
+
+    buffer: bytearray
+    at: int
+
+    def varint(self) -> int:
+        value, self.at = decode_varint(self.buffer, self.at)
+        return int(value)
+
+    def nullable(self) -> bytes | None:
+        length = self.varint()
+        if length < 0:
+            return None
+        start, self.at = self.at, self.at + length
+        if self.at > len(self.buffer):
+            raise ValueError
+        return bytes(self.buffer[start : self.at])
