@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
@@ -17,7 +18,6 @@ from worker.at_least_once import AtLeastOnce
 from worker.errors import Retriable
 from worker.exactly_once import ExactlyOnce
 from worker.records import Partition, Record
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worker.delivery import Outcome
