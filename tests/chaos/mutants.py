@@ -8,7 +8,6 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
@@ -17,10 +16,8 @@ from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.at_least_once import AtLeastOnce
 from worker.errors import Retriable
 from worker.exactly_once import ExactlyOnce
+from worker.outcomes import Outcome
 from worker.records import Partition, Record
-
-if TYPE_CHECKING:
-    from worker.delivery import Outcome
 
 
 def commit_before_produce() -> None:
