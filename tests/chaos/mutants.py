@@ -16,7 +16,6 @@ from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.at_least_once import AtLeastOnce
 from worker.errors import Retriable
 from worker.exactly_once import ExactlyOnce
-from worker.outcomes import Outcome
 from worker.records import Partition, Record
 
 
@@ -57,7 +56,7 @@ def no_fencing() -> None:
 
 def stale_epoch() -> None:
     """What an epoch left uncommitted is committed in the next one, whoever had it in between."""
-    left: dict[Partition, tuple[list[Outcome], int]] = {}
+    left = {}  # partition -> outcomes, and the offset behind them
     commit, revoked = ExactlyOnce._commit, ExactlyOnce.revoked
 
     def keep(self, partition: Partition) -> None:
