@@ -1,5 +1,6 @@
 """The command line as programs use it: stdin, stdout, exit codes."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -85,3 +86,38 @@ def test_what_is_wrong_is_said_without_a_traceback(arguments, variables, code, s
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@contextlib.contextmanager
+def judging(**variables):
+    """`guardstream judge` with the simulated engine, its pipes in our hands."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker", "judge"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"GUARDSTREAM_ENGINE__KIND": "simulated"} | variables,
+    ) as process:
+        yield process
+
+
+def test_judge_answers_before_its_input_ends():
+    with judging() as process:
+        for name in ("a", "b"):
+            process.stdin.write(b'{"id": "%s", "prompt": "hi"}\n' % name.encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["event_id"] == name
+        assert process.communicate(timeout=30) == (b"", b"")
+        assert process.returncode == 0
+
+
+def test_judge_ends_quietly_when_nobody_reads_on():
+    with judging() as process:
+        process.stdin.write(b'{"id": "a", "prompt": "hi"}\n' * 20)
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b'{"id": "a", "prompt": "hi"}\n' * 20)
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -31,8 +32,13 @@ Config = Annotated[
 
 
 def run_async(work: Coroutine[Any, Any, None]) -> None:
-    """Run a command's work to its end."""
-    asyncio.run(work)
+    """Run a command's work to its end, or until nobody reads its output any more."""
+    try:
+        asyncio.run(work)
+    except BrokenPipeError:
+        # what is still buffered would fail again at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 def register() -> None:

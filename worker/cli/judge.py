@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -11,8 +13,6 @@ from worker.cli.lines import read_lines, write_line
 from worker.errors import RecordError
 from worker.records import Partition, Record
 
-_AT_ONCE = 512
-
 
 @app.command()
 def judge(
@@ -21,43 +21,77 @@ def judge(
         str | None, typer.Option(help="Instead of engine.model; `demonstration` ships.")
     ] = None,
 ) -> None:
-    """Events as JSON Lines on stdin to verdicts on stdout, with the engine, without Kafka."""
+    """Events as JSON Lines on stdin to verdicts on stdout, with the engine, without Kafka.
+
+    Verdicts come as they are ready, which need not be the order of the events.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from worker.app import build_judging
     from worker.settings import load_settings
 
     overrides = {"engine": {"model": model}} if model else {}
-    judging = build_judging(load_settings(config, **overrides))
-    lines = list(read_lines())
-    failures = 0
+    settings = load_settings(config, **overrides)
+    judging = build_judging(settings)
+    terminal = Console(stderr=True)
+    counts: Counter[str] = Counter()
+    # a little more than the engine runs at once, so that it never waits for us
+    limit = judging.engine.max_num_seqs + settings.batch.max_records
 
-    async def verdict_line(record: Record) -> bool:
-        case = (await judging.judge.prepare([record]))[0]
+    async def judge_line(number: int, line: bytes) -> None:
+        now = time.time()
+        where = Partition("stdin", 0)
+        record = Record(where, 0, number - 1, None, line, (), int(now * 1000), now)
         try:
+            case = (await judging.judge.prepare([record]))[0]
             if isinstance(case, RecordError):
                 raise case
             write_line(await judging.judge.judge(case))
+            counts["judged"] += 1
         except RecordError as error:
-            typer.echo(f"guardstream: Line {record.offset + 1}: {error}", err=True)
-            return False
-        return True
+            typer.echo(f"guardstream: Line {number}: {error}", err=True)
+            counts["failed"] += 1
 
     async def work() -> None:
-        nonlocal failures
         await judging.engine.start()
         try:
-            for start in range(0, len(lines), _AT_ONCE):
-                now = time.time()
-                records = [
-                    Record(
-                        Partition("stdin", 0), 0, number - 1, None, line, (), int(now * 1000), now
-                    )
-                    for number, line in lines[start : start + _AT_ONCE]
-                ]
-                done = await asyncio.gather(*map(verdict_line, records))
-                failures += done.count(False)
+            with Progress(
+                console=terminal, transient=True, disable=not terminal.is_terminal
+            ) as progress:
+                task = progress.add_task("Judging", total=None)
+
+                async def one(number: int, line: bytes) -> None:
+                    await judge_line(number, line)
+                    progress.update(task, description=f"Judged {counts.total()}")
+
+                await _side_by_side(one, limit)
+        except BaseExceptionGroup as failures:
+            # one is enough: it cancelled all others
+            raise failures.exceptions[0] from None
         finally:
             await judging.engine.stop()
 
     run_async(work())
-    if failures:
+    if counts["failed"]:
         raise typer.Exit(1)
+
+
+async def _side_by_side(work: Callable[[int, bytes], Awaitable[None]], limit: int) -> None:
+    """Do the work for every line of stdin, of so many at a time."""
+    room, lines = asyncio.Semaphore(limit), read_lines()
+
+    async def one(number: int, line: bytes) -> None:
+        try:
+            await work(number, line)
+        finally:
+            room.release()
+
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await room.acquire()
+            # in a thread, since whoever writes our input may take their time
+            numbered = await asyncio.to_thread(next, lines, None)
+            if numbered is None:
+                break
+            group.create_task(one(*numbered))

@@ -4,6 +4,7 @@ vllm is imported at start only: that alone takes 20 s of CPU.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,10 @@ ENVIRONMENT = {
     # stdout is for data
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "TOKENIZERS_PARALLELISM": "true",
+    # it warns of each import without Triton
+    "TORCH_LOGS": "-torch.utils.flop_counter",
+    # what is left of the core's shared memory is freed by the tracker, which need not tell
+    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
 }
 # without a GPU vLLM wants 0.92 of the memory, and blocks of 128 that no shared prefix fills
 ON_CPU: dict[str, Any] = {
@@ -65,6 +70,8 @@ class VllmEngine:
             "gpu_memory_utilization": gpu_memory_utilization,
             # token ids go in; vLLM's own tokenizer only turns ids back into text
             "generation_config": "vllm",
+            # no progress bar amid the log
+            "use_tqdm_on_load": False,
         }
         self._extra = dict(extra)
         self._engine: Any = None
@@ -92,6 +99,8 @@ class VllmEngine:
         """See `Engine`."""
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        # vLLM sets its level itself, but only after its imports have had their say
+        logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
         try:
             await asyncio.to_thread(_import)
         except ImportError as error:
