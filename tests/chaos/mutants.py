@@ -4,20 +4,21 @@
 its own process only. Each mutant comes with the faults under which it must be found out.
 """
 
+import asyncio
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
 from worker.adapters.kafka import publisher
-from worker.adapters.kafka.transactions import KafkaTransactions
+from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
 from worker.at_least_once import AtLeastOnce
 from worker.errors import Retriable
 from worker.exactly_once import ExactlyOnce
 from worker.records import Partition, Record
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worker.delivery import Outcome
@@ -49,13 +50,24 @@ def unawaited_deliveries() -> None:
 
 
 def no_fencing() -> None:
-    """Every owner of a partition has a transactional id of its own, so no former one is fenced."""
-    start = KafkaTransactions.open
+    """Every owner of a partition has a transactional id of its own, so no former one is fenced.
+
+    A transaction that was begun is finished, also when the partition is lost meanwhile: else it
+    would depend on milliseconds whether a worker that wakes up commits before it is told.
+    """
+    start, commit = KafkaTransactions.open, KafkaTransactor.commit
+
+    async def commit_to_the_end(self, records, offsets) -> None:
+        committing = asyncio.ensure_future(commit(self, records, offsets))
+        try:
+            await asyncio.shield(committing)
+        finally:
+            await asyncio.wait([committing])
 
     async def open_unfenced(self, transactional_id: str):
         return await start(self, f"{transactional_id}.{uuid.uuid4().hex}")
 
-    KafkaTransactions.open = open_unfenced
+    KafkaTransactions.open, KafkaTransactor.commit = open_unfenced, commit_to_the_end
 
 
 def stale_epoch() -> None:
