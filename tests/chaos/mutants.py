@@ -100,6 +100,10 @@ def stale_epoch() -> None:
     ExactlyOnce._commit, ExactlyOnce.revoked = commit_what_was_left, revoke_and_keep
 
 
+# the session, the news of its end, a rebalance with its drain, and the judging
+_FREEZE_SECONDS = 15.0
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """What is broken, and the faults that must bring it to light as one of `seen_as`."""
@@ -131,7 +135,8 @@ def _outages() -> list[Planned]:
 
 
 def _freezes() -> list[Planned]:
-    return [Planned(1 + 12.0 * n, "freeze worker", 0.5 * (n % 2)) for n in range(2)]
+    """One worker after the other, each until the other has taken over and committed."""
+    return [Planned(1 + 18.0 * n, "freeze worker", 0.5 * n, _FREEZE_SECONDS) for n in range(2)]
 
 
 _COMMITS_OFTEN = {"DELIVERY__COMMIT_INTERVAL_SECONDS": "0.2"}
