@@ -37,11 +37,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A fault to be: `after` seconds from the beginning."""
+    """A fault to be: `after` seconds from the beginning.
+
+    The draw, in [0, 1), decides about the target, and how long it lasts where that is not told.
+    """
 
     after: float
     kind: str
     draw: float
+    lasts_seconds: float | None = None
 
 
 def plan(*, seed: int, seconds: float, every_seconds: float, kinds: Sequence[str]) -> list[Planned]:
@@ -129,7 +133,7 @@ class Mayhem:
         if planned.kind == "freeze worker":
             worker.send(signal.SIGSTOP)
             try:
-                await asyncio.sleep(SESSION_SECONDS * (1.2 + planned.draw))
+                await asyncio.sleep(planned.lasts_seconds or SESSION_SECONDS * (1.2 + planned.draw))
             finally:
                 worker.send(signal.SIGCONT)
             return

@@ -4,6 +4,7 @@
 its own process only. Each mutant comes with the faults under which it must be found out.
 """
 
+import asyncio
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
 from worker.adapters.kafka import publisher
-from worker.adapters.kafka.transactions import KafkaTransactions
+from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
 from worker.at_least_once import AtLeastOnce
 from worker.errors import Retriable
 from worker.exactly_once import ExactlyOnce
@@ -45,13 +46,24 @@ def unawaited_deliveries() -> None:
 
 
 def no_fencing() -> None:
-    """Every owner of a partition has a transactional id of its own, so no former one is fenced."""
-    start = KafkaTransactions.open
+    """Every owner of a partition has a transactional id of its own, so no former one is fenced.
+
+    A transaction that was begun is finished, also when the partition is lost meanwhile: else it
+    would depend on milliseconds whether a worker that wakes up commits before it is told.
+    """
+    start, commit = KafkaTransactions.open, KafkaTransactor.commit
+
+    async def commit_to_the_end(self, records, offsets) -> None:
+        committing = asyncio.ensure_future(commit(self, records, offsets))
+        try:
+            await asyncio.shield(committing)
+        finally:
+            await asyncio.wait([committing])
 
     async def open_unfenced(self, transactional_id: str):
         return await start(self, f"{transactional_id}.{uuid.uuid4().hex}")
 
-    KafkaTransactions.open = open_unfenced
+    KafkaTransactions.open, KafkaTransactor.commit = open_unfenced, commit_to_the_end
 
 
 def stale_epoch() -> None:
@@ -82,6 +94,10 @@ def stale_epoch() -> None:
         await revoked(self, partitions)
 
     ExactlyOnce._commit, ExactlyOnce.revoked = commit_what_was_left, revoke_and_keep
+
+
+# the session, the news of its end, a rebalance with its drain, and the judging
+_FREEZE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +131,8 @@ def _outages() -> list[Planned]:
 
 
 def _freezes() -> list[Planned]:
-    return [Planned(1 + 12.0 * n, "freeze worker", 0.5 * (n % 2)) for n in range(2)]
+    """One worker after the other, each until the other has taken over and committed."""
+    return [Planned(1 + 18.0 * n, "freeze worker", 0.5 * n, _FREEZE_SECONDS) for n in range(2)]
 
 
 _COMMITS_OFTEN = {"DELIVERY__COMMIT_INTERVAL_SECONDS": "0.2"}
