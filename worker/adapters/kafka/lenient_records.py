@@ -10,21 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer import fetcher
 from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 
 _LENGTH_AT, _LENGTH_ENDS = 8, 12
-
-
-def build_consumer(**arguments: Any) -> AIOKafkaConsumer:
-    """A consumer that no record can stop; `unreadable` tells why one could not be read."""
-    # the fetcher's only seam: it looks the class up in its module for every response
-    fetcher.MemoryRecords = LenientRecords
-    return AIOKafkaConsumer(**arguments)
 
 
 def unreadable(theirs: Any) -> str | None:

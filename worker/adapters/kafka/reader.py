@@ -1,6 +1,5 @@
 """Reads topics without a group: for people who look, not for the worker."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,11 +9,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.adapters.kafka.connection import Connection, require_topics
-from worker.adapters.kafka.lenient_records import build_consumer
+from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.errors import BusUnavailable
 from worker.records import Partition, Record
 
-_STOP_SECONDS = 10.0
 _POLL_MS = 200
 _PATIENCE_SECONDS = 30.0
 
@@ -115,8 +113,7 @@ async def _consumer(
             await consumer.start()
         yield consumer
     finally:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await consumer.stop()
+        await stop_consumer(consumer)
 
 
 def _record(theirs: Any) -> Record:

@@ -29,7 +29,8 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
-from worker.adapters.kafka.lenient_records import build_consumer, unreadable
+from worker.adapters.kafka.consumer import build_consumer, stop_consumer
+from worker.adapters.kafka.lenient_records import unreadable
 from worker.errors import BusUnavailable, Fatal, OffsetLost, Retriable
 from worker.ports import AssignmentListener
 from worker.records import Partition, Record
@@ -215,19 +216,9 @@ class KafkaSource:
             ) from error
 
     async def stop(self) -> None:
-        """See `Source`; aiokafka's own stop can hang or raise when brokers are gone."""
-        if self._consumer is None:
-            return
-        stopping = asyncio.ensure_future(self._consumer.stop())
-        await asyncio.wait([stopping], timeout=_CALL_SECONDS)
-        if not stopping.done():
-            stopping.cancel()
-        failure = (await asyncio.gather(stopping, return_exceptions=True))[0]
-        if failure is not None:
-            logger.warning("Leaving the group failed (%s).", type(failure).__name__)
-            # or its heartbeats would go on, and the group wait for us
-            async with asyncio.timeout(_CALL_SECONDS):
-                await self._consumer._client.close()  # noqa: SLF001
+        """See `Source`."""
+        if self._consumer is not None:
+            await stop_consumer(self._consumer)
 
     @property
     def _joined(self) -> AIOKafkaConsumer:
