@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from worker.adapters.kafka import lenient_records
+from worker.adapters.kafka import consumer, lenient_records
 from worker.adapters.kafka.reader import committed_offsets, read_topics
 from worker.app import Worker
 
@@ -128,7 +128,7 @@ async def test_a_batch_that_is_damaged(kafka_settings, connection, monkeypatch):
                 batch._raw = batch._raw[:-20]
             return batch
 
-    monkeypatch.setattr(lenient_records, "LenientRecords", Damaged)
+    monkeypatch.setattr(consumer, "LenientRecords", Damaged)
     await produce(connection, settings.input.topics[0], batches, monkeypatch)
     judged, letters = await outcomes(connection, settings, 3, 1)
     # what stands before the damage is read
