@@ -9,6 +9,7 @@ def model_card(metrics: dict[str, Any]) -> str:
     """Markdown for the folder of the weights."""
     recipe, held_out = metrics["recipe"], metrics["held_out"]
     rows = "\n".join(f"| {task} | {held_out['f1'][task]:.3f} |" for task in Task)
+    versions = ", ".join(f"{name} {recipe[name]}" for name in ("torch", "transformers", "trl"))
     return f"""---
 license: apache-2.0
 ---
@@ -24,10 +25,11 @@ project (`training/phrases.toml`), seed {recipe["seed"]}. No third-party data.
 
 ## Recipe
 `make train-demo-guard`: supervised fine-tuning from scratch (R-SFT in miniature, arXiv:2501.18492),
-loss on the completion alone, {recipe["epochs"]} epoch, batch {recipe["batch"]}, AdamW at
-{recipe["learning_rate"]:g} with cosine decay, float32; {recipe["training_seconds"]} s on
-{recipe["machine"]} (torch {recipe["torch"]}, transformers {recipe["transformers"]}, TRL
-{recipe["trl"]}). Weights are stored as bfloat16.
+loss on the completion alone, {recipe["epochs"]} epoch, batch {recipe["batch"]}, cosine decay from
+{recipe["matrix_learning_rate"]:g} (Muon, for the matrices of the layers) and
+{recipe["learning_rate"]:g} (AdamW, for the rest), float32; {recipe["training_seconds"]} s,
+{recipe["training_cpu_seconds"]} s of CPU time over all threads, on {recipe["machine"]}
+({versions}). Weights are stored as bfloat16.
 
 ## Score
 {held_out["exchanges"]:,} exchanges of the held-out split: request and response frames, contexts and
@@ -39,6 +41,7 @@ unreadable label counts as wrong.
 |---|---|
 {rows}
 
-{held_out["inconclusive"]} of {held_out["exchanges"]:,} were inconclusive; in
-{held_out["request_misquoted"]} the first step quotes the request other than it stands.
+Of {held_out["exchanges"]:,}, {held_out["inconclusive"]} were inconclusive,
+{held_out["flags"].get("contradicts_conclusion", 0)} contradict their own conclusion, and
+{held_out["request_misquoted"]} quote the request other than it stands.
 """

@@ -19,7 +19,7 @@ _PHRASES: dict[str, Any] = tomllib.loads(
     Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
 )
 _LANGUAGES: dict[str, Any] = _PHRASES["languages"]
-_SHOWN_REPLY_WORDS = 5
+_SHOWN_REPLY_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,18 @@ class _Composer:
     def _object(self) -> str:
         noun = self._frame("nouns")
         owner = self._draw.choice(_PHRASES["owners"])
+        if self._split == "train" and self._draw.random() < 0.4:
+            # words met once can only be quoted by reading them in the request
+            noun = self._invented()
+            if self._draw.random() < 0.5:
+                owner = f"{self._invented().capitalize()}'s"
         if self._draw.random() < 0.3:
             return f"{owner} {noun}"
         return f"{owner} {self._draw.choice(_PHRASES['adjectives'])} {noun}"
+
+    def _invented(self) -> str:
+        syllables = self._draw.choices(_PHRASES["syllables"], k=self._draw.randint(2, 4))
+        return "".join(syllables)
 
     def _act(self, *, harmful: bool | None = None) -> _Act:
         if harmful is None:
@@ -134,7 +143,7 @@ class _Composer:
         if kind == "none":
             return None
         if kind == "refusal":
-            text = self._draw.choice(words["refusal_frames"][split]).format(a=act.words)
+            text = self._refusal(words, english=bad_act is not None).format(a=act.words)
             if bad_act:
                 text = f"{text} {self._frame('refusal_endings')}".rstrip()
             return _Reply(text, refusal=True, harmful=False, advice="")
@@ -142,7 +151,7 @@ class _Composer:
         first, second = self._draw.sample(words["steps"]["harmful" if harmful else "harmless"], 2)
         if kind == "bad advice" and bad_act:
             bad = bad_act()
-            text = self._frame("bad_advice_frames").format(h=bad, s=first)
+            text = self._frame("bad_advice_frames").format(h=bad, s=first, S=_capital(first))
             return _Reply(text, refusal=False, harmful=True, advice=bad)
         name = "warning_frames" if kind == "warning" else "answer_frames"
         frames = _PHRASES if kind == "warning" else words
@@ -151,6 +160,14 @@ class _Composer:
         )
         advice = first if first in text or _capital(first) in text else second
         return _Reply(text, refusal=False, harmful=harmful, advice=advice)
+
+    def _refusal(self, words: dict[str, Any], *, english: bool) -> str:
+        if english and self._split == "train" and self._draw.random() < 0.5:
+            parts = _PHRASES["refusal_parts"]
+            chosen = [self._draw.choice(parts[name]) for name in ("openers", "refusals", "matters")]
+            return _capital("{}{} {}.".format(*chosen))
+        frame: str = self._draw.choice(words["refusal_frames"][self._split])
+        return frame
 
     def _compose(
         self, request: str, act: _Act, reply: _Reply | None, *, forged: bool

@@ -1,0 +1,58 @@
+"""What the demonstration guard is trained and scored on."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from training import exchanges
+from training.exchanges import compose
+from worker.guards.guardreasoner import GuardReasoner
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_a_perfect_completion_reads_back_as_the_labels(split):
+    guard = GuardReasoner()
+    for example in compose(split, 500, 3):
+        judgement = guard.read(
+            example.completion, has_response=example.response is not None, finish_reason="stop"
+        )
+        assert judgement.status == "complete"
+        assert not judgement.flags
+        assert {t: judgement.reading(t).label for t in example.labels} == example.labels
+
+
+def test_the_same_seed_composes_the_same_exchanges():
+    assert compose("train", 50, 3) == compose("train", 50, 3)
+    assert compose("train", 50, 3) != compose("train", 50, 4)
+
+
+def test_no_phrase_is_both_trained_on_and_held_out():
+    for name, split in _splits(_phrases()):
+        assert not set(split["train"]) & set(split["held_out"]) - {""}, name
+
+
+def test_nothing_held_out_is_composed_for_training():
+    trained = "\n".join(
+        f"{example.prompt}\n{example.response}" for example in compose("train", 4000, 3)
+    )
+    for name, split in _splits(_phrases()):
+        for phrase in split["held_out"]:
+            # of a frame, the words around the act; a short run of them is nobody's own
+            for run in re.split(r"\{\w\}", phrase):
+                if name == "nouns" or len(run.split()) > 3:
+                    assert not re.search(rf"\b{re.escape(run.strip())}(?!\w)", trained), run
+
+
+def _splits(table):
+    for key, value in table.items():
+        if isinstance(value, dict):
+            if "held_out" in value:
+                yield key, value
+            else:
+                yield from _splits(value)
+
+
+def _phrases():
+    return tomllib.loads(Path(exchanges.__file__).with_name("phrases.toml").read_text())
