@@ -62,8 +62,12 @@ class Cluster:
         """Kill a node as a crash would."""
         self._brokers[number].kill()
 
+    def stop(self, number: int) -> None:
+        """Shut a node down in good order: it gives its leaders away first."""
+        self._brokers[number].stop()
+
     def restart(self, number: int) -> None:
-        """Start a node that was killed; returns when it serves."""
+        """Start a node that was killed or stopped; returns when it serves."""
         self._brokers[number].start()
 
     def log(self, number: int) -> bytes:

@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aiokafka.errors import KafkaError
+
 from tests.chaos.cluster import SESSION_SECONDS, Cluster
 from tests.chaos.feed import Feed
+from tests.chaos.leaders import move_leader
 from tests.chaos.network import TROUBLES, Network
 from tests.chaos.workers import Platform, WorkerProcess
 
@@ -19,10 +22,15 @@ WEIGHTS = {
     "freeze worker": 4,
     "restart worker": 4,
     "kill broker": 4,
+    "restart broker": 1,
+    "move leader": 2,
     "burst": 1,
     **dict.fromkeys(TROUBLES, 2),
 }
 _ENDED = float("inf")
+_MOVE_SECONDS = 20.0
+# a group's offsets and the states of transactions have leaders too: their coordinators
+_INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
 
 
 @dataclass(slots=True)
@@ -68,13 +76,19 @@ class Mayhem:
     """
 
     def __init__(
-        self, cluster: Cluster, platform: Platform, feed: Feed, network: Network | None
+        self,
+        cluster: Cluster,
+        platform: Platform,
+        feed: Feed,
+        network: Network | None,
+        topics: Sequence[str],
     ) -> None:
         self.faults: list[Fault] = []
         self._cluster = cluster
         self._platform = platform
         self._feed = feed
         self._network = network
+        self._topics = topics
         self._troubled: set[str] = set()
 
     @property
@@ -111,7 +125,10 @@ class Mayhem:
             self._feed.burst()
             self.note(planned.kind, "input").until = time.time()
             return
-        about_broker = planned.kind == "kill broker" or planned.kind in TROUBLES
+        if planned.kind == "move leader":
+            await self._move_leader(planned)
+            return
+        about_broker = planned.kind.endswith("broker") or planned.kind in TROUBLES
         target = self._broker(planned.draw) if about_broker else self._worker(planned.draw)
         if target is None:
             return
@@ -121,8 +138,8 @@ class Mayhem:
         try:
             if isinstance(target, WorkerProcess):
                 await self._trouble_worker(planned, target)
-            elif planned.kind == "kill broker":
-                await self._kill_broker(planned, target)
+            elif planned.kind in ("kill broker", "restart broker"):
+                await self._end_broker(planned, target)
             else:
                 await self._trouble_network(planned, target)
         finally:
@@ -144,14 +161,26 @@ class Mayhem:
         await asyncio.sleep(2 * planned.draw)
         self._platform.start(worker)
 
-    async def _kill_broker(self, planned: Planned, number: int) -> None:
-        await asyncio.to_thread(self._cluster.kill, number)
+    async def _end_broker(self, planned: Planned, number: int) -> None:
+        end = self._cluster.kill if planned.kind == "kill broker" else self._cluster.stop
+        await asyncio.to_thread(end, number)
         try:
             await asyncio.sleep(1 + 5 * planned.draw)
         finally:
             await asyncio.to_thread(self._cluster.restart, number)
         # the next one only when this one's replicas have caught up
         await asyncio.sleep(2)
+
+    async def _move_leader(self, planned: Planned) -> None:
+        at = time.time()
+        topics = (*self._topics, *_INTERNAL_TOPICS)
+        try:
+            async with asyncio.timeout(_MOVE_SECONDS):
+                moved = await move_leader(self._cluster.connection, topics, planned.draw)
+        except (KafkaError, TimeoutError):
+            return  # the brokers are in trouble as it is
+        if moved is not None:
+            self.faults.append(Fault(planned.kind, moved, at, time.time()))
 
     async def _trouble_network(self, planned: Planned, number: int) -> None:
         assert self._network is not None

@@ -23,8 +23,9 @@ _PACKAGE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 _BUILD_SECONDS = 300
 _START_SECONDS = 10
 
-# What toxiproxy calls it: a cut closes connections, a half-open one swallows what is sent.
-TROUBLES = ("cut", "delay", "half-open")
+# A cut closes connections; a half-open one swallows what is sent; an unanswered one lets requests
+# through and swallows the answers, so that what was done seems not to be.
+TROUBLES = ("cut", "delay", "half-open", "unanswered")
 
 
 def proxy_program() -> Path | None:
@@ -89,7 +90,8 @@ class Network:
             # a timeout of 0 keeps the connection and delivers nothing
             else {"type": "timeout", "attributes": {"timeout": 0}}
         )
-        for stream in ("upstream", "downstream"):
+        streams = ("downstream",) if kind == "unanswered" else ("upstream", "downstream")
+        for stream in streams:
             named = {"name": f"{kind}-{stream}", "stream": stream, **toxic}
             await self._ask("POST", f"/proxies/{_name(number)}/toxics", named)
 

@@ -120,7 +120,8 @@ async def execute(
             seed=plan_of_run.seed,
             on_engine=lambda engine, worker: mayhem.note(f"engine {engine}", worker),
         )
-        mayhem = Mayhem(cluster, platform, feed, network)
+        written = (topics.events, topics.verdicts, topics.dead_letters)
+        mayhem = Mayhem(cluster, platform, feed, network, written)
         try:
             notes = await _trouble(plan_of_run, mayhem, platform, feed, cluster, topics)
             tell("No more faults; waiting until everything is judged.")
