@@ -19,9 +19,10 @@ def cluster():
         yield running
 
 
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
-async def test_every_promise_is_kept(guarantee, cluster, tmp_path):
-    plan = Plan(guarantee, seed=11, seconds=25, rate=60, every_seconds=2)
+# seeds that draw most kinds of faults in so short a time
+@pytest.mark.parametrize(("guarantee", "seed"), [("exactly_once", 392), ("at_least_once", 127)])
+async def test_every_promise_is_kept(guarantee, seed, cluster, tmp_path):
+    plan = Plan(guarantee, seed=seed, seconds=25, rate=60, every_seconds=2)
     report = await execute(plan, cluster, tmp_path)
     print(report)
     assert report.passed, f"\n{report}"
@@ -32,19 +33,25 @@ async def test_every_promise_is_kept(guarantee, cluster, tmp_path):
 @pytest.mark.parametrize("name", MUTANTS)
 async def test_a_broken_worker_is_found_out(name, cluster, tmp_path):
     mutant = MUTANTS[name]
-    plan = Plan(
-        mutant.guarantee,
-        seed=1,
-        seconds=mutant.seconds,
-        rate=100,
-        kinds=("kill worker", "kill broker", "freeze worker"),
-        engines=("calm",),
-        schedule=mutant.schedule,
-        mutant=name,
-        settle_seconds=60,
-        settings=dict(mutant.settings),
-    )
-    report = await execute(plan, cluster, tmp_path)
-    print(report)
+    # a slow machine can let the moment pass in which the break shows, but not every time
+    for seed in (1, 2, 3):
+        plan = Plan(
+            mutant.guarantee,
+            seed=seed,
+            seconds=mutant.seconds,
+            rate=150,
+            kinds=("kill worker", "kill broker", "freeze worker"),
+            engines=("calm",),
+            schedule=mutant.schedule,
+            mutant=name,
+            settle_seconds=60,
+            settings=dict(mutant.settings),
+        )
+        logs = tmp_path / str(seed)
+        logs.mkdir()
+        report = await execute(plan, cluster, logs)
+        print(report)
+        if report.counts()[mutant.seen_as]:
+            break
     assert report.counts()[mutant.seen_as] > 0, f"\n{report}"
     assert any(incident.fault is not None for incident in report.incidents)
