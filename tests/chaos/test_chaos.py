@@ -8,7 +8,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import Plan, execute
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
