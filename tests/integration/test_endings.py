@@ -80,14 +80,14 @@ async def test_a_broker_that_comes_back_finds_the_worker_waiting(broker, guarant
 @both_guarantees
 async def test_a_static_member_restarts_without_a_rebalance(kafka_settings, connection):
     settings = await kafka_settings(partitions=4)
-    workers = [
-        Worker(
-            settings.model_copy(
-                update={"input": settings.input.model_copy(update={"group_instance_id": name})}
-            )
+    # a restart within the session, however slow the machine
+    inputs = [
+        settings.input.model_copy(
+            update={"group_instance_id": name, "session_timeout_seconds": 60.0}
         )
         for name in ("one", "two", "two")
     ]
+    workers = [Worker(settings.model_copy(update={"input": chosen})) for chosen in inputs]
     steady, former, latter = workers
     tasks = [asyncio.create_task(w.run()) for w in (steady, former)]
     await until(lambda: (steady.held, former.held) == (2, 2))
