@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 from worker.ledger import Ledger
@@ -16,6 +16,8 @@ from worker.outcomes import Outcome
 from worker.ports import Clock, Source
 from worker.records import Partition, Record
 from worker.retrying import RetryPolicy
+
+_CANCEL_AGAIN_SECONDS = 1.0
 
 
 class Delivery(ABC):
@@ -94,10 +96,7 @@ class Delivery(ABC):
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
         """Forget these partitions; settle first what is to be settled."""
-        owners = [self._owners.pop(p) for p in partitions if p in self._owners]
-        for owner in owners:
-            owner.cancel()
-        await asyncio.gather(*owners, return_exceptions=True)
+        await end([self._owners.pop(p) for p in partitions if p in self._owners])
         self._ledger.forget(partitions)
 
     def epoch(self, partition: Partition) -> int | None:
@@ -139,3 +138,16 @@ class Delivery(ABC):
         # the ledger asks again: records may have come while we waited
         if position is not None:
             self._ledger.advance(partition, epoch, position)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are done.
+
+    Once is not enough: the client's library can swallow a cancellation that comes together with
+    an answer, and a task that loops would then go on for ever.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)

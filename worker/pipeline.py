@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
 from worker.breaker import BreakerPolicy
-from worker.delivery import Delivery
+from worker.delivery import Delivery, end
 from worker.errors import RecordError
 from worker.intake import Intake
 from worker.judging import Case, Judge
@@ -126,9 +126,8 @@ class Pipeline:
                 finally:
                     # what is resolved is settled even when what is in flight is aborted
                     await self._delivery.settle()
-                for task in [*tasks, *self._judging]:
-                    task.cancel()
-                await self._delivery.revoked(self._held)
+                    await end([*tasks, *self._judging])
+                    await self._delivery.revoked(self._held)
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
 

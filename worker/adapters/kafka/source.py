@@ -114,7 +114,8 @@ class KafkaSource:
         )
         self._consumer.subscribe(self._topics, listener=_Rebalances(self, listener))
         with self._connection.connecting():
-            async with asyncio.timeout(2 * _CALL_SECONDS):
+            # it returns with the first assignment, so others may settle theirs meanwhile
+            async with asyncio.timeout(self._rebalance_timeout_seconds + _CALL_SECONDS):
                 await self._consumer.start()
 
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
