@@ -17,7 +17,8 @@ from worker.ports import Clock, Source
 from worker.records import Partition, Record
 from worker.retrying import RetryPolicy
 
-_CANCEL_AGAIN_SECONDS = 1.0
+# longer than an owner may need to close its producer, which a second cancellation would cut short
+_CANCEL_AGAIN_SECONDS = 15.0
 
 
 class Delivery(ABC):
