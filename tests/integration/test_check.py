@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.test_delivery import both_guarantees
-from tests.integration.test_endings import start_process
+from tests.integration.house import both_guarantees, start_process
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from worker.adapters.kafka.publisher import KafkaPublisher
+from tests.integration.house import both_guarantees, event, produce, read, until
 from worker.adapters.kafka.reader import committed_offsets, read_topics
 from worker.app import Worker
 from worker.errors import BusUnavailable
@@ -13,38 +13,6 @@ from worker.records import OutgoingRecord
 from worker.settings import load_settings
 
 pytestmark = pytest.mark.integration
-
-GUARANTEES = ["at_least_once", "exactly_once"]
-both_guarantees = pytest.mark.parametrize("kafka_settings", GUARANTEES, indirect=True)
-
-
-async def produce(connection, topic, records):
-    publisher = KafkaPublisher(connection, topics=[topic])
-    await publisher.start()
-    for start in range(0, len(records), 1000):
-        await publisher.publish_all(records[start : start + 1000])
-    await publisher.stop()
-
-
-def event(topic, name, **fields):
-    value = orjson.dumps({"id": name, "prompt": f"How do I bake bread number {name}?"} | fields)
-    return OutgoingRecord(topic, name.encode(), value, (("x-tenant", b"t1"),))
-
-
-async def read(connection, topics, count):
-    found = []
-    reader = read_topics(connection, topics, from_beginning=True)
-    async with asyncio.timeout(60):
-        while len(found) < count:
-            found.append(await anext(reader))
-    await reader.aclose()
-    return found
-
-
-async def until(condition, seconds=120.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 @both_guarantees

@@ -1,13 +1,19 @@
 """How a worker ends, and what it survives: signals, brokers that go away, a static restart."""
 
 import asyncio
-import os
 import signal
-import sys
 
 import pytest
 
-from tests.integration.test_delivery import GUARANTEES, both_guarantees, event, produce, read, until
+from tests.integration.house import (
+    GUARANTEES,
+    both_guarantees,
+    event,
+    produce,
+    read,
+    start_process,
+    until,
+)
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.adapters.kafka.reader import committed_offsets
@@ -103,26 +109,6 @@ async def test_a_static_member_restarts_without_a_rebalance(kafka_settings, conn
     for worker in (steady, latter):
         worker.stop()
     await asyncio.gather(*tasks)
-
-
-async def start_process(settings, command="run", **environment):
-    """A command in a process of its own, with these settings."""
-    variables = {
-        "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "INPUT__TOPICS": f'["{settings.input.topics[0]}"]',
-        "INPUT__GROUP_ID": settings.input.group_id,
-        "OUTPUT__VERDICT_TOPIC": settings.output.verdict_topic,
-        "OUTPUT__DEAD_LETTER_TOPIC": settings.output.dead_letter_topic,
-        "DELIVERY__GUARANTEE": settings.delivery.guarantee,
-        "ENGINE__KIND": "simulated",
-        "HEALTH__PORT": "0",
-    } | environment
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", command),
-        env=os.environ | {f"GUARDSTREAM_{name}": value for name, value in variables.items()},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 async def said(process, words):

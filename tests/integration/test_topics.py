@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
-from tests.integration.test_delivery import both_guarantees, event, produce, read, until
+from tests.integration.house import both_guarantees, event, produce, read, until
 from worker.adapters.kafka import source as kafka_source
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets
