@@ -52,6 +52,10 @@ class InvalidRequest(RecordError):  # noqa: N818
     """The engine refuses this prompt for what it is."""
 
 
+class EngineKiller(RecordError):  # noqa: N818
+    """The engine died each time it had this prompt, at last with it alone among suspects."""
+
+
 class JudgingTimedOut(RecordError):  # noqa: N818
     """The engine gave no answer for this prompt within the time allowed."""
 

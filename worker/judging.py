@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from worker.errors import (
     EngineInterrupted,
+    EngineKiller,
     JudgingTimedOut,
     NotAnEvent,
     PromptTooLong,
@@ -24,6 +25,12 @@ from worker.records import Record
 from worker.retrying import RetryPolicy, retrying
 from worker.telemetry import Telemetry
 from worker.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
+
+# deaths of the engine under the same prompt: after the first two it goes alone, after the third
+# it is given up
+_SUSPICIOUS_DEATHS = 2
+# a timeout that fires later than this after its time fired in a process that had been stopped
+_STOOD_STILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +81,7 @@ class Judge:
         self._request_timeout_seconds = request_timeout_seconds
         self._retries = retries
         self._with_reasoning = with_reasoning
+        self._suspect = asyncio.Lock()
 
     async def prepare(self, records: Sequence[Record]) -> list[Case | RecordError]:
         """A case for each record, or why there is none; in order."""
@@ -141,6 +149,24 @@ class Judge:
         )
 
     async def _complete(self, case: Case) -> Completion:
+        """The engine's completion, asked for anew when the engine died under it.
+
+        Many prompts are at an engine that dies, and one may be why. Those that saw it die twice
+        go to it one at a time, so that a third death tells which.
+        """
+        deaths = 0
+        while True:
+            try:
+                if deaths < _SUSPICIOUS_DEATHS:
+                    return await self._ask(case)
+                async with self._suspect:
+                    return await self._ask(case)
+            except EngineInterrupted:
+                deaths += 1
+                if deaths > _SUSPICIOUS_DEATHS:
+                    raise EngineKiller(f"The engine died {deaths} times over it.") from None
+
+    async def _ask(self, case: Case) -> Completion:
         trace = self._telemetry.trace_context()
 
         async def attempt() -> Completion:
@@ -151,20 +177,20 @@ class Judge:
         while True:
             # the wait for a restart is not the prompt's time
             await self._engine.ready()
+            allowed = self._request_timeout_seconds
+            began = self._clock.monotonic()
             try:
-                async with asyncio.timeout(self._request_timeout_seconds):
+                async with asyncio.timeout(allowed):
                     return await retrying(
                         attempt,
                         policy=self._retries,
                         sleep=self._clock.sleep,
                         uniform=random.random,
                     )
-            except EngineInterrupted:
-                continue
             except TimeoutError:
-                raise JudgingTimedOut(
-                    f"No answer of the engine within {self._request_timeout_seconds:g} s."
-                ) from None
+                if self._clock.monotonic() - began > allowed + _STOOD_STILL_SECONDS:
+                    continue  # not the engine stood still, but we
+                raise JudgingTimedOut(f"No answer of the engine within {allowed:g} s.") from None
             except Retriable:
                 raise RetriesSpent(
                     f"The engine failed {self._retries.attempts} times on this prompt."

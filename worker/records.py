@@ -52,12 +52,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
-    """A record to be produced."""
+    """A record to be produced.
+
+    Attributes:
+        partition: the topic's; None leaves it to the key.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers
+    partition: int | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -108,21 +108,22 @@ def redriven_record(letter: Letter) -> OutgoingRecord:
     return OutgoingRecord(letter.topic, letter.record.key, letter.record.value, (*own, count))
 
 
-def notes_of(letters: Collection[Letter]) -> dict[Partition, OutgoingRecord]:
-    """For each partition of the dead-letter topic, the note that these letters were sent back."""
+def notes_of(letters: Collection[Letter]) -> list[OutgoingRecord]:
+    """The notes that these letters were sent back, one for each of their partitions."""
     offsets: defaultdict[Partition, list[int]] = defaultdict(list)
     for letter in letters:
         offsets[letter.record.partition].append(letter.record.offset)
-    return {
-        partition: OutgoingRecord(
-            partition.topic,
+    return [
+        OutgoingRecord(
+            where.topic,
             # a key of its own and a value, so that compaction keeps it
             f"{REDRIVEN_OFFSETS}/{theirs[0]}".encode(),
             b"",
             ((REDRIVEN_OFFSETS, ",".join(map(str, theirs)).encode()),),
+            where.number,
         )
-        for partition, theirs in offsets.items()
-    }
+        for where, theirs in offsets.items()
+    ]
 
 
 def read_note(record: Record) -> frozenset[int] | None:

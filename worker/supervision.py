@@ -17,6 +17,8 @@ from worker.verdicts import EngineReference
 
 logger = logging.getLogger(__name__)
 
+_LOOKS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class SupervisionPolicy:
@@ -124,16 +126,19 @@ class SupervisedEngine:
         await self._engine.stop()
 
     async def _watch(self) -> None:
-        """Declare the engine dead when it has calls and makes no progress."""
-        interval = self._policy.stall_seconds / 4
-        seen, moved_at = -1, self._clock.monotonic()
+        """Declare the engine dead when it has calls and makes no progress.
+
+        Looks are counted, not seconds: a process that was stopped for long has looked once.
+        """
+        seen, idle_looks = -1, 0
         while True:
-            await self._clock.sleep(interval)
-            now = self._clock.monotonic()
+            await self._clock.sleep(self._policy.stall_seconds / _LOOKS)
             if self._engine.progress != seen or not self._calls or self.trouble:
-                seen, moved_at = self._engine.progress, now
-            elif now - moved_at >= self._policy.stall_seconds:
-                self._died(f"The engine made no progress for {now - moved_at:.0f} s.")
+                seen, idle_looks = self._engine.progress, 0
+                continue
+            idle_looks += 1
+            if idle_looks == _LOOKS:
+                self._died(f"The engine made no progress for {self._policy.stall_seconds:g} s.")
 
     def _died(self, reason: str) -> None:
         """Note a death, interrupt all calls, and begin the restart."""

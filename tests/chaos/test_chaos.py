@@ -1,5 +1,6 @@
 """Short runs of the harness, and the proof that it sees a broken worker."""
 
+import asyncio
 import os
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from tests.chaos.cluster import Cluster
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import Plan, execute
+from worker.app import Worker
+from worker.settings import load_settings
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
@@ -28,6 +31,34 @@ async def test_every_promise_is_kept(guarantee, seed, cluster, tmp_path):
     assert report.passed, f"\n{report}"
     assert report.records.total() > 500
     assert len(report.faults) >= 8
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_worker_starts_while_a_broker_is_down(guarantee, cluster):
+    """aiokafka's admin client asks any broker that it knows, also one that is down."""
+    names = [f"start-{guarantee}-{what}" for what in ("events", "verdicts", "dead")]
+    for name in names:
+        await cluster.create(name, partitions=3)
+    settings = load_settings(
+        kafka={"bootstrap_servers": cluster.connection.bootstrap_servers},
+        input={"topics": names[:1], "group_id": f"start-{guarantee}"},
+        output={"verdict_topic": names[1], "dead_letter_topic": names[2]},
+        delivery={"guarantee": guarantee},
+        engine={"kind": "simulated"},
+        health={"port": 0},
+    )
+    cluster.kill(3)
+    try:
+        for _ in range(5):
+            worker = Worker(settings)
+            running = asyncio.create_task(worker.run())
+            async with asyncio.timeout(60):
+                while worker.held < 3 and not running.done():
+                    await asyncio.sleep(0.1)
+            worker.stop()
+            await running
+    finally:
+        cluster.restart(3)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -199,7 +199,7 @@ async def test_a_redrive_that_dies_midway_loses_none_and_repeats_none(buried, co
     dying = Redriver(connection, topic)
     await dying.start()
     await dying.send(letters[:3])
-    commit = dying._producer.commit_transaction
+    commit = dying._transactor.producer.commit_transaction
 
     async def commit_late():
         stalled.set()
@@ -207,7 +207,7 @@ async def test_a_redrive_that_dies_midway_loses_none_and_repeats_none(buried, co
         await commit()
 
     # all is sent, nothing committed: as after a kill, or in a process that is stopped
-    dying._producer.commit_transaction = commit_late
+    dying._transactor.producer.commit_transaction = commit_late
     sending = asyncio.create_task(dying.send(letters[3:6]))
     await stalled.wait()
 

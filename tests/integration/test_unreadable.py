@@ -7,9 +7,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from worker.adapters.kafka import consumer, lenient_records
+from worker.adapters.kafka import consumer, lenient_records, source
 from worker.adapters.kafka.reader import committed_offsets, read_topics
 from worker.app import Worker
+from worker.errors import BusUnavailable
 
 pytestmark = pytest.mark.integration
 
@@ -155,3 +156,15 @@ async def test_damage_on_the_way_costs_no_other_partition_its_records(
     monkeypatch.setattr(lenient_records._LenientBatch, "validate_crc", validate_once, raising=False)
     judged, _ = await outcomes(connection, settings, 20, 0)
     assert judged == sorted(f"{n}-{p}" for n in range(10) for p in (0, 1))
+
+
+async def test_damage_that_stays_is_named(kafka_settings, connection, monkeypatch):
+    settings = await kafka_settings()
+    await produce(connection, settings.input.topics[0], [[("a", [], 0)]], monkeypatch)
+    monkeypatch.setattr(
+        lenient_records._LenientBatch, "validate_crc", lambda _: False, raising=False
+    )
+    monkeypatch.setattr(source, "_DAMAGED_FETCHES", 2)
+    with pytest.raises(BusUnavailable, match=rf"damaged .*{settings.input.topics[0]}"):
+        async with asyncio.timeout(60):
+            await Worker(settings).run()

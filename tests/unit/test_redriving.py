@@ -195,8 +195,8 @@ def test_noted_letters_are_never_taken_again(letters):
     for letter in letters:
         survey.add(letter)
     assert survey.topics == {"events", "others"}
-    ((where, note),) = notes_of([read_letter(letters[0]), read_letter(letters[2])]).items()
-    assert where == DEAD
+    (note,) = notes_of([read_letter(letters[0]), read_letter(letters[2])])
+    assert Partition(note.topic, note.partition) == DEAD
     lying_note = lying(note, offset=3)
     survey.add(lying_note)
     plan = plan_of(redriven=survey.redriven, sizes={"events": 1000, "others": 1000})
@@ -208,10 +208,7 @@ def test_noted_letters_are_never_taken_again(letters):
 def test_a_note_is_of_its_own_partition(letters, record):
     elsewhere = buried(record(), where=Partition("dead", 1), offset=0)
     notes = notes_of([read_letter(letters[0]), read_letter(elsewhere)])
-    assert {where.number: read_note(lying(note)) for where, note in notes.items()} == {
-        0: {0},
-        1: {0},
-    }
+    assert {note.partition: read_note(lying(note)) for note in notes} == {0: {0}, 1: {0}}
 
 
 def test_an_event_cannot_write_a_note(record):

@@ -144,3 +144,20 @@ async def test_one_that_does_not_come_back_says_why(build):
         await ask(supervised)
     with pytest.raises(EngineDead, match="no memory"):
         await supervised.ready()
+
+
+async def test_a_process_that_was_stopped_does_not_blame_the_engine(build):
+    engine, supervised = await build(restarts=0, stall_seconds=40.0)
+    engine.gate.clear()
+    asking = asyncio.ensure_future(ask(supervised))
+    looks = supervised._clock.time
+    while supervised._clock.time < looks + 20.0:
+        await asyncio.sleep(0)
+    # one look took this long
+    supervised._clock.time += 1000.0
+    looks = supervised._clock.time
+    while supervised._clock.time < looks + 10.0:
+        await asyncio.sleep(0)
+    engine.gate.set()
+    assert (await asking).text
+    assert supervised.trouble is None

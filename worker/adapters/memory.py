@@ -43,9 +43,11 @@ class MemoryBus:
         return record
 
     def produce(self, records: Sequence[OutgoingRecord]) -> None:
-        """Put records on the bus, each on the partition of its key."""
+        """Put records on the bus, each on its partition or on that of its key."""
         for record in records:
-            number = crc32(record.key) % self.partitions if record.key else 0
+            number = record.partition
+            if number is None:
+                number = crc32(record.key) % self.partitions if record.key else 0
             self.append(
                 record.topic,
                 key=record.key,

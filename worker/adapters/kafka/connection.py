@@ -10,12 +10,19 @@ from typing import Any, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from worker.errors import BusUnavailable
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _CONNECT_SECONDS = 15.0
+_ASK_AGAIN_SECONDS = 0.2
 _DEFAULT_MAX_BYTES = 1_048_588
 
 
@@ -87,15 +94,24 @@ async def describe_topics(connection: Connection, names: Collection[str]) -> dic
             admin = AIOKafkaAdminClient(**connection.arguments())
             try:
                 await admin.start()
-                # asked for by name, a broker with auto-creation would make what is missing
-                known = {
-                    topic["topic"]: len(topic["partitions"])
-                    for topic in await admin.describe_topics()
-                    if topic["topic"] in names
-                }
-                sizes = await _max_bytes(admin, known)
+                while True:
+                    try:
+                        return await _describe(admin, names)
+                    except (KafkaConnectionError, NodeNotReadyError):
+                        # the client asks any broker that it knows, and one of them may be down
+                        await asyncio.sleep(_ASK_AGAIN_SECONDS)
             finally:
                 await admin.close()
+
+
+async def _describe(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, Topic]:
+    # asked for by name, a broker with auto-creation would make what is missing
+    known = {
+        topic["topic"]: len(topic["partitions"])
+        for topic in await admin.describe_topics()
+        if topic["topic"] in names
+    }
+    sizes = await _max_bytes(admin, known)
     return {
         name: Topic(name, count, sizes.get(name, _DEFAULT_MAX_BYTES))
         for name, count in known.items()
@@ -156,6 +172,8 @@ async def _max_bytes(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict
     sizes = {}
     try:
         responses = await admin.describe_configs(wanted)
+    except (KafkaConnectionError, NodeNotReadyError):
+        raise
     except KafkaError:
         return {}  # without the right to describe configs, Kafka's default is the best guess
     for response in responses:

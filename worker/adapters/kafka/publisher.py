@@ -98,6 +98,7 @@ async def send_all(
                     record.topic,
                     key=record.key,
                     value=record.value,
+                    partition=record.partition,
                     headers=list(record.headers),
                 )
             )

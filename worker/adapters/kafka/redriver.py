@@ -5,27 +5,24 @@ the earlier, and what a crash left open is aborted before the notes are read. Af
 is tried again with the same producer: its next commit could cover what failed (aiokafka 0.14).
 """
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
-    KafkaError,
     ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 
-from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
+from worker.adapters.kafka.connection import Connection, describe_topics
 from worker.adapters.kafka.reader import held_offsets, read_ranges
-from worker.errors import BusUnavailable
+from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
+from worker.errors import BusUnavailable, Retriable
 from worker.redriving import Letter, Plan, Selection, Survey, notes_of, redriven_record
 
 _LETTERS_AT_ONCE = 100
-_CALL_SECONDS = 30.0
-_STOP_SECONDS = 10.0
+# readers of committed records wait this long for a redrive that crashed
+_TRANSACTION_SECONDS = 30.0
 
 Progress = Callable[[int, int], None]
 
@@ -88,7 +85,7 @@ class Redriver:
     def __init__(self, connection: Connection, dead_letter_topic: str) -> None:
         self._connection = connection
         self._topic = dead_letter_topic
-        self._producer: AIOKafkaProducer | None = None
+        self._transactor: KafkaTransactor | None = None
         self._sent = 0
 
     async def start(self) -> None:
@@ -97,66 +94,40 @@ class Redriver:
         Raises:
             BusUnavailable: the brokers, the topic or the rights are not there.
         """
-        known = await require_topics(self._connection, [self._topic])
-        self._producer = AIOKafkaProducer(
-            **self._connection.arguments(),
-            transactional_id=self._transactional_id,
-            # readers of committed records wait this long for a redrive that crashed
-            transaction_timeout_ms=int(_CALL_SECONDS * 1000),
-            # a letter is larger than the record that is made of it
-            max_request_size=known[self._topic].max_bytes + 64 * 1024,
+        transactions = KafkaTransactions(
+            self._connection, topics=[self._topic], timeout_seconds=_TRANSACTION_SECONDS
         )
+        await transactions.start()
         try:
-            async with asyncio.timeout(_CALL_SECONDS):
-                await self._producer.start()
-        except (KafkaError, TimeoutError) as error:
-            raise self._refused(error) from error
+            self._transactor = await transactions.open(self._transactional_id)
+        except (Retriable, BusUnavailable) as error:
+            raise self._refused(error.__cause__) from error
 
     async def send(self, letters: Sequence[Letter]) -> None:
         """Send all of these back, or none.
 
         Raises:
-            BusUnavailable: none was sent; the producer is of no more use.
+            BusUnavailable: none was sent; the redriver is of no more use.
         """
-        producer = self._producer
-        if producer is None:
+        if self._transactor is None:
             raise BusUnavailable("The redriver was not started.")
+        outgoing = [*map(redriven_record, letters), *notes_of(letters)]
         try:
-            async with asyncio.timeout(_CALL_SECONDS):
-                await producer.begin_transaction()
-                pending = []
-                outgoing = [(redriven_record(letter), None) for letter in letters]
-                notes = [(note, where.number) for where, note in notes_of(letters).items()]
-                for record, partition in [*outgoing, *notes]:
-                    sent = await producer.send(
-                        record.topic,
-                        key=record.key,
-                        value=record.value,
-                        partition=partition,
-                        headers=list(record.headers),
-                    )
-                    pending.append(sent)
-                # a commit would succeed over a record that failed unseen
-                await asyncio.gather(*pending)
-                await producer.commit_transaction()
-        except (KafkaError, TimeoutError) as error:
-            raise self._refused(error) from error
+            await self._transactor.commit(outgoing, {})
+        except (Retriable, BusUnavailable) as error:
+            raise self._refused(error.__cause__) from error
         self._sent += len(letters)
 
     async def stop(self) -> None:
         """Disconnect, within a bounded time."""
-        if self._producer is None:
-            return
-        # what stays open is aborted by the next redrive, or by its timeout
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._producer.stop()
+        if self._transactor is not None:
+            await self._transactor.close()
 
     @property
     def _transactional_id(self) -> str:
         return f"{self._topic}.redrive"
 
-    def _refused(self, error: Exception) -> BusUnavailable:
+    def _refused(self, error: BaseException | None) -> BusUnavailable:
         before = f"{self._sent} letters were sent back before; they are noted and stay sent."
         match error:
             case ProducerFenced():

@@ -19,6 +19,7 @@ from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
+    CorruptRecordException,
     GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaError,
@@ -42,6 +43,8 @@ _CALL_SECONDS = 10.0
 _POSITION_SECONDS = 1.0
 _POLL_MS = 200
 _METADATA_SECONDS = 30.0
+# damage on the way is gone at the next fetch; damage that stays is in the log
+_DAMAGED_FETCHES = 10
 
 
 class KafkaSource:
@@ -85,6 +88,7 @@ class KafkaSource:
         # what follows the last record that `receive` gave away
         self._next: dict[TopicPartition, int] = {}
         self._watched_at = time.monotonic()
+        self._damaged_fetches = 0
 
     async def start(self, listener: AssignmentListener) -> None:
         """See `Source`."""
@@ -139,9 +143,11 @@ class KafkaSource:
             ) from error
         except KafkaError as error:
             self._take_back()
+            self._note_damage(error)
             logger.warning("Receiving failed (%s); trying again.", type(error).__name__)
             await asyncio.sleep(1.0)
             return []
+        self._damaged_fetches = 0
         received_at = time.time()
         # nothing may be awaited from here on: the position has moved past these records
         arrived: list[tuple[Partition, Record]] = []
@@ -156,6 +162,21 @@ class KafkaSource:
                 )
                 arrived.append((where, record))
         return arrived
+
+    def _note_damage(self, error: KafkaError) -> None:
+        """Stop when records stay damaged: nothing behind them can be reached.
+
+        Raises:
+            BusUnavailable: they were fetched often enough.
+        """
+        if not isinstance(error, CorruptRecordException):
+            return
+        self._damaged_fetches += 1
+        if self._damaged_fetches == _DAMAGED_FETCHES:
+            raise BusUnavailable(
+                f"Records in Kafka's log are damaged ({error}); repair the partition's leader, or"
+                " move the group's offset past them."
+            )
 
     def _take_back(self) -> None:
         """Go back to what follows the last record that was given away.

@@ -38,7 +38,7 @@ class KafkaTransactor:
     """Implements `worker.ports.Transactor`."""
 
     producer: AIOKafkaProducer
-    group_id: str
+    group_id: str | None
     timeout_seconds: float
 
     async def commit(
@@ -51,7 +51,8 @@ class KafkaTransactor:
             async with asyncio.timeout(self.timeout_seconds):
                 await self.producer.begin_transaction()
                 await _send(self.producer, records)
-                await self.producer.send_offsets_to_transaction(theirs, self.group_id)
+                if theirs:
+                    await self.producer.send_offsets_to_transaction(theirs, self.group_id)
                 await self.producer.commit_transaction()
         except _REFUSED as error:
             raise _refused(error) from error
@@ -67,14 +68,19 @@ class KafkaTransactor:
 
 
 class KafkaTransactions:
-    """Implements `worker.ports.Transactions`."""
+    """Implements `worker.ports.Transactions`.
+
+    Args:
+        topics: all that is written to, or its largest records would not fit.
+        group_id: whose offsets are committed; None where there are none.
+    """
 
     def __init__(
         self,
         connection: Connection,
         *,
         topics: Sequence[str],
-        group_id: str,
+        group_id: str | None = None,
         timeout_seconds: float,
     ) -> None:
         self._connection = connection
