@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
+import math
 import signal
 from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 
-from opentelemetry import metrics, trace
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.trace import TracerProvider
-
+from worker import __version__
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.publisher import KafkaPublisher
@@ -27,15 +24,16 @@ from worker.delivery import Delivery
 from worker.exactly_once import ExactlyOnce, TransactionPolicy
 from worker.guards.guardreasoner import GuardReasoner
 from worker.guards.prompts import Guard
-from worker.health import HealthServer, Probes
+from worker.health import HealthServer, Probes, Report
 from worker.judging import Judge
+from worker.observation import Observation
 from worker.outcomes import Destinations
 from worker.pipeline import Bounds, Pipeline
 from worker.ports import Engine, Source
 from worker.retrying import RetryPolicy
 from worker.settings import Settings
 from worker.supervision import SupervisedEngine, SupervisionPolicy
-from worker.telemetry import Telemetry
+from worker.telemetry import Telemetry, names
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +48,7 @@ class Judging:
     guard: Guard
     engine: SupervisedEngine
     judge: Judge
+    telemetry: Telemetry
 
 
 def build_guard(settings: Settings) -> Guard:
@@ -57,7 +56,7 @@ def build_guard(settings: Settings) -> Guard:
     return GuardReasoner(settings.guard.prompt_form)
 
 
-def build_judging(settings: Settings) -> Judging:
+def build_judging(settings: Settings, telemetry: Telemetry | None = None) -> Judging:
     """Guard, engine and judge; the engine is not started.
 
     Raises:
@@ -66,6 +65,7 @@ def build_judging(settings: Settings) -> Judging:
     chosen = settings.engine
     guard = build_guard(settings)
     clock = SystemClock()
+    telemetry = telemetry or Telemetry(clock)
     simulated = chosen.kind == "simulated"
     ships = chosen.model == DEMONSTRATION
     model = demonstration_model() if ships or simulated else chosen.model
@@ -96,6 +96,7 @@ def build_judging(settings: Settings) -> Judging:
             max_num_seqs=chosen.max_num_seqs,
             max_model_len=chosen.max_model_len,
             gpu_memory_utilization=chosen.gpu_memory_utilization,
+            otlp_endpoint=settings.telemetry.otlp_endpoint,
             extra=chosen.extra,
         )
     supervised = SupervisedEngine(
@@ -105,12 +106,13 @@ def build_judging(settings: Settings) -> Judging:
             restarts=chosen.restarts if chosen.on_death == "restart" else 0,
         ),
         clock=clock,
+        telemetry=telemetry,
     )
     judge = Judge(
         guard=guard,
         engine=supervised,
         tokenizer=tokenizer,
-        telemetry=Telemetry(settings.input.group_id),
+        telemetry=telemetry,
         clock=clock,
         model="simulated" if simulated else chosen.model,
         revision=chosen.revision,
@@ -118,7 +120,7 @@ def build_judging(settings: Settings) -> Judging:
         retries=RetryPolicy(attempts=chosen.attempts),
         with_reasoning=settings.output.reasoning == "full",
     )
-    return Judging(guard, supervised, judge)
+    return Judging(guard, supervised, judge, telemetry)
 
 
 def demonstration_model() -> str:
@@ -142,17 +144,20 @@ def build_connection(settings: Settings) -> Connection:
     )
 
 
-def build_delivery(settings: Settings, connection: Connection, source: Source) -> Delivery:
+def build_delivery(
+    settings: Settings, connection: Connection, source: Source, telemetry: Telemetry
+) -> Delivery:
     """The guarantee of the settings."""
-    chosen = settings.delivery
+    chosen, clock = settings.delivery, SystemClock()
     if chosen.guarantee == "at_least_once":
         topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
         publisher = KafkaPublisher(connection, topics=topics)
-        return AtLeastOnce(source=source, publisher=publisher, clock=SystemClock())
+        return AtLeastOnce(source=source, publisher=publisher, clock=clock, telemetry=telemetry)
     return ExactlyOnce(
         source=source,
         transactions=build_transactions(settings, connection),
-        clock=SystemClock(),
+        clock=clock,
+        telemetry=telemetry,
         group_id=settings.input.group_id,
         policy=TransactionPolicy(
             chosen.transaction_max_records, chosen.transaction_interval_seconds
@@ -170,12 +175,6 @@ def build_transactions(settings: Settings, connection: Connection) -> KafkaTrans
     )
 
 
-def install_telemetry() -> None:
-    """Give OpenTelemetry its providers; once per process."""
-    trace.set_tracer_provider(TracerProvider())
-    metrics.set_meter_provider(MeterProvider(metric_readers=[PrometheusMetricReader()]))
-
-
 class Worker:
     """A worker that is built but not running.
 
@@ -187,8 +186,9 @@ class Worker:
     def __init__(self, settings: Settings, judging: Judging | None = None) -> None:
         self._settings = settings
         self._owns_engine = judging is None
-        self._judging = judging or build_judging(settings)
-        self._state = "loading the model"
+        self._observation = Observation(settings)
+        self._judging = judging or build_judging(settings, self._observation.telemetry)
+        self._telemetry = telemetry = self._observation.telemetry
         self._stopping = False
         self.connection = connection = build_connection(settings)
         output = settings.output
@@ -204,7 +204,7 @@ class Worker:
             rebalance_timeout_seconds=max(60.0, 2 * settings.shutdown.drain_seconds),
         )
         clock = SystemClock()
-        self._delivery = build_delivery(settings, connection, self._source)
+        self._delivery = build_delivery(settings, connection, self._source, telemetry)
         self._pipeline = Pipeline(
             source=self._source,
             delivery=self._delivery,
@@ -231,9 +231,12 @@ class Worker:
                 settings.input.group_id,
                 self._delivery.max_bytes,
             ),
-            telemetry=Telemetry(settings.input.group_id),
+            telemetry=telemetry,
             clock=clock,
+            devices=_devices(settings),
         )
+        self._enter("loading")
+        telemetry.watch(names.READY, lambda: not self._ready().reasons)
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -248,7 +251,7 @@ class Worker:
     def stop(self) -> None:
         """End in good order: drain, settle, leave the group."""
         self._stopping = True
-        self._state = "stopping"
+        self._enter("stopping")
         self._pipeline.stop()
 
     async def run(self) -> None:
@@ -259,39 +262,81 @@ class Worker:
         """
         health = self._health()
         try:
+            self._observation.start()
             if health is not None:
                 await health.start()
             # Kafka first: what is wrong there is known in seconds, the model takes minutes
             await self._delivery.start()
             if self._owns_engine:
                 await self._judging.engine.start()
+            self._introduce()
             if not self._stopping:
-                self._state = "running"
+                self._enter("running")
                 await self._pipeline.run()
         finally:
-            self._state = "stopping"
+            self._enter("stopping")
             await self._delivery.stop()
             await self._source.stop()
             if self._owns_engine:
                 await self._judging.engine.stop()
+            await self._observation.stop()
             if health is not None:
                 await health.stop()
 
-    def _health(self) -> HealthServer | None:
-        if not self._settings.health.port:
-            return None
+    def _enter(self, state: str) -> None:
+        self._state = state
+        self._telemetry.state(state)
 
-        def unless_running() -> str | None:
-            if self._state != "running":
-                return self._state
-            return self._judging.engine.trouble or self._pipeline.trouble()
-
-        probes = Probes(
-            live=lambda: None,
-            ready=unless_running,
-            started=lambda: self._state if self._state == "loading the model" else None,
+    def _introduce(self) -> None:
+        engine = self._judging.engine.reference
+        self._telemetry.info(
+            version=__version__,
+            guard=self._judging.guard.name,
+            model=self._settings.engine.model,
+            engine=f"{engine.name} {engine.version}",
+            guarantee=self._settings.delivery.guarantee,
+            group=self._settings.input.group_id,
         )
-        return HealthServer(self._settings.health.host, self._settings.health.port, probes)
+
+    def _live(self) -> Report:
+        dead = self._judging.engine.is_dead
+        return Report(self._state, ["The engine died."] if dead else [])
+
+    def _ready(self) -> Report:
+        match self._state:
+            case "running":
+                found = (self._judging.engine.trouble, self._pipeline.trouble())
+                return Report(self._state, [reason for reason in found if reason])
+            case "loading":
+                return Report(self._state, ["The model is being loaded."])
+            case _:
+                return Report(self._state, ["The worker is stopping."])
+
+    def _started(self) -> Report:
+        loading = self._state == "loading"
+        return Report(self._state, ["The model is being loaded."] if loading else [])
+
+    def _health(self) -> HealthServer | None:
+        chosen = self._settings.health
+        if not chosen.port:
+            return None
+        probes = Probes(
+            live=self._live,
+            ready=self._ready,
+            started=self._started,
+            recent=self._telemetry.recent,
+            registries=self._observation.registries,
+        )
+        return HealthServer(chosen.host, chosen.port, probes)
+
+
+def _devices(settings: Settings) -> int:
+    """How many GPUs the engine runs on."""
+    if settings.engine.kind == "simulated":
+        return 1
+    extra = settings.engine.extra
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return math.prod(int(extra.get(size, 1)) for size in sizes)
 
 
 async def run_until_signalled(worker: Worker) -> None:

@@ -13,6 +13,7 @@ from worker.outcomes import Outcome
 from worker.ports import Clock, Publisher, Source
 from worker.records import OutgoingRecord, Partition
 from worker.retrying import RetryPolicy
+from worker.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,10 @@ class AtLeastOnce(Delivery):
         source: Source,
         publisher: Publisher,
         clock: Clock,
+        telemetry: Telemetry,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
-        super().__init__(source=source, clock=clock, retries=retries)
+        super().__init__(source=source, clock=clock, telemetry=telemetry, retries=retries)
         self._publisher = publisher
         self._commit_lock = asyncio.Lock()
         self._trouble: str | None = None
@@ -54,7 +56,7 @@ class AtLeastOnce(Delivery):
         failures = 0
         remaining = list(outcomes)
         while True:
-            remaining = [o for o in remaining if self.epoch(o.record.partition) == o.record.epoch]
+            remaining = self._still_ours(remaining)
             outgoing = [o.outgoing for o in remaining if o.outgoing is not None]
             try:
                 acknowledged = iter(await self._publish(outgoing))
@@ -63,13 +65,15 @@ class AtLeastOnce(Delivery):
                 self._trouble = str(error)
                 logger.warning("%s Trying again.", error)
             else:
-                unpublished = []
+                published, unpublished = [], []
                 for outcome in remaining:
                     if outcome.outgoing is None or next(acknowledged):
                         record = outcome.record
                         self._ledger.resolve(record.partition, record.epoch, record.offset)
+                        published.append(outcome)
                     else:
                         unpublished.append(outcome)
+                self._durable(published)
                 remaining = unpublished
                 if not remaining:
                     self._trouble = None
@@ -80,7 +84,19 @@ class AtLeastOnce(Delivery):
             await self._pause_after(failures)
 
     async def _publish(self, outgoing: list[OutgoingRecord]) -> list[bool]:
-        return await self._publisher.publish(outgoing) if outgoing else []
+        if not outgoing:
+            return []
+        with self._telemetry.operation("publish"):
+            return await self._publisher.publish(outgoing)
+
+    def _still_ours(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        kept: list[Outcome] = []
+        void: list[Outcome] = []
+        for outcome in outcomes:
+            record = outcome.record
+            (kept if self.epoch(record.partition) == record.epoch else void).append(outcome)
+        self._telemetry.void(void)
+        return kept
 
     async def settle(self, partitions: Collection[Partition] | None = None) -> None:
         """Commit; a commit that fails is logged and comes again with the next one."""
@@ -92,7 +108,8 @@ class AtLeastOnce(Delivery):
                 return
             epochs = {p: e for p in offsets if (e := self.epoch(p)) is not None}
             try:
-                await self._source.commit(offsets)
+                with self._telemetry.operation("commit"):
+                    await self._source.commit(offsets)
             except Retriable as error:
                 logger.warning("%s", error)
                 return

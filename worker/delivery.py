@@ -16,6 +16,7 @@ from worker.outcomes import Outcome
 from worker.ports import Clock, Source
 from worker.records import Partition, Record
 from worker.retrying import RetryPolicy
+from worker.telemetry import Telemetry
 
 # longer than an owner may need to close its producer, which a second cancellation would cut short
 _CANCEL_AGAIN_SECONDS = 15.0
@@ -38,14 +39,17 @@ class Delivery(ABC):
         *,
         source: Source,
         clock: Clock,
+        telemetry: Telemetry,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         uniform: Callable[[], float] = random.random,
     ) -> None:
         self._source = source
         self._clock = clock
+        self._telemetry = telemetry
         self._retries = retries
         self._uniform = uniform
         self._ledger = Ledger()
+        self.settled = 0  # outcomes that are durable
         self._epochs = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
         self._owners: dict[Partition, asyncio.Task[None]] = {}
@@ -108,6 +112,10 @@ class Delivery(ABC):
         """How many partitions are taken over."""
         return sum(self.epoch(partition) is not None for partition in self._owners)
 
+    def committed(self, partition: Partition) -> int | None:
+        """The next offset to read that was committed, as far as is known."""
+        return self._ledger.position(partition)
+
     def received(self, record: Record) -> bool:
         """Track a record; False for one that is not ours or was seen before."""
         return self._ledger.receive(record.partition, record.epoch, record.offset)
@@ -119,6 +127,10 @@ class Delivery(ABC):
     def trouble(self) -> str | None:
         """Why outcomes do not become durable at the moment, if they do not."""
         return None
+
+    def _durable(self, outcomes: Sequence[Outcome]) -> None:
+        self.settled += len(outcomes)
+        self._telemetry.durable(outcomes)
 
     def _begin(self, partition: Partition, committed: int | None) -> int:
         """A new epoch, right after the rewind: nothing may be awaited between the two."""

@@ -20,6 +20,7 @@ from worker.outcomes import Outcome
 from worker.ports import Clock, Source, Transactions, Transactor
 from worker.records import Partition
 from worker.retrying import RetryPolicy
+from worker.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +92,12 @@ class ExactlyOnce(Delivery):
         source: Source,
         transactions: Transactions,
         clock: Clock,
+        telemetry: Telemetry,
         group_id: str,
         policy: TransactionPolicy = TransactionPolicy(),
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
-        super().__init__(source=source, clock=clock, retries=retries)
+        super().__init__(source=source, clock=clock, telemetry=telemetry, retries=retries)
         self._transactions = transactions
         self._group_id = group_id
         self._policy = policy
@@ -131,6 +133,7 @@ class ExactlyOnce(Delivery):
             lane = self._lanes.get(record.partition)
             tracked = self._ledger.tracked(record.partition)
             if not self._ledger.resolve(record.partition, record.epoch, record.offset):
+                self._telemetry.void([outcome])
                 continue
             assert lane is not None, "what the ledger holds has a lane"  # noqa: S101
             lane.add(outcome)
@@ -191,9 +194,10 @@ class ExactlyOnce(Delivery):
         finally:
             self._source.pause([partition])
             self._ledger.forget([partition])
-            abandoned = self._lanes.pop(partition, None)
-            for done in abandoned.flushes if abandoned else ():
-                done.set()
+            if (abandoned := self._lanes.pop(partition, None)) is not None:
+                self._telemetry.void(list(abandoned.outcomes.values()))
+                for done in abandoned.flushes:
+                    done.set()
             await transactor.close()
 
     async def _commit(self, lane: _Lane, transactor: Transactor) -> None:
@@ -206,8 +210,10 @@ class ExactlyOnce(Delivery):
             if len(chosen) < lane.ready:
                 end = chosen[-1].record.offset + 1
             outgoing = [o.outgoing for o in chosen if o.outgoing is not None]
-            await transactor.commit(outgoing, {partition: end})
+            with self._telemetry.operation("transaction", partition.topic):
+                await transactor.commit(outgoing, {partition: end})
             self._ledger.committed({partition: end}, {partition: lane.epoch})
             lane.committed(chosen)
+            self._durable(chosen)
         while lane.flushes:
             lane.flushes.pop().set()

@@ -37,6 +37,21 @@ class Intake:
     def __len__(self) -> int:
         return sum(len(queue.records) for queue in self._queues.values())
 
+    @property
+    def size_bytes(self) -> int:
+        """What all queues weigh."""
+        return self._total_bytes
+
+    @property
+    def paused(self) -> int:
+        """How many partitions are to be paused."""
+        return len(self._paused)
+
+    def oldest(self) -> float | None:
+        """When the record that waits longest was received, Unix seconds."""
+        heads = (queue.records[0].received_at for queue in self._queues.values())
+        return min(heads, default=None)
+
     def put(self, record: Record) -> None:
         """Queue a record."""
         queue = self._queues.setdefault(record.partition, _Queue())

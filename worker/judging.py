@@ -35,13 +35,18 @@ _STOOD_STILL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """A record on its way to judgement: decoded, rendered and tokenised."""
+    """A record on its way to judgement: decoded, rendered and tokenised.
+
+    Attributes:
+        taken_at: when that began, Unix seconds.
+    """
 
     record: Record
     event: Event
     exchange: Exchange
     flags: tuple[str, ...]
     prompt_token_ids: list[int]
+    taken_at: float
 
     @property
     def event_id(self) -> str:
@@ -85,6 +90,7 @@ class Judge:
 
     async def prepare(self, records: Sequence[Record]) -> list[Case | RecordError]:
         """A case for each record, or why there is none; in order."""
+        taken_at = self._clock.now()
         read: list[tuple[Event, Exchange, Prompt] | RecordError] = []
         for record in records:
             try:
@@ -111,7 +117,8 @@ class Judge:
                 cases.append(PromptTooLong(f"The prompt exceeds the model's {limit} tokens."))
                 continue
             flags = self._guard.imitations(exchange.prompt, exchange.response)
-            cases.append(Case(record, event, exchange, (*self._engine.flags, *flags), token_ids))
+            flags = (*self._engine.flags, *flags)
+            cases.append(Case(record, event, exchange, flags, token_ids, taken_at))
         return cases
 
     async def judge(self, case: Case) -> Verdict:
@@ -167,12 +174,14 @@ class Judge:
                     raise EngineKiller(f"The engine died {deaths} times over it.") from None
 
     async def _ask(self, case: Case) -> Completion:
-        trace = self._telemetry.trace_context()
-
         async def attempt() -> Completion:
-            return await self._engine.complete(
-                case.prompt_token_ids, request_id=f"{case.record}#{case.record.epoch}", trace=trace
-            )
+            with self._telemetry.chat(case.exchange, self._engine.reference.name) as chat:
+                chat.completion = await self._engine.complete(
+                    case.prompt_token_ids,
+                    request_id=f"{case.record}#{case.record.epoch}",
+                    trace=chat.context,
+                )
+                return chat.completion
 
         while True:
             # the wait for a restart is not the prompt's time

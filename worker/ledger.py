@@ -109,6 +109,11 @@ class Ledger:
             if account is not None and account.epoch == epochs.get(partition):
                 account.committed = offset
 
+    def position(self, partition: Partition) -> int | None:
+        """The next offset to read that was committed, as far as is known."""
+        account = self._accounts.get(partition)
+        return None if account is None else account.committed
+
     def unresolved(self, partitions: Iterable[Partition] | None = None) -> int:
         """How many received offsets still want an outcome."""
         held = list(self._accounts) if partitions is None else partitions

@@ -2,19 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from worker.dead_letters import dead_letter, delivered_before
 from worker.errors import RecordError, VerdictTooLarge
 from worker.records import Headers, OutgoingRecord, Record
 from worker.verdicts import Verdict, verdict_record
 
+OutcomeKind = Literal["verdict", "dead_letter", "tombstone"]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a record; `outgoing` is None for a tombstone, which is only counted."""
+    """What became of a record.
+
+    Attributes:
+        outgoing: None for a tombstone, which is only counted.
+        concluded_at: Unix seconds.
+        span: of its sending, to be ended when it is durable.
+    """
 
     record: Record
+    kind: OutcomeKind
     outgoing: OutgoingRecord | None
+    concluded_at: float = 0.0
+    span: Span = INVALID_SPAN
 
     @property
     def size_bytes(self) -> int:
@@ -35,8 +49,8 @@ class Destinations:
     group: str
     max_bytes: Callable[[str], int]
 
-    def verdict(self, record: Record, verdict: Verdict, trace: Headers) -> Outcome:
-        """The verdict on a record.
+    def verdict(self, record: Record, verdict: Verdict, trace: Headers) -> OutgoingRecord:
+        """The record of a verdict.
 
         Raises:
             VerdictTooLarge: its topic does not take it.
@@ -45,11 +59,11 @@ class Destinations:
         limit = self.max_bytes(self.verdict_topic)
         if outgoing.size_bytes > limit:
             raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
-        return Outcome(record, outgoing)
+        return outgoing
 
-    def dead_letter(self, record: Record, error: RecordError) -> Outcome:
+    def dead_letter(self, record: Record, error: RecordError) -> OutgoingRecord:
         """The dead letter of a record; there is always one, cut if it must be."""
-        letter = dead_letter(
+        return dead_letter(
             record,
             error,
             topic=self.dead_letter_topic,
@@ -57,4 +71,3 @@ class Destinations:
             max_bytes=self.max_bytes(self.dead_letter_topic),
             delivery_count=delivered_before(record.headers) + 1,
         )
-        return Outcome(record, letter)

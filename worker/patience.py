@@ -28,7 +28,7 @@ class PatientJudge:
         """Why nobody is judged at the moment, if that is so."""
         if not self._breaker.is_open:
             return None
-        return "the engine fails on too many records; waiting for it to recover"
+        return "The engine fails on too many records; waiting for it to recover."
 
     async def judge(self, case: Case, *, wanted: Callable[[], bool]) -> Verdict | None:
         """The verdict; None when the case was given up because nobody wants it any more.

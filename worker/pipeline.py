@@ -14,17 +14,20 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from opentelemetry.trace import Span
+
 from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
 from worker.breaker import BreakerPolicy
 from worker.delivery import Delivery, end
 from worker.errors import RecordError
 from worker.intake import Intake
 from worker.judging import Case, Judge
+from worker.measurement import Measurement
 from worker.outcomes import Destinations, Outcome
 from worker.patience import PatientJudge
 from worker.ports import Clock, Source
 from worker.records import Partition, Record
-from worker.telemetry import Telemetry, trace_headers
+from worker.telemetry import Telemetry, names
 from worker.verdicts import Verdict
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class Pipeline:
         destinations: Destinations,
         telemetry: Telemetry,
         clock: Clock,
+        devices: int = 1,
     ) -> None:
         self._source = source
         self._delivery = delivery
@@ -88,12 +92,31 @@ class Pipeline:
         # admitted and not yet handed to the delivery, per partition and epoch
         self._in_flight: Counter[tuple[Partition, int]] = Counter()
         self._progress = asyncio.Condition()
-        self._at_engine = 0
+        self._measurement = Measurement(
+            source=source,
+            delivery=delivery,
+            telemetry=telemetry,
+            clock=clock,
+            held=lambda: self._held,
+            devices=devices,
+        )
         self._judging: set[asyncio.Task[None]] = set()
         self._held: set[Partition] = set()
         self._leaving: set[Partition] = set()
         self._stopping = asyncio.Event()
+        self._joined = False
         self.outcomes: Counter[str] = Counter()
+        for metric, read in {
+            names.IN_FLIGHT: lambda: self._measurement.at_engine,
+            names.IN_FLIGHT_LIMIT: lambda: bounds.max_in_flight,
+            names.QUEUED_RECORDS: lambda: len(self._intake),
+            names.QUEUED_SIZE: lambda: self._intake.size_bytes,
+            names.QUEUED_AGE: self._queued_age,
+            names.PARTITIONS_HELD: delivery.held,
+            names.PARTITIONS_PAUSED: lambda: self._intake.paused,
+            names.BREAKER_OPEN: lambda: self._patient.trouble is not None,
+        }.items():
+            telemetry.watch(metric, read)
 
     def stop(self) -> None:
         """Receive no more; `run` returns when what is in flight is settled."""
@@ -101,6 +124,8 @@ class Pipeline:
 
     def trouble(self) -> str | None:
         """Why nothing moves at the moment, if that is so."""
+        if not self._joined:
+            return "The group is not joined yet."
         return self._patient.trouble or self._delivery.trouble()
 
     async def run(self) -> None:
@@ -114,11 +139,13 @@ class Pipeline:
                 self._delivery.serve(group)
                 # joining calls `assigned`: everything that it touches is ready by now
                 await self._source.start(self)
+                self._joined = True
                 tasks = [
                     group.create_task(self._receive(), name="receive"),
                     group.create_task(self._batch(group), name="batch"),
                     group.create_task(self._send(), name="send"),
                     group.create_task(self._settle(), name="settle"),
+                    group.create_task(self._measurement.run(), name="measure"),
                 ]
                 try:
                     await self._stopping.wait()
@@ -135,7 +162,10 @@ class Pipeline:
 
     async def _receive(self) -> None:
         while True:
+            began = self._clock.now()
             arrived = await self._source.receive()
+            if arrived:
+                self._telemetry.received([record for _, record in arrived], began)
             for partition, raw in arrived:
                 epoch = self._delivery.epoch(partition)
                 if epoch is None:
@@ -144,7 +174,6 @@ class Pipeline:
                 # tracked even while stopping: an untracked one would be passed over by the commit
                 if self._delivery.received(record) and not self._stopping.is_set():
                     self._intake.put(record)
-                    self._telemetry.received(partition.topic, 1)
             if arrived:
                 self._arrived.set()
             crowded = {p for p in self._held if self._is_crowded(p)}
@@ -170,17 +199,20 @@ class Pipeline:
                     await self._admit(batch, group)
                 continue
             records = [r for r in self._intake.take(_PREPARE_CHUNK) if self._is_ours(r)]
+            self._telemetry.taken(records)
+            taken_at = self._clock.now()
             judgeable = []
             for record in records:
                 if record.value is None:
-                    self._telemetry.tombstone()
                     self.outcomes["tombstone"] += 1
-                    await self._send_at_once(Outcome(record, None))
+                    await self._send_at_once(Outcome(record, "tombstone", None, taken_at))
                 else:
                     judgeable.append(record)
             for record, case in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
                 if isinstance(case, RecordError):
-                    await self._send_at_once(self._bury(record, case))
+                    with self._telemetry.process(record, taken_at) as span:
+                        outcome = self._bury(record, case, taken_at, span)
+                    await self._send_at_once(outcome)
                     continue
                 tokens = len(case.prompt_token_ids)
                 for batch in self._batcher.add(case, tokens, self._clock.monotonic()):
@@ -198,18 +230,20 @@ class Pipeline:
             pass
 
     async def _admit(self, batch: MicroBatch[Case], group: asyncio.TaskGroup) -> None:
-        self._telemetry.batch_closed(len(batch.items), batch.reason)
+        self._telemetry.batched(
+            [case.record for case in batch.items], batch.tokens, batch.reason, batch.opened_at
+        )
         async with self._progress:
             await self._progress.wait_for(
                 lambda: (
-                    self._at_engine == 0
-                    or self._at_engine + len(batch.items) <= self._bounds.max_in_flight
+                    self._measurement.at_engine == 0
+                    or self._measurement.at_engine + len(batch.items) <= self._bounds.max_in_flight
                 )
             )
             for case in batch.items:
                 # partitions may have gone while the batch was gathered
                 if self._is_ours(case.record):
-                    self._at_engine += 1
+                    self._measurement.entered()
                     self._in_flight[case.record.partition, case.record.epoch] += 1
                     judging = group.create_task(self._judge_one(case))
                     self._judging.add(judging)
@@ -219,19 +253,18 @@ class Pipeline:
 
     async def _judge_one(self, case: Case) -> None:
         record = case.record
-        self._telemetry.in_flight(1)
+        admitted_at = self._telemetry.admitted(case.taken_at)
         outcome: Outcome | None = None
         try:
-            with self._telemetry.process(record):
+            with self._telemetry.process(record, case.taken_at) as span:
                 try:
                     verdict = await self._patient.judge(case, wanted=lambda: self._is_ours(record))
                     if verdict is not None:
-                        outcome = self._conclude(case, verdict)
+                        outcome = self._conclude(case, verdict, admitted_at)
                 except RecordError as error:
-                    outcome = self._bury(record, error)
+                    outcome = self._bury(record, error, case.taken_at, span)
         finally:
-            self._telemetry.in_flight(-1)
-            self._at_engine -= 1
+            self._measurement.returned()
             if outcome is None:
                 self._landed(record)
             async with self._progress:
@@ -239,18 +272,20 @@ class Pipeline:
         if outcome is not None:
             await self._outbox.put(outcome)
 
-    def _conclude(self, case: Case, verdict: Verdict) -> Outcome:
-        trace = trace_headers(self._telemetry.trace_context())
-        outcome = self._destinations.verdict(case.record, verdict, trace)
+    def _conclude(self, case: Case, verdict: Verdict, admitted_at: float) -> Outcome:
+        record, topic = case.record, self._destinations.verdict_topic
+        span, trace = self._telemetry.sending(record, topic)
+        outgoing = self._destinations.verdict(record, verdict, trace)
+        self._telemetry.judged(record, verdict, taken_at=case.taken_at, admitted_at=admitted_at)
         self.outcomes["verdict"] += 1
-        age = self._clock.now() - case.record.timestamp_ms / 1000
-        self._telemetry.verdict(verdict, age)
-        return outcome
+        return Outcome(record, "verdict", outgoing, self._clock.now(), span)
 
-    def _bury(self, record: Record, error: RecordError) -> Outcome:
-        self._telemetry.dead_letter(error.stage, type(error).__name__)
+    def _bury(self, record: Record, error: RecordError, taken_at: float, process: Span) -> Outcome:
+        self._telemetry.buried(error, taken_at, process)
+        span, _ = self._telemetry.sending(record, self._destinations.dead_letter_topic)
         self.outcomes["dead_letter"] += 1
-        return self._destinations.dead_letter(record, error)
+        outgoing = self._destinations.dead_letter(record, error)
+        return Outcome(record, "dead_letter", outgoing, self._clock.now(), span)
 
     # publish
 
@@ -283,11 +318,14 @@ class Pipeline:
             await self._clock.sleep(self._bounds.commit_interval_seconds)
             await self._delivery.settle()
 
+    # assignment
+
     async def assigned(self, partitions: Collection[Partition]) -> None:
         """These partitions are ours from now on."""
         self._leaving.clear()
         self._held.update(partitions)
         self._delivery.assigned(partitions)
+        self._telemetry.rebalanced("assigned", len(partitions))
         logger.info("Assigned %d partitions.", len(partitions))
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
@@ -298,12 +336,14 @@ class Pipeline:
         await self._drain(lambda: sum(self._in_flight[key] for key in held))
         await self._delivery.settle(partitions)
         await self._release(partitions)
+        self._telemetry.rebalanced("revoked", len(partitions))
         logger.info("Revoked %d partitions.", len(partitions))
 
     async def lost(self, partitions: Collection[Partition]) -> None:
         """Drop all that is in flight of these: they have another owner, who judges it again."""
         self._intake.drop(partitions)
         await self._release(partitions)
+        self._telemetry.rebalanced("lost", len(partitions))
         logger.warning("Lost %d partitions: the group went on without us.", len(partitions))
 
     async def _release(self, partitions: Collection[Partition]) -> None:
@@ -320,6 +360,10 @@ class Pipeline:
                 in_flight(),
                 self._bounds.drain_seconds,
             )
+
+    def _queued_age(self) -> float:
+        oldest = self._intake.oldest()
+        return 0.0 if oldest is None else max(self._clock.now() - oldest, 0.0)
 
     def _is_ours(self, record: Record) -> bool:
         return (

@@ -83,6 +83,14 @@ class Source(Protocol):
         """The next offset to be received, past gaps; None when the partition is not held."""
         ...
 
+    async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Where these end now: for readers of committed records, the last stable offset.
+
+        Raises:
+            Retriable: nobody says so at the moment.
+        """
+        ...
+
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the next offsets to read.
 

@@ -182,6 +182,23 @@ class HealthSettings(_Group):
     port: int = Field(8080, ge=0, le=65535, description="0 turns it off.")
 
 
+class TelemetrySettings(_Group):
+    """What is told to a collector; `/metrics` needs none of it."""
+
+    otlp_endpoint: str | None = Field(
+        None,
+        description="A collector's base URL (OTLP over HTTP, `http://collector:4318`): spans and"
+        " metrics go there.",
+    )
+    sampled_share: Share = Field(
+        1.0, description="Of traces that begin here; a producer's own decision is respected."
+    )
+    push_seconds: PositiveSeconds = Field(30.0, description="Between two pushes of metrics.")
+    content_characters: int = Field(
+        0, ge=0, description="Of prompts and completions kept on spans: they are people's words."
+    )
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -199,6 +216,7 @@ class Settings(BaseSettings):
     breaker: BreakerSettings = BreakerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Settings:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from worker.errors import EngineDead, EngineInterrupted, EngineUnavailable
 from worker.ports import Clock, Completion, Engine
+from worker.telemetry import Telemetry, names
 from worker.verdicts import EngineReference
 
 logger = logging.getLogger(__name__)
@@ -37,10 +38,13 @@ class SupervisionPolicy:
 class SupervisedEngine:
     """Implements `worker.ports.Engine` over another engine."""
 
-    def __init__(self, engine: Engine, *, policy: SupervisionPolicy, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, *, policy: SupervisionPolicy, clock: Clock, telemetry: Telemetry
+    ) -> None:
         self._engine = engine
         self._policy = policy
         self._clock = clock
+        self._telemetry = telemetry
         self._calls: set[asyncio.Timeout] = set()
         self._deaths: list[float] = []
         self._incarnation = 0
@@ -78,7 +82,12 @@ class SupervisedEngine:
         """Why no prompt is taken at the moment, if none is."""
         if self._restarting is None:
             return None
-        return "the engine died" if self._restarting.done() else "the engine is being restarted"
+        return "The engine died." if self.is_dead else "The engine is being restarted."
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether no prompt will ever be taken again."""
+        return self._restarting is not None and self._restarting.done()
 
     async def start(self) -> None:
         """See `Engine`."""
@@ -167,5 +176,6 @@ class SupervisedEngine:
             await self._engine.start()
         except EngineUnavailable as error:
             raise EngineDead(f"{reason} It could not be started again: {error}") from error
+        self._telemetry.add(names.ENGINE_RESTARTS, 1)
         logger.info("The engine is back.")
         self._restarting = None

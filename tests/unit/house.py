@@ -75,17 +75,20 @@ class House:
         self.publisher = MemoryPublisher(self.bus)
         self.transactions = MemoryTransactions(self.bus)
         self.engine = GatedEngine(clock)
+        telemetry = Telemetry(clock)
         if guarantee == "at_least_once":
-            delivery = AtLeastOnce(source=self.source, publisher=self.publisher, clock=clock)
+            delivery = AtLeastOnce(
+                source=self.source, publisher=self.publisher, clock=clock, telemetry=telemetry
+            )
         else:
             delivery = ExactlyOnce(
                 source=self.source,
                 transactions=self.transactions,
                 clock=clock,
+                telemetry=telemetry,
                 group_id="group",
                 policy=TransactionPolicy(max_records=8, interval_seconds=0.0),
             )
-        telemetry = Telemetry("group")
         judge = Judge(
             guard=GuardReasoner(),
             engine=self.engine,

@@ -7,6 +7,7 @@ import pytest
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.errors import EngineDead, EngineInterrupted, EngineUnavailable
 from worker.supervision import SupervisedEngine, SupervisionPolicy
+from worker.telemetry import Telemetry
 
 
 class ManualClock:
@@ -62,7 +63,9 @@ async def build():
     async def make(**policy):
         clock = ManualClock()
         engine = Mortal(clock)
-        supervised = SupervisedEngine(engine, policy=SupervisionPolicy(**policy), clock=clock)
+        supervised = SupervisedEngine(
+            engine, policy=SupervisionPolicy(**policy), clock=clock, telemetry=Telemetry(clock)
+        )
         await supervised.start()
         built.append(supervised)
         return engine, supervised

@@ -142,6 +142,10 @@ class MemorySource:
         """See `Source`."""
         return self._positions.get(partition)
 
+    async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """See `Source`."""
+        return {partition: len(self._bus.records[partition]) for partition in partitions}
+
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """See `Source`."""
         if self.severed or any(partition not in self._positions for partition in offsets):

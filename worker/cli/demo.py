@@ -38,14 +38,13 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
     from worker.adapters.kafka.connection import create_topics
     from worker.adapters.kafka.publisher import KafkaPublisher
     from worker.adapters.kafka.reader import committed_offsets, read_topics
-    from worker.app import DEMONSTRATION, Worker, build_connection, build_judging, install_telemetry
+    from worker.app import DEMONSTRATION, Worker, build_connection, build_judging
     from worker.cli.presentation import show_dead_letter, show_verdict
     from worker.cli.samples import keyed, sample_lines
     from worker.settings import load_settings
 
     console = Console(soft_wrap=True)
     logging.getLogger("worker").setLevel(logging.WARNING)
-    install_telemetry()
     lines = sample_lines()
     async with Broker(progress=lambda said: console.print(said, style="dim")) as broker:
         settings = load_settings(

@@ -8,7 +8,7 @@ from worker.cli import Config, app, run_async
 @app.command()
 def run(config: Config = None) -> None:
     """Judge the input topic until stopped (SIGTERM drains, a second signal aborts)."""
-    from worker.app import Worker, install_telemetry, run_until_signalled
+    from worker.app import Worker, run_until_signalled
     from worker.settings import load_settings
 
     settings = load_settings(config)
@@ -16,5 +16,4 @@ def run(config: Config = None) -> None:
         logging.getLogger(__name__).warning(
             "The engine is simulated: its verdicts judge nothing and carry the flag `simulated`."
         )
-    install_telemetry()
     run_async(run_until_signalled(Worker(settings)))

@@ -1,107 +1,296 @@
-"""Every span, metric and attribute name, in one place (semantic conventions v1.44)."""
+"""What a worker tells of itself: metrics and spans, by what happened to a record.
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+`names` holds every name, `instruments` the metrics, `tracing` the spans. What happens is told
+here once, and both follow from it. Nothing of what people wrote is recorded.
+"""
 
-from opentelemetry import metrics, propagate, trace
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.trace import INVALID_SPAN, Span
+from prometheus_client import CollectorRegistry
 
 from worker.batching import CloseReason
-from worker.records import Headers, Record
-from worker.verdicts import Task, Verdict
+from worker.errors import RecordError
+from worker.events import Exchange
+from worker.outcomes import Outcome, OutcomeKind
+from worker.ports import Clock, Completion
+from worker.records import Headers, Partition, Record
+from worker.telemetry import names
+from worker.telemetry.instruments import Instruments
+from worker.telemetry.names import Metric
+from worker.telemetry.tracing import Tracing, carried, carrier, fail, trace_headers, trace_id
+from worker.verdicts import LABELS, Task, Verdict
+
+_RECENT = 50
+_NO_SPAN = nullcontext(INVALID_SPAN)
+_STATES = ("loading", "running", "stopping")
+_OPERATIONS = ("commit", "transaction", "publish")
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """How a partition stands: records behind its end, received and not committed, its epoch."""
+
+    lag: int
+    unsettled: int
+    epoch: int
+
+
+@dataclass(slots=True)
+class Chat:
+    """One completion under way.
+
+    Attributes:
+        context: to be carried into the engine, so that its spans join the trace.
+        completion: what came of it, to be set by whoever asked.
+    """
+
+    context: Mapping[str, str]
+    completion: Completion | None = None
 
 
 class Telemetry:
-    """The instruments of one worker; records nothing of what people wrote."""
+    """The one that is told.
 
-    def __init__(self, group: str) -> None:
-        self._group = group
-        self._tracer = trace.get_tracer("guardstream")
-        meter = metrics.get_meter("guardstream")
-        self._received = meter.create_counter(
-            "messaging.client.consumed.messages", unit="{message}", description="Records received."
-        )
-        self._verdicts = meter.create_counter(
-            "guardstream.verdicts", unit="{verdict}", description="Labels published, by task."
-        )
-        self._dead_letters = meter.create_counter(
-            "guardstream.dead_letters", unit="{record}", description="Dead letters, by stage."
-        )
-        self._tombstones = meter.create_counter(
-            "guardstream.tombstones", unit="{record}", description="Null values, skipped."
-        )
-        self._batches = meter.create_histogram(
-            "guardstream.batch.size", unit="{record}", description="Micro-batches, by close reason."
-        )
-        self._tokens = meter.create_counter(
-            "guardstream.tokens", unit="{token}", description="Tokens, by type."
-        )
-        self._age = meter.create_histogram(
-            "guardstream.verdict.age", unit="s", description="From Kafka's timestamp to verdict."
-        )
-        self._in_flight = meter.create_up_down_counter(
-            "guardstream.in_flight", unit="{record}", description="Records at the engine."
-        )
+    Args:
+        tracing: makes the spans; without it none are made.
+        registry: what a scrape collects.
+    """
 
-    def received(self, topic: str, count: int) -> None:
-        """Records came in."""
-        self._received.add(
-            count, {"messaging.system": "kafka", "messaging.destination.name": topic}
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        tracing: Tracing | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._clock = clock
+        self._tracing = tracing or Tracing()
+        self._instruments = made = Instruments(self.registry)
+        self._recent: deque[tuple[Verdict, float, str | None]] = deque(maxlen=_RECENT)
+        # children that every record touches are looked up once
+        self._queue, self._batch, self._judge, self._publish = (
+            made.histogram(names.STAGE_DURATION, stage)
+            for stage in ("queue", "batch", "judge", "publish")
         )
-
-    def batch_closed(self, size: int, reason: CloseReason) -> None:
-        """A micro-batch closed."""
-        self._batches.record(size, {"reason": reason.value})
-
-    def in_flight(self, change: int) -> None:
-        """Records went to the engine or came back."""
-        self._in_flight.add(change)
-
-    def verdict(self, verdict: Verdict, age_seconds: float) -> None:
-        """A verdict is durable."""
-        for task in Task:
-            label = getattr(verdict, task).label
-            self._verdicts.add(1, {"task": task.value, "label": label or "none"})
-        self._tokens.add(verdict.usage.prompt_tokens, {"type": "input"})
-        self._tokens.add(verdict.usage.completion_tokens, {"type": "output"})
-        self._age.record(max(age_seconds, 0.0))
-
-    def dead_letter(self, stage: str, error: str) -> None:
-        """A dead letter is on its way."""
-        self._dead_letters.add(1, {"stage": stage, "error.type": error})
-
-    def tombstone(self) -> None:
-        """A null value was skipped."""
-        self._tombstones.add(1)
-
-    def process(self, record: Record) -> AbstractContextManager[trace.Span]:
-        """The span of one record, in the trace of whoever produced it."""
-        carrier = {
-            name: value.decode("utf-8", "replace")
-            for name, value in record.headers
-            if name in ("traceparent", "tracestate", "baggage") and value
+        self._process = made.histogram(names.PROCESS_DURATION)
+        self._chat = made.histogram(names.CHAT_DURATION, "")
+        self._age = made.histogram(names.VERDICT_AGE)
+        self._prompt_tokens = made.histogram(names.TOKEN_USAGE, "input")
+        self._completion_tokens = made.histogram(names.TOKEN_USAGE, "output")
+        self._labels = {
+            (task, label): made.counter(names.VERDICTS, task.value, label or "none")
+            for task in Task
+            for label in (*LABELS[task], None)
         }
-        parent = propagate.extract(carrier)
-        return self._tracer.start_as_current_span(
-            f"process {record.partition.topic}",
-            context=parent,
-            kind=trace.SpanKind.CONSUMER,
-            attributes={
-                "messaging.system": "kafka",
-                "messaging.operation.type": "process",
-                "messaging.destination.name": record.partition.topic,
-                "messaging.destination.partition.id": str(record.partition.number),
-                "messaging.consumer.group.name": self._group,
-                "messaging.kafka.offset": record.offset,
-            },
-        )
+        self._cached_tokens = made.counter(names.TOKENS_CACHED)
+        # what is not counted yet shows as zero, so that a first failure is a rise
+        for status in ("complete", "inconclusive"):
+            made.counter(names.JUDGEMENTS, status)
+        for kind in ("verdict", "dead_letter", "tombstone"):
+            made.counter(names.OUTCOMES, kind)
+        for change in ("assigned", "revoked", "lost"):
+            made.counter(names.REBALANCES, change)
+        for operation in _OPERATIONS:
+            made.histogram(names.OPERATION_DURATION, operation, "")
+        for error in RecordError.__subclasses__():
+            made.counter(names.DEAD_LETTERS, error.stage, error.__name__)
+        for reason in CloseReason:
+            made.histogram(names.BATCH_SIZE, reason.value)
 
-    def trace_context(self) -> Mapping[str, str]:
-        """The current span's context, to be carried on."""
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
-        return carrier
+    # receive, batch
 
+    def received(self, records: Sequence[Record], began: float) -> None:
+        """Records came in; the poll `began` at Unix seconds."""
+        by_topic: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            by_topic[record.partition.topic].append(record)
+        for topic, theirs in by_topic.items():
+            self._instruments.counter(names.CONSUMED, topic).inc(len(theirs))
+            if self._tracing.recording:
+                self._tracing.poll(topic, theirs, began)
 
-def trace_headers(context: Mapping[str, str]) -> Headers:
-    """A trace context as record headers."""
-    return tuple((name, value.encode()) for name, value in context.items())
+    def taken(self, records: Sequence[Record]) -> None:
+        """Records left their queues."""
+        now = self._clock.now()
+        for record in records:
+            self._queue.observe(max(now - record.received_at, 0.0))
+
+    def batched(
+        self, records: Sequence[Record], tokens: int, reason: CloseReason, opened_at: float
+    ) -> None:
+        """A micro-batch closed that was opened at monotonic seconds."""
+        self._instruments.histogram(names.BATCH_SIZE, reason.value).observe(len(records))
+        self._instruments.histogram(names.BATCH_TOKENS).observe(tokens)
+        if self._tracing.recording:
+            waited = self._clock.monotonic() - opened_at
+            self._tracing.batch(records, tokens, reason.value, self._clock.now() - waited)
+
+    # judge
+
+    def process(self, record: Record, taken_at: float) -> AbstractContextManager[Span]:
+        """The span of one record, from the time it left its queue."""
+        return self._tracing.process(record, taken_at) if self._tracing.recording else _NO_SPAN
+
+    def admitted(self, taken_at: float) -> float:
+        """A record went to the engine; the time (Unix seconds), to be given to `judged`."""
+        now = self._clock.now()
+        self._batch.observe(max(now - taken_at, 0.0))
+        return now
+
+    @contextmanager
+    def chat(self, exchange: Exchange, provider: str) -> Iterator[Chat]:
+        """One completion: its span, its time, its tokens."""
+        began = self._clock.monotonic()
+        recording = self._tracing.recording
+        with self._tracing.chat(exchange, provider) if recording else _NO_SPAN as span:
+            chat = Chat(carrier(span) if recording else {})
+            try:
+                yield chat
+            except BaseException as error:
+                fail(span, error)
+                failed = self._instruments.histogram(names.CHAT_DURATION, type(error).__name__)
+                failed.observe(self._clock.monotonic() - began)
+                raise
+            self._chat.observe(self._clock.monotonic() - began)
+            if chat.completion is not None:
+                self._completed(chat.completion, span)
+
+    def _completed(self, completion: Completion, span: Span) -> None:
+        usage = completion.usage
+        self._prompt_tokens.observe(usage.prompt_tokens)
+        self._completion_tokens.observe(usage.completion_tokens)
+        self._cached_tokens.inc(usage.cached_tokens)
+        self._tracing.completed(span, completion)
+
+    def judged(
+        self, record: Record, verdict: Verdict, *, taken_at: float, admitted_at: float
+    ) -> None:
+        """A verdict was reached."""
+        now = self._clock.now()
+        self._judge.observe(max(now - admitted_at, 0.0))
+        self._process.observe(max(now - taken_at, 0.0))
+        for task in Task:
+            self._labels[task, getattr(verdict, task).label].inc()
+        self._instruments.counter(names.JUDGEMENTS, verdict.status).inc()
+        for flag in verdict.flags:
+            self._instruments.counter(names.FLAGS, flag).inc()
+        self._recent.appendleft((verdict, now, trace_id(record.headers)))
+
+    def buried(self, error: RecordError, taken_at: float, span: Span) -> None:
+        """A record turned out not to be judgeable."""
+        self._process.observe(max(self._clock.now() - taken_at, 0.0))
+        kind = type(error).__name__
+        self._instruments.counter(names.DEAD_LETTERS, error.stage, kind).inc()
+        fail(span, error)
+
+    # publish, settle
+
+    def sending(self, record: Record, topic: str) -> tuple[Span, Headers]:
+        """An outcome is to be sent: its span, and the trace context for its headers."""
+        if not self._tracing.recording:
+            return INVALID_SPAN, carried(record.headers)
+        span = self._tracing.send(topic)
+        return span, trace_headers(carrier(span))
+
+    def durable(self, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes became durable."""
+        now = self._clock.now()
+        kinds: Counter[OutcomeKind] = Counter()
+        topics: Counter[str] = Counter()
+        for outcome in outcomes:
+            kinds[outcome.kind] += 1
+            self._publish.observe(max(now - outcome.concluded_at, 0.0))
+            if outcome.outgoing is not None:
+                topics[outcome.outgoing.topic] += 1
+                outcome.span.end()
+            if outcome.kind == "verdict":
+                self._age.observe(max(now - outcome.record.timestamp_ms / 1000, 0.0))
+        for kind, count in kinds.items():
+            self._instruments.counter(names.OUTCOMES, kind).inc(count)
+        for topic, count in topics.items():
+            self._instruments.counter(names.SENT, topic).inc(count)
+
+    def void(self, outcomes: Sequence[Outcome]) -> None:
+        """Outcomes were dropped, since their records have another owner."""
+        for outcome in outcomes:
+            outcome.span.set_attribute(names.ERROR_TYPE, "stale_epoch")
+            outcome.span.end()
+
+    @contextmanager
+    def operation(self, name: str, topic: str | None = None) -> Iterator[None]:
+        """A call to Kafka: `commit`, `transaction` or `publish`."""
+        began = self._clock.monotonic()
+        failure = ""
+        traced = self._tracing.recording and name != "publish"
+        try:
+            with self._tracing.commit(topic) if traced else _NO_SPAN as span:
+                try:
+                    yield
+                except Exception as error:
+                    failure = type(error).__name__
+                    fail(span, error)
+                    raise
+        finally:
+            took = self._clock.monotonic() - began
+            self._instruments.histogram(names.OPERATION_DURATION, name, failure).observe(took)
+
+    def rebalanced(self, change: str, partitions: int) -> None:
+        """Partitions were `assigned`, `revoked` or `lost`."""
+        self._instruments.counter(names.REBALANCES, change).inc(partitions)
+
+    # the worker as a whole
+
+    def watch(self, metric: Metric, read: Callable[[], float]) -> None:
+        """Have a gauge read whenever it is collected."""
+        self._instruments.gauge(metric).set_function(read)
+
+    def set(self, metric: Metric, value: float) -> None:
+        """Set a gauge."""
+        self._instruments.gauge(metric).set(value)
+
+    def add(self, metric: Metric, value: float) -> None:
+        """Add to a counter."""
+        self._instruments.counter(metric).inc(value)
+
+    def partitions(self, states: Mapping[Partition, PartitionState]) -> None:
+        """How the partitions that are held stand."""
+        for metric, field in (
+            (names.LAG_RECORDS, "lag"),
+            (names.UNSETTLED, "unsettled"),
+            (names.EPOCH, "epoch"),
+        ):
+            self._instruments.replace(
+                metric,
+                {(p.topic, str(p.number)): getattr(state, field) for p, state in states.items()},
+            )
+
+    def state(self, state: str) -> None:
+        """What the worker is: `loading`, `running` or `stopping`."""
+        self._instruments.replace(names.STATE, {(s,): float(s == state) for s in _STATES})
+
+    def info(self, **said: str) -> None:
+        """What runs here, by the attributes of `names.INFO`."""
+        values = tuple(said[attribute] for attribute in names.INFO.attributes)
+        self._instruments.replace(names.INFO, {values: 1.0})
+
+    def recent(self) -> list[dict[str, Any]]:
+        """The last verdicts, newest first: labels and whereabouts, no text."""
+        return [
+            {
+                "topic": verdict.source.topic,
+                "partition": verdict.source.partition,
+                "offset": verdict.source.offset,
+                "status": verdict.status,
+                **{task.value: getattr(verdict, task).label for task in Task},
+                "flags": list(verdict.flags),
+                "judged_at": at,
+                "trace_id": trace,
+            }
+            for verdict, at, trace in self._recent
+        ]

@@ -118,3 +118,6 @@ async def close(producer: AIOKafkaProducer) -> None:
             await producer.stop()
     except (TimeoutError, KafkaError) as error:
         logger.warning("Closing a producer failed (%s).", type(error).__name__)
+        # it gave up before its connections
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer.client.close()

@@ -226,6 +226,15 @@ class KafkaSource:
         except (IllegalStateError, TimeoutError, KafkaError):
             return None
 
+    async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """See `Source`."""
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                ends = await self._ends(partitions, "latest")
+        except (KafkaError, TimeoutError) as error:
+            raise Retriable(f"The ends could not be had ({type(error).__name__}).") from error
+        return {_partition(theirs): offset for theirs, offset in ends.items()}
+
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """See `Source`."""
         wanted = {_theirs(partition): offset for partition, offset in offsets.items()}

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worker.adapters.otlp import traces_url
 from worker.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
 from worker.ports import Completion
 from worker.verdicts import EngineReference, Usage
@@ -42,6 +43,7 @@ class VllmEngine:
         model: a folder or a Hugging Face name.
         stop_token_ids: what ends a completion; generation_config is not trusted with it.
         max_tokens: of a completion; at most half of the model's length.
+        otlp_endpoint: a collector's base URL: vLLM's spans of each prompt go there.
         extra: any other argument of vLLM's `AsyncEngineArgs`; wins over everything set here.
     """
 
@@ -58,6 +60,7 @@ class VllmEngine:
         max_model_len: int | None,
         gpu_memory_utilization: float,
         extra: Mapping[str, Any],
+        otlp_endpoint: str | None = None,
     ) -> None:
         self._model = model
         self._stop_token_ids = list(stop_token_ids)
@@ -73,6 +76,11 @@ class VllmEngine:
             # no progress bar amid the log
             "use_tqdm_on_load": False,
         }
+        self._environment = dict(ENVIRONMENT)
+        if otlp_endpoint is not None:
+            self._arguments["otlp_traces_endpoint"] = traces_url(otlp_endpoint)
+            self._environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
+            self._environment["OTEL_SERVICE_NAME"] = "guardstream"
         self._extra = dict(extra)
         self._engine: Any = None
         self._sampling: Any = None
@@ -97,7 +105,7 @@ class VllmEngine:
 
     async def start(self) -> None:
         """See `Engine`."""
-        for name, value in ENVIRONMENT.items():
+        for name, value in self._environment.items():
             os.environ.setdefault(name, value)
         # vLLM sets its level itself, but only after its imports have had their say
         logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())

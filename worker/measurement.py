@@ -1,0 +1,95 @@
+"""What only time tells: the loop's lateness, the engine's load, the lag and the work in it."""
+
+from collections.abc import Callable, Collection
+
+from worker.delivery import Delivery
+from worker.errors import Retriable
+from worker.ports import Clock, Source
+from worker.records import Partition
+from worker.telemetry import PartitionState, Telemetry, names
+from worker.workload import Counts, Workload
+
+_HEARTBEAT_SECONDS = 1.0
+_BEATS_BETWEEN_LAGS = 5
+
+
+class Measurement:
+    """Counts what is at the engine, and looks around once a second.
+
+    Args:
+        held: the partitions that are ours.
+        devices: GPUs that the engine runs on.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        delivery: Delivery,
+        telemetry: Telemetry,
+        clock: Clock,
+        held: Callable[[], Collection[Partition]],
+        devices: int,
+    ) -> None:
+        self._source = source
+        self._delivery = delivery
+        self._telemetry = telemetry
+        self._clock = clock
+        self._held = held
+        self._workload = Workload(devices)
+        self.at_engine = 0
+        self._returned = 0
+        self._busy_since: float | None = None
+        self._busy_seconds = 0.0
+
+    def entered(self) -> None:
+        """A record went to the engine."""
+        self.at_engine += 1
+        if self._busy_since is None:
+            self._busy_since = self._clock.monotonic()
+
+    def returned(self) -> None:
+        """A record came back from the engine."""
+        self.at_engine -= 1
+        self._returned += 1
+        if not self.at_engine:
+            self._count_busy()
+            self._busy_since = None
+
+    async def run(self) -> None:
+        """Look around until cancelled."""
+        beats = 0
+        while True:
+            due = self._clock.monotonic() + _HEARTBEAT_SECONDS
+            await self._clock.sleep(_HEARTBEAT_SECONDS)
+            self._telemetry.set(names.LOOP_LAG, max(self._clock.monotonic() - due, 0.0))
+            self._count_busy()
+            if beats % _BEATS_BETWEEN_LAGS == 0:
+                await self._measure_lag()
+            beats += 1
+
+    def _count_busy(self) -> None:
+        if self._busy_since is not None:
+            now = self._clock.monotonic()
+            self._telemetry.add(names.ENGINE_BUSY, now - self._busy_since)
+            self._busy_seconds += now - self._busy_since
+            self._busy_since = now
+
+    async def _measure_lag(self) -> None:
+        epochs = {p: epoch for p in self._held() if (epoch := self._delivery.epoch(p)) is not None}
+        try:
+            ends = await self._source.ends(epochs)
+        except Retriable:
+            return  # what was known stays
+        states = {}
+        for partition, epoch in epochs.items():
+            if (end := ends.get(partition)) is not None:
+                behind = max(end - (self._delivery.committed(partition) or 0), 0)
+                unsettled, _ = self._delivery.backlog(partition)
+                states[partition] = PartitionState(behind, unsettled, epoch)
+        self._telemetry.partitions(states)
+        lag = sum(state.lag for state in states.values())
+        now, settled = self._clock.monotonic(), self._delivery.settled
+        self._workload.observe(Counts(now, self._returned, settled, self._busy_seconds))
+        self._telemetry.set(names.LAG_TIME, self._workload.lag_seconds(lag))
+        self._telemetry.set(names.BACKLOG, self._workload.gpu_seconds(lag))

@@ -1,0 +1,233 @@
+"""Spans: one trace from the producer of an event to the consumer of its verdict.
+
+Where nothing is recorded, the producer's context is carried on as it came. What people wrote is
+recorded only when a setting says so, and then cut.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
+
+from worker.events import Exchange
+from worker.ports import Completion
+from worker.records import Headers, Record
+from worker.telemetry import names
+
+_CONTEXT = ("traceparent", "tracestate", "baggage")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_MAX_CARRIED_BYTES = 8192
+# the SDK keeps no more
+_MAX_LINKS = 128
+_KAFKA = {names.SYSTEM: "kafka"}
+
+
+class Tracing:
+    """Makes the spans of one worker.
+
+    Args:
+        tracer: without one nothing is recorded, and `recording` is False.
+        content_characters: how much of a prompt and of a completion is recorded.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer | None = None,
+        *,
+        group: str = "",
+        model: str = "",
+        content_characters: int = 0,
+    ) -> None:
+        self.recording = tracer is not None
+        self._tracer = tracer or NoOpTracer()
+        self._group = group
+        self._model = model
+        self._content_characters = content_characters
+
+    def poll(self, topic: str, records: Sequence[Record], began: float) -> None:
+        """Records of a topic came in."""
+        self._tracer.start_span(
+            f"{names.POLL} {topic}",
+            kind=SpanKind.CLIENT,
+            start_time=_nanoseconds(began),
+            links=_links(records),
+            attributes=_KAFKA
+            | {
+                names.OPERATION: names.POLL,
+                names.OPERATION_TYPE: "receive",
+                names.DESTINATION: topic,
+                names.GROUP: self._group,
+                names.MESSAGE_COUNT: len(records),
+            },
+        ).end()
+
+    def batch(self, records: Sequence[Record], tokens: int, reason: str, began: float) -> None:
+        """A micro-batch closed."""
+        self._tracer.start_span(
+            names.BATCH,
+            start_time=_nanoseconds(began),
+            links=_links(records),
+            attributes={
+                names.MESSAGE_COUNT: len(records),
+                names.BATCH_TOKENS_USED: tokens,
+                names.BATCH_REASON: reason,
+            },
+        ).end()
+
+    @contextmanager
+    def process(self, record: Record, began: float) -> Iterator[Span]:
+        """The span of one record, in the trace of whoever produced it."""
+        topic = record.partition.topic
+        with self._tracer.start_as_current_span(
+            f"{names.PROCESS} {topic}",
+            context=_context(record),
+            kind=SpanKind.CONSUMER,
+            start_time=_nanoseconds(began),
+            # a failed record is told by its error's name alone
+            record_exception=False,
+            set_status_on_exception=False,
+            attributes=_KAFKA
+            | {
+                names.OPERATION: names.PROCESS,
+                names.OPERATION_TYPE: "process",
+                names.DESTINATION: topic,
+                names.PARTITION_ID: str(record.partition.number),
+                names.GROUP: self._group,
+                names.OFFSET: record.offset,
+            },
+        ) as span:
+            yield span
+
+    @contextmanager
+    def chat(self, exchange: Exchange, provider: str) -> Iterator[Span]:
+        """The span of one completion."""
+        attributes: dict[str, str | float] = {
+            names.GENAI_OPERATION: names.CHAT,
+            names.PROVIDER: provider,
+            names.REQUEST_MODEL: self._model,
+            names.REQUEST_TEMPERATURE: 0.0,
+        }
+        if self._content_characters:
+            attributes[names.INPUT_MESSAGES] = self._messages(
+                user=exchange.prompt, assistant=exchange.response
+            )
+        with self._tracer.start_as_current_span(
+            f"{names.CHAT} {self._model}",
+            kind=SpanKind.CLIENT,
+            record_exception=False,
+            set_status_on_exception=False,
+            attributes=attributes,
+        ) as span:
+            yield span
+
+    def completed(self, span: Span, completion: Completion) -> None:
+        """Say of a chat's span what came of it."""
+        if not span.is_recording():
+            return
+        span.set_attributes(
+            {
+                names.FINISH_REASONS: [completion.finish_reason or "unknown"],
+                names.INPUT_TOKENS: completion.usage.prompt_tokens,
+                names.OUTPUT_TOKENS: completion.usage.completion_tokens,
+                names.CACHED_TOKENS: completion.usage.cached_tokens,
+            }
+        )
+        if self._content_characters:
+            span.set_attribute(names.OUTPUT_MESSAGES, self._messages(assistant=completion.text))
+
+    def send(self, topic: str) -> Span:
+        """The span of an outcome, from now until it is durable."""
+        return self._tracer.start_span(
+            f"{names.SEND} {topic}",
+            kind=SpanKind.PRODUCER,
+            attributes=_KAFKA
+            | {
+                names.OPERATION: names.SEND,
+                names.OPERATION_TYPE: "send",
+                names.DESTINATION: topic,
+            },
+        )
+
+    @contextmanager
+    def commit(self, topic: str | None) -> Iterator[Span]:
+        """The span of a commit, of offsets alone or of a transaction."""
+        with self._tracer.start_as_current_span(
+            f"{names.COMMIT} {topic}" if topic else names.COMMIT,
+            context=Context(),
+            kind=SpanKind.CLIENT,
+            record_exception=False,
+            set_status_on_exception=False,
+            attributes=_KAFKA
+            | {names.OPERATION: names.COMMIT, names.OPERATION_TYPE: "settle"}
+            | ({names.DESTINATION: topic} if topic else {})
+            | {names.GROUP: self._group},
+        ) as span:
+            yield span
+
+    def _messages(self, **contents: str | None) -> str:
+        """Messages as the conventions' JSON, each cut to what may be recorded."""
+        limit = self._content_characters
+        return json.dumps(
+            [
+                {"role": role, "parts": [{"type": "text", "content": content[:limit]}]}
+                for role, content in contents.items()
+                if content is not None
+            ],
+            ensure_ascii=False,
+        )
+
+
+def fail(span: Span, error: BaseException) -> None:
+    """Mark a span as failed, by the error's name alone."""
+    span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+    span.set_status(Status(StatusCode.ERROR))
+
+
+def carrier(span: Span) -> dict[str, str]:
+    """A span's context, to be sent on."""
+    found: dict[str, str] = {}
+    propagate.inject(found, trace.set_span_in_context(span))
+    return found
+
+
+def trace_headers(context: Mapping[str, str]) -> Headers:
+    """A trace context as record headers."""
+    return tuple((name, value.encode()) for name, value in context.items())
+
+
+def carried(headers: Headers) -> Headers:
+    """The producer's context, as it came, if it is one."""
+    found = {name: value for name, value in headers if name in _CONTEXT and value}
+    if not _TRACEPARENT.fullmatch(found.get("traceparent", b"")):
+        return ()
+    return tuple((n, v) for n, v in found.items() if len(v) <= _MAX_CARRIED_BYTES)
+
+
+def trace_id(headers: Headers) -> str | None:
+    """The id of the trace that headers carry."""
+    for name, value in headers:
+        if name == "traceparent" and _TRACEPARENT.fullmatch(value or b""):
+            return value[3:35].decode()
+    return None
+
+
+def _context(record: Record) -> Context:
+    found = {name: value.decode("latin-1") for name, value in carried(record.headers)}
+    return propagate.extract(found, Context())
+
+
+def _links(records: Sequence[Record]) -> list[Link]:
+    """Links to the spans in which records were produced."""
+    contexts = (
+        trace.get_current_span(_context(record)).get_span_context()
+        for record in records[:_MAX_LINKS]
+    )
+    return [Link(context) for context in contexts if context.is_valid]
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)
