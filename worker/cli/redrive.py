@@ -9,8 +9,8 @@ import typer
 from worker.cli import Config, app, run_async
 from worker.cli.lines import write_line
 from worker.cli.moments import moment_ms
-from worker.cli.presentation import printable
 from worker.errors import Stage
+from worker.escaping import printable
 
 if TYPE_CHECKING:
     from worker.redriving import Letter, Plan
