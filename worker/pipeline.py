@@ -23,7 +23,7 @@ from worker.judging import Case, Judge
 from worker.outcomes import Destinations, Outcome
 from worker.patience import PatientJudge
 from worker.ports import Clock, Source
-from worker.records import Partition, Record
+from worker.records import Partition, Record, in_hand
 from worker.telemetry import Telemetry, trace_headers
 from worker.verdicts import Verdict
 
@@ -180,7 +180,8 @@ class Pipeline:
                     judgeable.append(record)
             for record, case in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
                 if isinstance(case, RecordError):
-                    await self._send_at_once(self._bury(record, case))
+                    with in_hand(record):
+                        await self._send_at_once(self._bury(record, case))
                     continue
                 tokens = len(case.prompt_token_ids)
                 for batch in self._batcher.add(case, tokens, self._clock.monotonic()):
@@ -222,7 +223,7 @@ class Pipeline:
         self._telemetry.in_flight(1)
         outcome: Outcome | None = None
         try:
-            with self._telemetry.process(record):
+            with in_hand(record), self._telemetry.process(record):
                 try:
                     verdict = await self._patient.judge(case, wanted=lambda: self._is_ours(record))
                     if verdict is not None:
@@ -250,6 +251,7 @@ class Pipeline:
     def _bury(self, record: Record, error: RecordError) -> Outcome:
         self._telemetry.dead_letter(error.stage, type(error).__name__)
         self.outcomes["dead_letter"] += 1
+        logger.info("Dead letter (%s): %s", type(error).__name__, error)
         return self._destinations.dead_letter(record, error)
 
     # publish
