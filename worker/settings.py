@@ -182,6 +182,17 @@ class HealthSettings(_Group):
     port: int = Field(8080, ge=0, le=65535, description="0 turns it off.")
 
 
+class LogSettings(_Group):
+    """What the worker says on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Of libraries only warnings and worse are heard."
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`console` where stderr is a terminal, else `json`."
+    )
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -199,6 +210,7 @@ class Settings(BaseSettings):
     breaker: BreakerSettings = BreakerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
 
 
 def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Settings:
