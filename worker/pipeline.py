@@ -26,7 +26,7 @@ from worker.measurement import Measurement
 from worker.outcomes import Destinations, Outcome
 from worker.patience import PatientJudge
 from worker.ports import Clock, Source
-from worker.records import Partition, Record
+from worker.records import Partition, Record, in_hand
 from worker.telemetry import Telemetry, names
 from worker.verdicts import Verdict
 
@@ -210,7 +210,7 @@ class Pipeline:
                     judgeable.append(record)
             for record, case in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
                 if isinstance(case, RecordError):
-                    with self._telemetry.process(record, taken_at) as span:
+                    with in_hand(record), self._telemetry.process(record, taken_at) as span:
                         outcome = self._bury(record, case, taken_at, span)
                     await self._send_at_once(outcome)
                     continue
@@ -256,7 +256,7 @@ class Pipeline:
         admitted_at = self._telemetry.admitted(case.taken_at)
         outcome: Outcome | None = None
         try:
-            with self._telemetry.process(record, case.taken_at) as span:
+            with in_hand(record), self._telemetry.process(record, case.taken_at) as span:
                 try:
                     verdict = await self._patient.judge(case, wanted=lambda: self._is_ours(record))
                     if verdict is not None:
@@ -284,6 +284,7 @@ class Pipeline:
         self._telemetry.buried(error, taken_at, process)
         span, _ = self._telemetry.sending(record, self._destinations.dead_letter_topic)
         self.outcomes["dead_letter"] += 1
+        logger.info("Dead letter (%s): %s", type(error).__name__, error)
         outgoing = self._destinations.dead_letter(record, error)
         return Outcome(record, "dead_letter", outgoing, self._clock.now(), span)
 

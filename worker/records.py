@@ -1,9 +1,15 @@
 """Records of the bus, as the core knows them: without the client's types."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
+
+# its name and not the record: a task that outlives the work would keep the value in memory
+_in_hand: ContextVar["Record | None"] = ContextVar("record", default=None)
 
 
 class Partition(NamedTuple):
@@ -71,3 +77,18 @@ class OutgoingRecord:
         headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in self.headers)
         # 61 bytes of batch header and up to 40 of record framing
         return fields + headers + 128
+
+
+@contextmanager
+def in_hand(record: Record) -> Iterator[None]:
+    """Work on this record: what the task logs meanwhile names it."""
+    before = _in_hand.set(record)
+    try:
+        yield
+    finally:
+        _in_hand.reset(before)
+
+
+def record_in_hand() -> Record | None:
+    """The record that the current task works on."""
+    return _in_hand.get()

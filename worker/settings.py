@@ -199,6 +199,17 @@ class TelemetrySettings(_Group):
     )
 
 
+class LogSettings(_Group):
+    """What the worker says on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Of libraries only warnings and worse are heard."
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`console` where stderr is a terminal, else `json`."
+    )
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -217,6 +228,7 @@ class Settings(BaseSettings):
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    log: LogSettings = LogSettings()
 
 
 def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Settings:

@@ -7,6 +7,7 @@ restarts are spent, or none are wanted, everybody gets `EngineDead`.
 """
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,10 @@ class SupervisedEngine:
             return
         self._incarnation += 1
         logger.error("%s", reason)
-        self._restarting = asyncio.create_task(self._restart(reason), name="restart the engine")
+        # in no record's context, though a record was in hand when it died
+        self._restarting = asyncio.create_task(
+            self._restart(reason), name="restart the engine", context=contextvars.Context()
+        )
         # a failed restart is told to everybody who waits for it, and nobody may wait
         self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
         calls, self._calls = self._calls, set()

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.cli.moments import moment_ms
-from worker.cli.presentation import printable
 from worker.dead_letters import DELIVERED_BEFORE, dead_letter, delivered_before
 from worker.errors import InvalidRequest, NotAnEvent
+from worker.escaping import printable
 from worker.records import Partition, Record
 from worker.redriving import (
     Left,

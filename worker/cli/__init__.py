@@ -1,16 +1,18 @@
 """The command line: one module per command, arguments and printing only."""
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worker.errors import GuardstreamError, WrongSetting
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
 
 app = typer.Typer(
     name="guardstream",
@@ -29,6 +31,20 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+
+
+def read_settings(config: Path | None = None, **overrides: dict[str, Any]) -> "Settings":
+    """The settings; from here on the process logs as they say.
+
+    Raises:
+        WrongSetting: see `load_settings`.
+    """
+    from worker.logs import install_logs
+    from worker.settings import load_settings
+
+    settings = load_settings(config, **overrides)
+    install_logs(settings.log.level, settings.log.format)
+    return settings
 
 
 def run_async(work: Coroutine[Any, Any, None]) -> None:
@@ -60,11 +76,6 @@ def register() -> None:
 def main() -> None:
     """Run a command: exit 0 done, 1 failed, 2 usage."""
     register()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
-    for noisy in ("aiokafka", "kafka", "asyncio", "huggingface_hub"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         app()
     except WrongSetting as error:

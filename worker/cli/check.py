@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import Config, app, run_async
+from worker.cli import Config, app, read_settings, run_async
 from worker.errors import BusUnavailable, EngineUnavailable, Fatal, Retriable
 
 
@@ -20,9 +20,8 @@ def check(  # noqa: C901 - one function a check
 
     from worker.adapters.kafka.connection import require_topics
     from worker.app import build_connection, build_judging, build_transactions
-    from worker.settings import load_settings
 
-    settings = load_settings(config)
+    settings = read_settings(config)
     connection = build_connection(settings)
     table = Table("", "check", "finding", box=None)
     failures = 0

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Awaitable
 from typing import Annotated
 
 import typer
 
-from worker.cli import app, run_async
+from worker.cli import app, read_settings, run_async
 from worker.records import OutgoingRecord, Record
 
 _TOPICS = {
@@ -44,7 +43,8 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
     from worker.settings import load_settings
 
     console = Console(soft_wrap=True)
-    logging.getLogger("worker").setLevel(logging.WARNING)
+    # the screen is for verdicts
+    read_settings(log={"level": "warning"})
     lines = sample_lines()
     async with Broker(progress=lambda said: console.print(said, style="dim")) as broker:
         settings = load_settings(

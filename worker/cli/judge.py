@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import Config, app, run_async
+from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import read_lines, write_line
 from worker.errors import RecordError
 from worker.records import Partition, Record
@@ -29,10 +29,9 @@ def judge(
     from rich.progress import Progress
 
     from worker.app import build_judging
-    from worker.settings import load_settings
 
     overrides = {"engine": {"model": model}} if model else {}
-    settings = load_settings(config, **overrides)
+    settings = read_settings(config, **overrides)
     judging = build_judging(settings)
     terminal = Console(stderr=True)
     counts: Counter[str] = Counter()

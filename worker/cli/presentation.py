@@ -6,18 +6,12 @@ import orjson
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from worker.escaping import printable
 from worker.records import Headers
 from worker.verdicts import Task
 
 _GOOD, _BAD, _UNKNOWN = "green", "bold red", "yellow"
 _STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
-
-
-def printable(text: str) -> str:
-    """The text with every character escaped that could steer a terminal or hide others."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
 
 
 def show_verdict(value: bytes) -> RenderableType:

@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from worker.cli import Config, app, run_async
+from worker.cli import Config, app, read_settings, run_async
 
 _CHUNK = 500
 
@@ -27,9 +27,8 @@ def produce(
     from worker.app import build_connection
     from worker.cli.samples import keyed
     from worker.errors import BusUnavailable, Retriable
-    from worker.settings import load_settings
 
-    settings = load_settings(config)
+    settings = read_settings(config)
     target = topic or settings.input.topics[0]
     path = None if file == "-" else Path(file)
     if path is not None and not path.is_file():

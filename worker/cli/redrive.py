@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from worker.cli import Config, app, run_async
+from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import write_line
 from worker.cli.moments import moment_ms
-from worker.cli.presentation import printable
 from worker.errors import Stage
+from worker.escaping import printable
 
 if TYPE_CHECKING:
     from worker.redriving import Letter, Plan
@@ -66,7 +66,6 @@ def redrive(
     from worker.adapters.kafka.redriver import redrive as redrive_letters
     from worker.app import build_connection
     from worker.redriving import Selection
-    from worker.settings import load_settings
 
     if unknown := set(stage or ()) - set(get_args(Stage)):
         raise typer.BadParameter(f"{unknown.pop()!r} is none of {_STAGES}", param_hint="--stage")
@@ -79,7 +78,7 @@ def redrive(
         since_ms=moment_ms(since, now=now) if since else None,
         until_ms=moment_ms(until, now=now) if until else None,
     )
-    settings = load_settings(config)
+    settings = read_settings(config)
     dead_letter_topic = settings.output.dead_letter_topic
     plan: Plan
 

@@ -2,16 +2,15 @@
 
 import logging
 
-from worker.cli import Config, app, run_async
+from worker.cli import Config, app, read_settings, run_async
 
 
 @app.command()
 def run(config: Config = None) -> None:
     """Judge the input topic until stopped (SIGTERM drains, a second signal aborts)."""
     from worker.app import Worker, run_until_signalled
-    from worker.settings import load_settings
 
-    settings = load_settings(config)
+    settings = read_settings(config)
     if settings.engine.kind == "simulated":
         logging.getLogger(__name__).warning(
             "The engine is simulated: its verdicts judge nothing and carry the flag `simulated`."

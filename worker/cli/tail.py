@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import Config, app, run_async
+from worker.cli import Config, app, read_settings, run_async
 
 
 @app.command()
@@ -21,9 +21,8 @@ def tail(
     from worker.adapters.kafka.reader import read_topics
     from worker.app import build_connection
     from worker.cli.presentation import show_verdict
-    from worker.settings import load_settings
 
-    settings = load_settings(config)
+    settings = read_settings(config)
     console = Console()
 
     async def work() -> None:
