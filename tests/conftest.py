@@ -1,3 +1,4 @@
+import gc
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -80,3 +81,11 @@ def record() -> Callable[..., Record]:
         return Record(**(fields | changes))
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _tell_leaks_at_once(request):
+    """What a test leaves open is told when it is collected: let that be before the next test."""
+    yield
+    if request.node.get_closest_marker("integration"):
+        gc.collect()

@@ -160,7 +160,10 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
     an answer, and a task that loops would then go on for ever.
     """
     pending = {task for task in tasks if not task.done()}
+    # one that is being cancelled may be closing what it holds: a second time would cut that short
+    to_cancel = {task for task in pending if not task.cancelling()}
     while pending:
-        for task in pending:
+        for task in to_cancel:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+        to_cancel = pending

@@ -51,8 +51,10 @@ class GatedEngine(SimulatedEngine):
         self.most = 0
         self.dead = False
         self.failing = False
+        self.traces = []
 
     async def complete(self, prompt_token_ids, *, request_id, trace):
+        self.traces.append(dict(trace))
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -67,7 +69,9 @@ class GatedEngine(SimulatedEngine):
 
 
 class House:
-    def __init__(self, guarantee, drain_seconds=5.0, breaker=None, bus=None, **bounds):
+    def __init__(
+        self, guarantee, drain_seconds=5.0, breaker=None, bus=None, tracing=None, **bounds
+    ):
         clock = QuickClock()
         self.guarantee = guarantee
         self.bus = bus or MemoryBus()
@@ -75,7 +79,7 @@ class House:
         self.publisher = MemoryPublisher(self.bus)
         self.transactions = MemoryTransactions(self.bus)
         self.engine = GatedEngine(clock)
-        telemetry = Telemetry(clock)
+        self.telemetry = telemetry = Telemetry(clock, tracing=tracing)
         if guarantee == "at_least_once":
             delivery = AtLeastOnce(
                 source=self.source, publisher=self.publisher, clock=clock, telemetry=telemetry

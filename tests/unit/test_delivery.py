@@ -24,3 +24,22 @@ async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same(monkeyp
         await delivery.end([task])
     assert task.cancelled()
     assert swallowed == 3
+
+
+async def test_a_task_that_is_being_cancelled_closes_what_it_holds():
+    closed = []
+
+    async def hold():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            closed.append(True)
+
+    task = asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    await delivery.end([task])
+    assert closed
