@@ -49,7 +49,7 @@ async def _worker(count: int) -> dict[str, Any]:
             health={"port": 0},
         )
         judging = build_judging(settings)
-        await judging.engine.start()
+        await judging.start()
         worker = Worker(settings, judging)
         connection = worker.connection
         await create_topics(connection, _TOPICS, partitions=4)
@@ -76,7 +76,7 @@ async def _worker(count: int) -> dict[str, Any]:
         worker.stop()
         await running
         await publisher.stop()
-        await judging.engine.stop()
+        await judging.stop()
     return {"seconds": seconds, "events_per_second": count / seconds}
 
 

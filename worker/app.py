@@ -48,7 +48,21 @@ class Judging:
     guard: Guard
     engine: SupervisedEngine
     judge: Judge
-    telemetry: Telemetry
+    observation: Observation
+
+    async def start(self) -> None:
+        """Load the model.
+
+        Raises:
+            EngineUnavailable: it cannot be loaded.
+        """
+        self.observation.start()
+        await self.engine.start()
+
+    async def stop(self) -> None:
+        """Free the device, and tell what is left to tell."""
+        await self.engine.stop()
+        await self.observation.stop()
 
 
 def build_guard(settings: Settings) -> Guard:
@@ -56,7 +70,7 @@ def build_guard(settings: Settings) -> Guard:
     return GuardReasoner(settings.guard.prompt_form)
 
 
-def build_judging(settings: Settings, telemetry: Telemetry | None = None) -> Judging:
+def build_judging(settings: Settings) -> Judging:
     """Guard, engine and judge; the engine is not started.
 
     Raises:
@@ -65,7 +79,8 @@ def build_judging(settings: Settings, telemetry: Telemetry | None = None) -> Jud
     chosen = settings.engine
     guard = build_guard(settings)
     clock = SystemClock()
-    telemetry = telemetry or Telemetry(clock)
+    observation = Observation(settings)
+    telemetry = observation.telemetry
     simulated = chosen.kind == "simulated"
     ships = chosen.model == DEMONSTRATION
     model = demonstration_model() if ships or simulated else chosen.model
@@ -120,7 +135,7 @@ def build_judging(settings: Settings, telemetry: Telemetry | None = None) -> Jud
         retries=RetryPolicy(attempts=chosen.attempts),
         with_reasoning=settings.output.reasoning == "full",
     )
-    return Judging(guard, supervised, judge, telemetry)
+    return Judging(guard, supervised, judge, observation)
 
 
 def demonstration_model() -> str:
@@ -186,9 +201,8 @@ class Worker:
     def __init__(self, settings: Settings, judging: Judging | None = None) -> None:
         self._settings = settings
         self._owns_engine = judging is None
-        self._observation = Observation(settings)
-        self._judging = judging or build_judging(settings, self._observation.telemetry)
-        self._telemetry = telemetry = self._observation.telemetry
+        self._judging = judging or build_judging(settings)
+        self._telemetry = telemetry = self._judging.observation.telemetry
         self._stopping = False
         self.connection = connection = build_connection(settings)
         output = settings.output
@@ -244,6 +258,11 @@ class Worker:
         return self._pipeline.outcomes
 
     @property
+    def observation(self) -> Observation:
+        """What tells of it."""
+        return self._judging.observation
+
+    @property
     def held(self) -> int:
         """How many partitions it has taken over."""
         return self._delivery.held()
@@ -262,13 +281,12 @@ class Worker:
         """
         health = self._health()
         try:
-            self._observation.start()
             if health is not None:
                 await health.start()
             # Kafka first: what is wrong there is known in seconds, the model takes minutes
             await self._delivery.start()
             if self._owns_engine:
-                await self._judging.engine.start()
+                await self._judging.start()
             self._introduce()
             if not self._stopping:
                 self._enter("running")
@@ -278,8 +296,7 @@ class Worker:
             await self._delivery.stop()
             await self._source.stop()
             if self._owns_engine:
-                await self._judging.engine.stop()
-            await self._observation.stop()
+                await self._judging.stop()
             if health is not None:
                 await health.stop()
 
@@ -325,7 +342,7 @@ class Worker:
             ready=self._ready,
             started=self._started,
             recent=self._telemetry.recent,
-            registries=self._observation.registries,
+            registries=self._judging.observation.registries,
         )
         return HealthServer(chosen.host, chosen.port, probes)
 
@@ -340,7 +357,8 @@ def _devices(settings: Settings) -> int:
 
 
 async def run_until_signalled(worker: Worker) -> None:
-    """Run; SIGTERM or SIGINT drains and ends, a second one aborts what is in flight."""
+    """Run in a process of its own: SIGTERM or SIGINT drains and ends, a second one aborts."""
+    worker.observation.install()
     loop = asyncio.get_running_loop()
     running = asyncio.ensure_future(worker.run())
     signals = 0

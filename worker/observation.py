@@ -44,6 +44,11 @@ class Observation:
                 interval_seconds=chosen.push_seconds,
             )
 
+    def install(self) -> None:
+        """Be the process's own, once: vLLM's spans then go the same way."""
+        if self._spans is not None:
+            self._spans.install()
+
     def start(self) -> None:
         """Begin to push."""
         if self._metrics is not None:

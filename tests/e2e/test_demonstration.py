@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tests.collector import Collector
 from training.evaluation import Scores
 from training.exchanges import compose
 from worker.adapters.kafka.publisher import KafkaPublisher
@@ -25,10 +26,29 @@ pytestmark = [
 ]
 
 COUNT = 300
+TRACE_ID = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
 
 
-async def test_labels_agree_with_what_is_known(kafka_settings, connection):
-    settings = await kafka_settings(partitions=2, engine={"kind": "vllm", "model": DEMONSTRATION})
+async def test_labels_agree_with_what_is_known_and_vllm_joins_the_trace(kafka_settings, connection):
+    async with Collector() as collector:
+        verdicts, examples = await judged(kafka_settings, connection, collector)
+    agree(verdicts, examples)
+    vllms = collector.spans["llm_request"]
+    assert vllms
+    for span in vllms:
+        assert span.parent_span_id in {c.span_id for c in collector.spans[f"chat {DEMONSTRATION}"]}
+        assert span.trace_id == TRACE_ID
+    ours = set(collector.metrics)
+    assert {"vllm:num_requests_running", "guardstream.verdict.age"} <= ours
+
+
+async def judged(kafka_settings, connection, collector):
+    """Verdicts on held-out exchanges, by number, and the exchanges."""
+    settings = await kafka_settings(
+        partitions=2,
+        engine={"kind": "vllm", "model": DEMONSTRATION},
+        telemetry={"otlp_endpoint": collector.endpoint},
+    )
     topic = settings.input.topics[0]
     # another seed than the card's: held-out templates, other samples
     examples = compose("held_out", COUNT, 4)
@@ -40,14 +60,14 @@ async def test_labels_agree_with_what_is_known(kafka_settings, connection):
                 topic,
                 str(n).encode(),
                 orjson.dumps({"id": str(n), "prompt": e.prompt, "response": e.response}),
-                (),
+                (("traceparent", f"00-{TRACE_ID.hex()}-{n + 1:016x}-01".encode()),),
             )
             for n, e in enumerate(examples)
         ]
     )
     await publisher.stop()
     judging = build_judging(settings)
-    await judging.engine.start()
+    await judging.start()
     worker = Worker(settings, judging)
     running = asyncio.create_task(worker.run())
     verdicts = {}
@@ -59,8 +79,16 @@ async def test_labels_agree_with_what_is_known(kafka_settings, connection):
     await reader.aclose()
     worker.stop()
     await running
-    await judging.engine.stop()
+    await judging.stop()
+    # vLLM's own exporter has a rhythm of its own
+    async with asyncio.timeout(30):
+        while len(collector.spans["llm_request"]) < COUNT:
+            await asyncio.sleep(0.1)
+    return verdicts, examples
 
+
+def agree(verdicts, examples):
+    """Compare labels with what is known, and look at what goes with them."""
     scores = Scores()
     for n, example in enumerate(examples):
         verdict = verdicts[n]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import (
@@ -60,6 +61,10 @@ class SpanPush:
         )
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self.tracer = self._provider.get_tracer("guardstream")
+
+    def install(self) -> None:
+        """Be the provider of everybody in this process who asks OpenTelemetry for one."""
+        trace.set_tracer_provider(self._provider)
 
     async def stop(self) -> None:
         """Send what is there, within a bounded time."""

@@ -52,8 +52,8 @@ def check(  # noqa: C901 - one function a check
                 )
             return "simulated, as allowed"
         if load:
-            await judging.engine.start()
-            await judging.engine.stop()
+            await judging.start()
+            await judging.stop()
             return f"{settings.engine.model} loads"
         return f"{settings.engine.model} is there (--load loads it)"
 

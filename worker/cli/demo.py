@@ -68,7 +68,7 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
             if not console.is_terminal:
                 console.print("vLLM loads the demonstration guard (about a minute on a CPU) …")
             loading = time.monotonic()
-            await judging.engine.start()
+            await judging.start()
         console.print(f"The engine is ready after {time.monotonic() - loading:.0f} s.\n")
         worker = Worker(settings, judging)
         started = time.monotonic()
@@ -90,7 +90,7 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             await outcomes.aclose()
-            await judging.engine.stop()
+            await judging.stop()
         counts = worker.outcomes
         console.print(
             f"\n{len(events)} events: {counts['verdict']} verdicts, {counts['dead_letter']} dead"

@@ -53,7 +53,7 @@ def judge(
             counts["failed"] += 1
 
     async def work() -> None:
-        await judging.engine.start()
+        await judging.start()
         try:
             with Progress(
                 console=terminal, transient=True, disable=not terminal.is_terminal
@@ -69,7 +69,7 @@ def judge(
             # one is enough: it cancelled all others
             raise failures.exceptions[0] from None
         finally:
-            await judging.engine.stop()
+            await judging.stop()
 
     run_async(work())
     if counts["failed"]:
