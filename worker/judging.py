@@ -121,7 +121,10 @@ class Judge:
             RecordError: this case cannot be judged.
             Fatal: no case can.
         """
-        completion = await self._complete(case)
+        return self.conclude(case, await self.complete(case))
+
+    def conclude(self, case: Case, completion: Completion) -> Verdict:
+        """The verdict that the engine's completion of a case makes."""
         judgement = self._guard.read(
             completion.text,
             has_response=case.exchange.response is not None,
@@ -148,11 +151,15 @@ class Judge:
             judged_at=self._clock.now(),
         )
 
-    async def _complete(self, case: Case) -> Completion:
+    async def complete(self, case: Case) -> Completion:
         """The engine's completion, asked for anew when the engine died under it.
 
         Many prompts are at an engine that dies, and one may be why. Those that saw it die twice
         go to it one at a time, so that a third death tells which.
+
+        Raises:
+            RecordError: this case cannot be judged.
+            Fatal: no case can.
         """
         deaths = 0
         while True:
