@@ -53,7 +53,7 @@ class InvalidRequest(RecordError):  # noqa: N818
 
 
 class EngineKiller(RecordError):  # noqa: N818
-    """The engine died each time it had this prompt, at last with it alone among suspects."""
+    """The engine died each time it had this prompt, at last with it alone."""
 
 
 class JudgingTimedOut(RecordError):  # noqa: N818

@@ -118,24 +118,25 @@ def judged_exchange(event: Event) -> Exchange:
     return Exchange.model_construct(prompt=prompt, response=response)
 
 
-def decode_event(value: bytes, headers: Mapping[str, bytes] | None = None) -> Event:
+def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None) -> Event:
     """The event that a record's value holds.
 
     Raises:
         NotAnEvent: the value is not JSON, or not an event.
     """
-    headers = headers or {}
+    # a header's value can be null
+    given = {name: value or b"" for name, value in (headers or {}).items()}
     data = _parse_json(value)
-    content_type = headers.get("content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+    content_type = given.get("content-type", b"").decode("latin-1").split(";")[0].strip().lower()
     attributes: Mapping[str, object] = {}
     if content_type == CLOUDEVENTS_JSON or (isinstance(data, dict) and "specversion" in data):
         if not isinstance(data, dict) or not isinstance(data.get("data"), dict):
             raise NotAnEvent("The CloudEvent has no JSON object as its data.")
         attributes, data = data, data["data"]
-    elif "ce_specversion" in headers:
+    elif "ce_specversion" in given:
         attributes = {
-            "id": headers.get("ce_id", b"").decode("utf-8", "replace"),
-            "time": headers.get("ce_time", b"").decode("utf-8", "replace"),
+            "id": given.get("ce_id", b"").decode("utf-8", "replace"),
+            "time": given.get("ce_time", b"").decode("utf-8", "replace"),
         }
     if not isinstance(data, dict):
         raise NotAnEvent(f"The value is JSON, but {_kind(data)} instead of an object.")

@@ -21,14 +21,12 @@ from worker.errors import (
 from worker.events import Event, Exchange, decode_event, judged_exchange
 from worker.guards.prompts import Guard, Prompt
 from worker.ports import Clock, Completion, Engine, Tokenizer
+from worker.quarantine import Quarantine, Ward, ward_after
 from worker.records import Record
 from worker.retrying import RetryPolicy, retrying
 from worker.telemetry import Telemetry
 from worker.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
 
-# deaths of the engine under the same prompt: after the first two it goes alone, after the third
-# it is given up
-_SUSPICIOUS_DEATHS = 2
 # a timeout that fires later than this after its time fired in a process that had been stopped
 _STOOD_STILL_SECONDS = 5.0
 
@@ -86,7 +84,7 @@ class Judge:
         self._request_timeout_seconds = request_timeout_seconds
         self._retries = retries
         self._with_reasoning = with_reasoning
-        self._suspect = asyncio.Lock()
+        self._quarantine = Quarantine()
 
     async def prepare(self, records: Sequence[Record]) -> list[Case | RecordError]:
         """A case for each record, or why there is none; in order."""
@@ -128,7 +126,10 @@ class Judge:
             RecordError: this case cannot be judged.
             Fatal: no case can.
         """
-        completion = await self._complete(case)
+        return self.conclude(case, await self.complete(case))
+
+    def conclude(self, case: Case, completion: Completion) -> Verdict:
+        """The verdict that the engine's completion of a case makes."""
         judgement = self._guard.read(
             completion.text,
             has_response=case.exchange.response is not None,
@@ -155,23 +156,27 @@ class Judge:
             judged_at=self._clock.now(),
         )
 
-    async def _complete(self, case: Case) -> Completion:
+    async def complete(self, case: Case) -> Completion:
         """The engine's completion, asked for anew when the engine died under it.
 
-        Many prompts are at an engine that dies, and one may be why. Those that saw it die twice
-        go to it one at a time, so that a third death tells which.
+        Raises:
+            RecordError: this case cannot be judged.
+            Fatal: no case can.
         """
         deaths = 0
         while True:
+            ward = ward_after(deaths)
+            await self._quarantine.enter(ward)
             try:
-                if deaths < _SUSPICIOUS_DEATHS:
-                    return await self._ask(case)
-                async with self._suspect:
-                    return await self._ask(case)
+                return await self._ask(case)
             except EngineInterrupted:
                 deaths += 1
-                if deaths > _SUSPICIOUS_DEATHS:
-                    raise EngineKiller(f"The engine died {deaths} times over it.") from None
+                if ward is Ward.ALONE:
+                    raise EngineKiller(
+                        f"The engine died {deaths} times over this prompt, at last with it alone."
+                    ) from None
+            finally:
+                self._quarantine.leave(ward)
 
     async def _ask(self, case: Case) -> Completion:
         async def attempt() -> Completion:

@@ -89,7 +89,7 @@ class Measurement:
                 states[partition] = PartitionState(behind, unsettled, epoch)
         self._telemetry.partitions(states)
         lag = sum(state.lag for state in states.values())
-        now, settled = self._clock.monotonic(), self._delivery.settled
-        self._workload.observe(Counts(now, self._returned, settled, self._busy_seconds))
+        settled = self._delivery.settled
+        self._workload.observe(Counts(self._returned, settled, self._busy_seconds))
         self._telemetry.set(names.LAG_TIME, self._workload.lag_seconds(lag))
         self._telemetry.set(names.BACKLOG, self._workload.gpu_seconds(lag))

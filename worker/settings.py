@@ -140,7 +140,11 @@ class EngineSettings(_Group):
     on_death: Literal["exit", "restart"] = Field(
         "exit", description="An engine that died or hangs: end the worker, or load it anew."
     )
-    restarts: Count = Field(3, description="Within an hour, before the worker ends all the same.")
+    restarts: Count = Field(
+        5,
+        description="Within an hour, before the worker ends all the same; a prompt that kills the"
+        " engine is found at the fourth death.",
+    )
     stall_seconds: PositiveSeconds = Field(
         60.0, description="Without a step, with prompts at the engine, until it counts as hung."
     )

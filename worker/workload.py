@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 
 _SMOOTHING_SECONDS = 120.0
+# what was done in less says nothing of a rate
+_LEAST_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +17,11 @@ class Counts:
     """What has grown since the worker started.
 
     Attributes:
-        at: monotonic seconds.
         judged: records that came back from the engine.
         settled: records with a durable outcome.
         busy_seconds: time with at least one prompt at the engine.
     """
 
-    at: float
     judged: int
     settled: int
     busy_seconds: float
@@ -45,9 +45,8 @@ class Workload:
         last, self._last = self._last, counts
         if last is None:
             return
-        seconds = counts.at - last.at
         judged, busy = counts.judged - last.judged, counts.busy_seconds - last.busy_seconds
-        if seconds <= 0 or busy <= 0:
+        if busy < _LEAST_SECONDS:
             return
         weight = 1 - math.exp(-busy / _SMOOTHING_SECONDS)
         self._rate = _smooth(self._rate, (counts.settled - last.settled) / busy, weight)

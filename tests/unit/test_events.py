@@ -56,6 +56,12 @@ def test_a_binary_cloudevent_lends_its_id():
     assert event.id == "ce-2"
 
 
+@pytest.mark.parametrize("name", ["content-type", "ce_specversion", "ce_id", "ce_time"])
+def test_a_header_without_a_value_stops_nobody(name):
+    headers = {"ce_specversion": b"1.0", "ce_id": b"ce-2", "ce_time": b"2026-01-01T00:00:00Z"}
+    assert decode_event(b'{"id": "a", "prompt": "a"}', headers | {name: None}).id == "a"
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

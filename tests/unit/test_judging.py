@@ -41,6 +41,12 @@ class Frail(SimulatedEngine):
         self.silent = 0
         self._running = set()
 
+    def die(self):
+        self.deaths += 1
+        for call in self._running:
+            call.set_result(None)
+        self._running = set()
+
     async def complete(self, prompt_token_ids, *, request_id, trace):
         if self.silent:
             self.silent -= 1
@@ -50,10 +56,7 @@ class Frail(SimulatedEngine):
         try:
             if len(prompt_token_ids) in self.deadly:
                 await asyncio.sleep(0)  # others come first
-                self.deaths += 1
-                for call in self._running:
-                    call.set_result(None)
-                self._running = set()
+                self.die()
             for _ in range(5):
                 await asyncio.sleep(0)
                 if death.done():
@@ -93,12 +96,12 @@ async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():
     clock = JumpingClock()
     engine = Frail(clock)
     judge = build(engine, clock)
-    prepared = await cases(judge, *["hello"] * 8, "hello " * 50, *["hello"] * 8)
-    engine.deadly = {len(prepared[8].prompt_token_ids)}
+    prepared = await cases(judge, *["hello"] * 40, "hello " * 50, *["hello"] * 40)
+    engine.deadly = {len(prepared[40].prompt_token_ids)}
     found = await asyncio.gather(*map(judge.judge, prepared), return_exceptions=True)
-    assert isinstance(found[8], EngineKiller)
-    assert all(verdict.status == "complete" for n, verdict in enumerate(found) if n != 8)
-    assert engine.deaths == 3
+    assert isinstance(found[40], EngineKiller)
+    assert all(verdict.status == "complete" for n, verdict in enumerate(found) if n != 40)
+    assert engine.deaths == 4
 
 
 async def test_an_engine_that_says_nothing_is_timed_out():
@@ -121,3 +124,17 @@ async def test_a_timeout_that_is_late_is_not_the_engines():
     await asyncio.sleep(0)
     clock.stopped_seconds = 100.0
     assert (await judging).status == "complete"
+
+
+async def test_an_engine_that_dies_by_chance_condemns_nobody():
+    clock = JumpingClock()
+    engine = Frail(clock)
+    judge = build(engine, clock)
+    prepared = await cases(judge, *["hello"] * 40)
+    judging = asyncio.gather(*map(judge.judge, prepared))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        engine.die()
+    assert all(verdict.status == "complete" for verdict in await judging)
+    assert engine.deaths == 3

@@ -11,7 +11,7 @@ from worker.records import Headers
 from worker.verdicts import Task
 
 _GOOD, _BAD, _UNKNOWN = "green", "bold red", "yellow"
-_STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
+LABEL_STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
 
 
 def show_verdict(value: bytes) -> RenderableType:
@@ -21,7 +21,7 @@ def show_verdict(value: bytes) -> RenderableType:
     for task in Task:
         label = printable(verdict[task]["label"] or "-")
         head.append(f" {_NAMES[task]} ", "dim")
-        head.append(f"{label:<10}", _STYLES.get(label, "dim"))
+        head.append(f"{label:<10}", LABEL_STYLES.get(label, "dim"))
     if verdict["status"] != "complete":
         head.append(f" {printable(verdict['status'])}", _UNKNOWN)
     if verdict["flags"]:

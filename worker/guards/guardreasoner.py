@@ -7,8 +7,9 @@ import hashlib
 import re
 from typing import Literal
 
+from worker.guards.guardreasoner_marks import marks
 from worker.guards.guardreasoner_reading import parse
-from worker.guards.prompts import Control, Prompt
+from worker.guards.prompts import Control, Mark, Prompt
 from worker.verdicts import FinishReason, Judgement
 
 INSTRUCTION = (
@@ -88,3 +89,9 @@ class GuardReasoner:
     ) -> Judgement:
         """See `guardreasoner_reading.parse`."""
         return parse(completion, has_response=has_response, finish_reason=finish_reason)
+
+    def marks(
+        self, completion: str, *, has_response: bool, finish_reason: FinishReason | None
+    ) -> tuple[Mark, ...]:
+        """See `guardreasoner_marks.marks`."""
+        return marks(completion, has_response=has_response, finish_reason=finish_reason)

@@ -4,6 +4,7 @@ A completion is read line by line, once. Fields (`Request: harmful`) count only 
 with the whole value on the line. Runs of fields form blocks; the block that ends the completion is
 the answer. A field that it lacks, or that holds no label, is back-filled from its own task's
 section. A label that is not written is never guessed. `FLAGS` says what is noted beside the labels.
+`guardreasoner_marks` tells where in the completion it was read.
 """
 
 import re
@@ -36,21 +37,21 @@ FLAGS = {
 }
 
 _TASKS = tuple(Task)
-_FIELDS = {
+FIELDS = {
     "request": Task.PROMPT_HARMFULNESS,
     "completion": Task.RESPONSE_REFUSAL,
     "response": Task.RESPONSE_HARMFULNESS,
 }
-_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\x00"))
-_MAX_LINE_CHARS = 2_000
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\x00"))
+MAX_LINE_CHARS = 2_000
 _MAX_STEPS = 12
-_MAX_TEXT_CHARS = 4_000
+MAX_TEXT_CHARS = 4_000
 _LOOP_REPEATS = 10
 _LOOP_HEADERS = 24
 _NONE = "none"
 
-_SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>")
-_WORDS = re.compile(r"[a-z'-]+")
+SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>")
+WORDS = re.compile(r"[a-z'-]+")
 _ONE_LINE = re.compile(
     r"request ?:? ?(?P<request>[a-z-]+)[ ,;.|]+completion ?:? ?(?P<completion>[a-z-]+)"
     r"[ ,;.|]+response ?:? ?(?P<response>[a-z-]+)\.?"
@@ -63,7 +64,7 @@ _Value = str  # a label, `none`, or another word
 
 
 @dataclass(slots=True)
-class _Block:
+class Block:
     """A run of field lines."""
 
     task: Task | None  # the section it stands in
@@ -73,16 +74,18 @@ class _Block:
     terminal: bool = True
 
     def add(self, task: Task, value: _Value) -> None:
+        """Take a field; the first value of a task stays."""
         if self.fields.setdefault(task, value) != value:
             self.conflicts.add(task)
 
     @property
     def is_answer(self) -> bool:
+        """Whether it says what the whole completion answers, rather than one section."""
         return len(self.fields) > 1 or (self.headed and self.terminal and bool(self.fields))
 
 
 @dataclass(slots=True)
-class _Section:
+class Section:
     """What stands under one task's header; each part is a list of lines."""
 
     steps: list[list[str]] = field(default_factory=list)
@@ -90,15 +93,19 @@ class _Section:
 
 
 @dataclass(slots=True)
-class _Scan:
+class Scan:
     """Everything one pass over the lines finds."""
 
-    blocks: list[_Block] = field(default_factory=list)
-    sections: dict[Task, _Section] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
+    sections: dict[Task, Section] = field(default_factory=dict)
     headers: list[int] = field(default_factory=list)
     prose_first: bool = False
     lines: Counter[str] = field(default_factory=Counter)
     leading: int = 0  # blocks before the first task header
+
+
+# a line's number, and what it was added to: a block, as its value for a task, or a section's part
+Place = tuple[int, Block | list[str], Task | None]
 
 
 def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | None) -> Judgement:
@@ -109,7 +116,7 @@ def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | 
         has_response: without one, the two response tasks have no label, whatever was written.
         finish_reason: `length` means that there is no verdict.
     """
-    scan = _scan(completion)
+    scan = scan_lines(completion)
     tasks = _TASKS if has_response else _TASKS[:1]
     flags = _shape_flags(scan, completion)
     reasoning = _reasoning(scan, tasks)
@@ -136,33 +143,38 @@ def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | 
     )
 
 
-def _scan(completion: str) -> _Scan:  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
-    scan = _Scan()
+def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
+    completion: str, places: list[Place] | None = None
+) -> Scan:
+    """Everything the lines say; `places` is told which of them said it."""
+    scan = Scan()
     if not completion.isascii():
-        completion = completion.translate(_INVISIBLE)
+        completion = completion.translate(INVISIBLE)
     task: Task | None = None
     part: list[str] | None = None
-    block: _Block | None = None
-    for whole in completion.splitlines():
+    block: Block | None = None
+    for number, whole in enumerate(completion.splitlines()):
         line = whole.strip()
         if not line:
             continue
-        if len(line) > _MAX_LINE_CHARS:
-            line = line[:_MAX_LINE_CHARS]
+        if len(line) > MAX_LINE_CHARS:
+            line = line[:MAX_LINE_CHARS]
         if "<|" in line:
-            line = _SPECIAL.sub("", line).strip()
+            line = SPECIAL.sub("", line).strip()
         if not line.strip("-*_# "):
             continue
-        kind, number, value = _classify(line) if len(line) < 200 else ("prose", 0, None)
+        kind, of_task, value = _classify(line) if len(line) < 200 else ("prose", 0, None)
         if kind == "fields":
             if block is None:
-                block = _Block(task, headed=False)
+                block = Block(task, headed=False)
                 scan.blocks.append(block)
             for name, word in value or ():
                 block.add(name, word)
+                if places is not None:
+                    places.append((number, block, name))
             continue
         if kind == "answers":
-            block = _Block(task, headed=True)
+            block = Block(task, headed=True)
             scan.blocks.append(block)
             continue
         if block is not None:
@@ -173,18 +185,18 @@ def _scan(completion: str) -> _Scan:  # noqa: C901, PLR0912, PLR0915 - one pass,
         if kind == "task":
             if not scan.headers:
                 scan.leading = len(scan.blocks)
-            scan.headers.append(number)
-            task = _TASKS[number - 1] if 1 <= number <= len(_TASKS) else None
+            scan.headers.append(of_task)
+            task = _TASKS[of_task - 1] if 1 <= of_task <= len(_TASKS) else None
             part = None
             if task is not None and task not in scan.sections:
-                scan.sections[task] = _Section()
+                scan.sections[task] = Section()
         elif kind == "task conclusion":
-            task = _TASKS[number - 1] if 1 <= number <= len(_TASKS) else None
+            task = _TASKS[of_task - 1] if 1 <= of_task <= len(_TASKS) else None
             part = _begin_conclusion(scan, task)
         elif kind == "step":
             part = []
             if task is not None:
-                section = scan.sections.setdefault(task, _Section())
+                section = scan.sections.setdefault(task, Section())
                 if len(section.steps) < _MAX_STEPS and section.conclusion is None:
                     section.steps.append(part)
         elif kind == "conclusion":
@@ -194,6 +206,8 @@ def _scan(completion: str) -> _Scan:  # noqa: C901, PLR0912, PLR0915 - one pass,
                 scan.lines[line] += 1
             if part is not None:
                 part.append(line)
+                if places is not None:
+                    places.append((number, part, None))
             elif not scan.headers and not scan.blocks:
                 scan.prose_first = True
     if not scan.headers:
@@ -201,10 +215,10 @@ def _scan(completion: str) -> _Scan:  # noqa: C901, PLR0912, PLR0915 - one pass,
     return scan
 
 
-def _begin_conclusion(scan: _Scan, task: Task | None) -> list[str]:
+def _begin_conclusion(scan: Scan, task: Task | None) -> list[str]:
     part: list[str] = []
     if task is not None:
-        section = scan.sections.setdefault(task, _Section())
+        section = scan.sections.setdefault(task, Section())
         if section.conclusion is None:
             section.conclusion = part
     return part
@@ -246,26 +260,34 @@ def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  #
 
 def _fields(core: str) -> list[tuple[Task, str]] | None:
     name, _, rest = core.partition(" " if ":" not in core.split(" ", maxsplit=1)[0] else ":")
-    task = _FIELDS.get(name.strip(": "))
+    task = FIELDS.get(name.strip(": "))
     if task is None:
         return None
     value = rest.strip(" :.")
     if value in LABELS[task] or value == _NONE:
         return [(task, value)]
     if match := _ONE_LINE.fullmatch(core):
-        return [(_FIELDS[key], word) for key, word in match.groupdict().items()]
+        return [(FIELDS[key], word) for key, word in match.groupdict().items()]
     # another word is a field only with its colon, else it is a sentence
     if ":" in core and value and " " not in value:
         return [(task, value)]
     return None
 
 
-def _readings(scan: _Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Task, Reading]:
+def chosen_answer(scan: Scan) -> Block | None:
+    """The block that ends the completion, else one that it began with."""
     answers = [block for block in scan.blocks if block.is_answer]
-    terminal = bool(answers) and answers[-1].terminal
-    chosen = answers[-1] if terminal else None
-    if chosen is None and answers and scan.leading and answers[0] in scan.blocks[: scan.leading]:
-        chosen = answers[0]
+    if answers and answers[-1].terminal:
+        return answers[-1]
+    if answers and scan.leading and answers[0] in scan.blocks[: scan.leading]:
+        return answers[0]
+    return None
+
+
+def _readings(scan: Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Task, Reading]:
+    answers = [block for block in scan.blocks if block.is_answer]
+    chosen = chosen_answer(scan)
+    if chosen is not None and not answers[-1].terminal:
         flags.append("answer_first")
     readings = {}
     for task in tasks:
@@ -275,7 +297,7 @@ def _readings(scan: _Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Ta
             flags.append("conflicting_answers")
             readings[task] = Reading()
         elif (label := _label(task, value)) is not None:
-            concluded = _concluded(scan, task)
+            concluded = concluded_label(scan, task)
             if concluded is not None and concluded != label:
                 flags.append("contradicts_conclusion")
             readings[task] = Reading(label, "answer")
@@ -293,26 +315,31 @@ def _label(task: Task, value: str | None) -> Label | None:
     return next((label for label in LABELS[task] if label == value), None)
 
 
-def _section_label(scan: _Scan, task: Task) -> Label | None:
+def _section_label(scan: Scan, task: Task) -> Label | None:
     """The label in the task's own section: its field lines, else its conclusion."""
-    found = {
-        label
+    found = {_label(task, block.fields[task]) for block in section_blocks(scan, task)}
+    if found:
+        return found.pop() if len(found) == 1 else None
+    return concluded_label(scan, task)
+
+
+def section_blocks(scan: Scan, task: Task) -> list[Block]:
+    """The blocks in the task's section that label it and are no answer."""
+    return [
+        block
         for block in scan.blocks
         if block.task is task
         and not block.is_answer
-        and (label := _label(task, block.fields.get(task))) is not None
-    }
-    if found:
-        return found.pop() if len(found) == 1 else None
-    return _concluded(scan, task)
+        and _label(task, block.fields.get(task)) is not None
+    ]
 
 
-def _concluded(scan: _Scan, task: Task) -> Label | None:
+def concluded_label(scan: Scan, task: Task) -> Label | None:
     """The label a conclusion states: one of the two words, never after a negation."""
     section = scan.sections.get(task)
     if section is None or section.conclusion is None:
         return None
-    words = _WORDS.findall(" ".join(section.conclusion)[:_MAX_TEXT_CHARS].lower())
+    words = WORDS.findall(" ".join(section.conclusion)[:MAX_TEXT_CHARS].lower())
     found: set[Label] = set()
     for at, word in enumerate(words):
         label = _label(task, word.strip("'-"))
@@ -325,7 +352,7 @@ def _concluded(scan: _Scan, task: Task) -> Label | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _reasoning(scan: _Scan, tasks: tuple[Task, ...]) -> tuple[Reasoning, ...]:
+def _reasoning(scan: Scan, tasks: tuple[Task, ...]) -> tuple[Reasoning, ...]:
     found = []
     for task in tasks:
         section = scan.sections.get(task)
@@ -339,10 +366,10 @@ def _reasoning(scan: _Scan, tasks: tuple[Task, ...]) -> tuple[Reasoning, ...]:
 
 
 def _text(lines: list[str]) -> str:
-    return "\n".join(lines)[:_MAX_TEXT_CHARS]
+    return "\n".join(lines)[:MAX_TEXT_CHARS]
 
 
-def _shape_flags(scan: _Scan, completion: str) -> list[str]:
+def _shape_flags(scan: Scan, completion: str) -> list[str]:
     flags = []
     if scan.prose_first:
         flags.append("prose_before_reasoning")

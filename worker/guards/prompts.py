@@ -1,7 +1,7 @@
 """What a guard is: a prompt to render and a completion to read."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from worker.verdicts import FinishReason, Judgement
 
@@ -31,6 +31,22 @@ class Prompt:
         return "".join(
             run if isinstance(run, str) else run.name if run.shown else "" for run in self.runs
         )
+
+
+MarkKind = Literal["label", "step", "conclusion", "flag"]
+
+
+class Mark(NamedTuple):
+    """A span of a completion out of which something was read; spans can lie in one another.
+
+    Attributes:
+        of: the task; of a flag, its name.
+    """
+
+    start: int
+    end: int
+    kind: MarkKind
+    of: str
 
 
 class Guard(Protocol):
@@ -63,4 +79,10 @@ class Guard(Protocol):
         self, completion: str, *, has_response: bool, finish_reason: FinishReason | None
     ) -> Judgement:
         """What the completion says; never raises, whatever the model wrote."""
+        ...
+
+    def marks(
+        self, completion: str, *, has_response: bool, finish_reason: FinishReason | None
+    ) -> tuple[Mark, ...]:
+        """Where the completion says what `read` read of it; in the order of the text."""
         ...

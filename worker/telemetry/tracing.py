@@ -209,10 +209,8 @@ def carried(headers: Headers) -> Headers:
 
 def trace_id(headers: Headers) -> str | None:
     """The id of the trace that headers carry."""
-    for name, value in headers:
-        if name == "traceparent" and _TRACEPARENT.fullmatch(value or b""):
-            return value[3:35].decode()
-    return None
+    context = dict(carried(headers)).get("traceparent")
+    return None if context is None else context[3:35].decode()
 
 
 def _context(record: Record) -> Context:

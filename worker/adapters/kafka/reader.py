@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.consumer import build_consumer, stop_consumer
+from worker.adapters.kafka.lenient_records import unreadable
 from worker.errors import BusUnavailable
 from worker.records import Partition, Record
 
@@ -120,5 +121,13 @@ def _record(theirs: Any) -> Record:
     where = Partition(theirs.topic, theirs.partition)
     headers = tuple(theirs.headers)
     return Record(
-        where, 0, theirs.offset, theirs.key, theirs.value, headers, theirs.timestamp, time.time()
+        where,
+        epoch=0,
+        offset=theirs.offset,
+        key=theirs.key,
+        value=theirs.value,
+        headers=headers,
+        timestamp_ms=theirs.timestamp,
+        received_at=time.time(),
+        unreadable=unreadable(theirs),
     )

@@ -1,0 +1,63 @@
+"""What the tests of inspection share: a record's outcomes, as they lie in the output topics."""
+
+from tests.unit.house import QuickClock, WordTokenizer
+from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.dead_letters import dead_letter
+from worker.errors import InvalidRequest
+from worker.guards.guardreasoner import GuardReasoner
+from worker.inspection import Finding, Place, Search
+from worker.judging import Judge
+from worker.records import Partition, Record
+from worker.retrying import RetryPolicy
+from worker.telemetry import Telemetry
+from worker.verdicts import verdict_record
+
+VALUE = b'{"id": "e", "prompt": "hello", "response": "hi"}'
+
+
+def judging(model="m", **behaviour):
+    clock = QuickClock()
+    return Judge(
+        guard=GuardReasoner(),
+        engine=SimulatedEngine(behaviour=Behaviour(**behaviour), clock=clock),
+        tokenizer=WordTokenizer(),
+        telemetry=Telemetry(clock),
+        clock=clock,
+        model=model,
+        revision=None,
+        request_timeout_seconds=30,
+        retries=RetryPolicy(),
+        with_reasoning=True,
+    )
+
+
+def lying(outgoing, number, at=0, timestamp_ms=0):
+    where = Partition(outgoing.topic, number)
+    return Record(where, 0, at, outgoing.key, outgoing.value, outgoing.headers, timestamp_ms, 0.0)
+
+
+async def verdict_of(record, *, model="m", **where):
+    judge = judging(model)
+    verdict = await judge.judge((await judge.prepare([record]))[0])
+    return lying(verdict_record(verdict, topic="verdicts", record=record, trace=()), 0, **where)
+
+
+def letter_of(record, *, max_bytes=1 << 20, **where):
+    error = InvalidRequest("The engine refuses this prompt.")
+    letter = dead_letter(record, error, topic="dead", group="g", max_bytes=max_bytes)
+    return lying(letter, 0, **where)
+
+
+def searched(meant, *, verdicts=(), letters=()):
+    search = Search(meant)
+    for one in verdicts:
+        search.see_verdict(one)
+    for one in letters:
+        search.see_dead_letter(one)
+    return search
+
+
+def finding(record=None, outcomes=(), committed=None):
+    place = Place(Partition("events", 0), 3)
+    missing = None if record else "It is gone."
+    return Finding(place, record, missing, committed, tuple(outcomes))

@@ -1,0 +1,131 @@
+"""`guardstream inspect`: what a verdict came from."""
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli import Config, app, read_settings, run_async
+from worker.cli.lines import write_line
+from worker.cli.moments import moment_ms
+from worker.escaping import printable
+
+if TYPE_CHECKING:
+    from worker.adapters.kafka.explorer import Found
+    from worker.app import Judging
+    from worker.errors import RecordError
+    from worker.guards.prompts import Guard
+    from worker.inspection import Again, Place
+
+
+@app.command()
+def inspect(
+    where: Annotated[
+        str, typer.Argument(help="An event's id, or its place as topic/partition@offset.")
+    ],
+    config: Config = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Look at outcomes of this time (RFC 3339), or this long ago (2h), or later."
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask the engine anew, and mark what is read.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One document, for programs.")] = False,
+) -> None:
+    """Show an event, the exact prompt made of it, and what became of it.
+
+    A place is read at once, and its outcomes are looked for from the record's
+    time on. For an id, the verdict and dead-letter topics are searched, whole
+    or from --since on.
+
+    Verdicts do not hold the model's words. --again loads the engine of the
+    settings and asks it once more, at temperature 0.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from worker.adapters.kafka.explorer import Explorer, NotFound
+    from worker.app import build_connection, build_guard, build_judging
+    from worker.inspection import Again
+
+    since_ms = moment_ms(since, now=datetime.now(UTC)) if since else None
+    settings = read_settings(config)
+    # what is wrong with the model is said before a long search
+    judging = build_judging(settings) if again else None
+    found: Found
+    answers: dict[Place, Again | RecordError] = {}
+
+    async def work() -> None:
+        nonlocal found, answers
+        terminal = Console(stderr=True)
+        shown = Progress(console=terminal, transient=True, disable=not terminal.is_terminal)
+        with shown as progress:
+            task = progress.add_task("Searching the outcomes", total=None)
+            explorer = Explorer(
+                build_connection(settings),
+                verdict_topic=settings.output.verdict_topic,
+                dead_letter_topic=settings.output.dead_letter_topic,
+                group_id=settings.input.group_id,
+                since_ms=since_ms,
+                progress=lambda done, of: progress.update(task, completed=done, total=of),
+            )
+            found = await explorer.find(where)
+            if judging is not None:
+                progress.update(task, description="Asking the engine anew", total=None)
+                answers = await _ask(judging, found)
+
+    try:
+        run_async(work())
+    except NotFound as error:
+        typer.echo(f"guardstream: {printable(str(error))}", err=True)
+        raise typer.Exit(1) from None
+    _print(found, answers, build_guard(settings), group=settings.input.group_id, json=json)
+    unanswered = [f for f in found.findings if not isinstance(answers.get(f.place), Again)]
+    if again and unanswered:
+        typer.echo("guardstream: The engine gave no answer to some of it.", err=True)
+        raise typer.Exit(1)
+
+
+async def _ask(judging: "Judging", found: "Found") -> "dict[Place, Again | RecordError]":
+    from worker.inspection import ask_again
+
+    await judging.start()
+    try:
+        return {
+            finding.place: await ask_again(judging.judge, judging.guard, finding.original)
+            for finding in found.findings
+            if finding.original is not None
+        }
+    finally:
+        await judging.stop()
+
+
+def _print(
+    found: "Found",
+    answers: "dict[Place, Again | RecordError]",
+    guard: "Guard",
+    *,
+    group: str,
+    json: bool,
+) -> None:
+    from rich.console import Console
+
+    from worker.cli.finding_documents import document
+    from worker.cli.findings import show_finding
+
+    shown = [(finding, answers.get(finding.place)) for finding in found.findings]
+    if json:
+        findings = [document(finding, guard, again) for finding, again in shown]
+        write_line({"findings": findings, "left_out": found.left_out})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    plain = console.no_color or console.color_system is None
+    now = time.time()
+    for finding, again in shown:
+        console.print(show_finding(finding, guard, again, group=group, now=now, plain=plain))
+    if found.left_out:
+        console.print(f"Older records of this id, not shown: {found.left_out}.")
