@@ -54,3 +54,19 @@ async def test_whoever_gives_up_waiting_holds_nobody_up():
     waiting.cancel()
     async with asyncio.timeout(1):
         await late
+
+
+async def test_the_most_suspect_goes_first():
+    quarantine = Quarantine()
+    await quarantine.enter(Ward.GROUP)
+    alone = asyncio.create_task(quarantine.enter(Ward.ALONE))
+    await asyncio.sleep(0)
+    late = asyncio.create_task(quarantine.enter(Ward.GROUP))
+    await asyncio.sleep(0)
+    assert not late.done()
+    quarantine.leave(Ward.GROUP)
+    await alone
+    assert not late.done()
+    quarantine.leave(Ward.ALONE)
+    async with asyncio.timeout(1):
+        await late
