@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas train-demo-guard benchmark chaos
+.PHONY: help install demo test lint format schemas monitoring train-demo-guard benchmark chaos
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -49,6 +49,9 @@ format: $(VENV)/.developing ## Format the code
 
 schemas: $(VENV)/.installed ## Write schemas/ anew from the models
 	@$(BIN)/guardstream schema
+
+monitoring: $(VENV)/.installed ## Write monitoring/ anew from the metrics
+	@$(BIN)/python -m monitoring
 
 train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about half an hour on 2 cores)
 	@$(BIN)/python -m training.sft worker/models/demonstration

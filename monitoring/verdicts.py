@@ -1,0 +1,200 @@
+"""Rows about what comes out: failures, labels, and the GPU that makes them."""
+
+from monitoring import foreign
+from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
+from monitoring.promql import ratio
+from worker.telemetry import names
+from worker.verdicts import Task
+
+
+def failing() -> list[Json]:
+    """Which events fail, and why?"""
+    error = (names.ERROR_TYPE,)
+    return row(
+        "Which events fail, and why?",
+        panel(
+            "Dead letters",
+            "Records that could not be judged, by stage and error. `guardstream inspect` shows"
+            " them, `guardstream redrive` sends them back.",
+            RECORDS_PER_SECOND,
+            {
+                "{{stage}} {{error_type}}": SHOWN.rate(
+                    names.DEAD_LETTERS, by=("stage", names.ERROR_TYPE)
+                )
+            },
+            width=6,
+            stacked=True,
+        ),
+        panel(
+            "Completions that failed",
+            "Calls of the engine that failed, by error; those that are tried again count too.",
+            "suffix: calls/s",
+            {
+                "{{error_type}}": SHOWN.rate(
+                    names.CHAT_DURATION, 'error_type!=""', by=error, part="count"
+                )
+            },
+            width=6,
+            stacked=True,
+        ),
+        panel(
+            "Inconclusive judgements",
+            "Share of the judgements in which a task that applies has no label.",
+            "percentunit",
+            {
+                "inconclusive": ratio(
+                    SHOWN.rate(names.JUDGEMENTS, 'status="inconclusive"'),
+                    SHOWN.rate(names.JUDGEMENTS),
+                )
+            },
+            width=6,
+        ),
+        panel(
+            "Flags",
+            "What verdicts say of themselves, as a share of the judgements: `truncated`,"
+            " `looping`, `template_imitation`, `simulated` and others.",
+            "percentunit",
+            {
+                "{{flag}}": ratio(
+                    SHOWN.rate(names.FLAGS, by=("flag",)),
+                    f"scalar({SHOWN.rate(names.JUDGEMENTS)})",
+                )
+            },
+            width=6,
+        ),
+    )
+
+
+def saying() -> list[Json]:
+    """What does it say?"""
+
+    def labels(task: Task) -> Json:
+        asked = f'task="{task.value}"'
+        return panel(
+            task.value.replace("_", " ").capitalize(),
+            f"Labels of `{task.value}` as shares; `none` where the task does not apply or has no"
+            " label. A sudden shift is news: of the traffic, of the guard, or of an attack.",
+            "percentunit",
+            {
+                "{{label}}": ratio(
+                    SHOWN.rate(names.VERDICTS, asked, by=("label",)),
+                    f"scalar({SHOWN.rate(names.VERDICTS, asked)})",
+                )
+            },
+            width=6,
+            stacked=True,
+            max=1,
+        )
+
+    return row(
+        "What does it say?",
+        *(labels(task) for task in Task),
+        panel(
+            "Judgements",
+            "Exchanges judged, by status.",
+            "suffix: judgements/s",
+            {"{{status}}": SHOWN.rate(names.JUDGEMENTS, by=("status",))},
+            width=6,
+            stacked=True,
+        ),
+    )
+
+
+def gpu() -> list[Json]:
+    """Is the GPU busy?"""
+    prompt = SHOWN.rate(names.TOKEN_USAGE, 'gen_ai_token_type="input"', part="sum")
+    return row(
+        "Is the GPU busy?",
+        panel(
+            "Engine busy",
+            "Share of the time with at least one prompt at the engine. Below 1 with lag: the GPU"
+            " starves.",
+            "percentunit",
+            {"{{instance}}": SHOWN.rate(names.ENGINE_BUSY, by=EACH)},
+            width=6,
+            max=1,
+        ),
+        panel(
+            "Backlog",
+            "GPU-seconds of work in the lag; divided by the seconds you would allow it, the number"
+            " of GPUs it takes.",
+            "s",
+            {"{{instance}}": SHOWN.level(names.BACKLOG, by=EACH)},
+            width=6,
+            stacked=True,
+        ),
+        panel(
+            "GPU time per record",
+            "Busy seconds of the engines per record with an outcome.",
+            "s",
+            {
+                "per record": ratio(
+                    SHOWN.rate(names.ENGINE_BUSY),
+                    SHOWN.rate(names.OUTCOMES, 'outcome!="tombstone"'),
+                )
+            },
+            width=6,
+        ),
+        panel(
+            "One completion",
+            "Waiting at the engine included.",
+            "s",
+            {f"p{q:g}": SHOWN.quantile(q / 100, names.CHAT_DURATION) for q in (50, 95, 99)},
+            width=6,
+        ),
+        panel(
+            "Tokens",
+            "Of prompts (`input`) and completions (`output`).",
+            "suffix: tokens/s",
+            {
+                "{{gen_ai_token_type}}": SHOWN.rate(
+                    names.TOKEN_USAGE, by=(names.TOKEN_TYPE,), part="sum"
+                )
+            },
+            width=6,
+        ),
+        panel(
+            "Tokens of a completion",
+            "How much the guard writes: its time goes here.",
+            "short",
+            {
+                f"p{q:g}": SHOWN.quantile(q / 100, names.TOKEN_USAGE, 'gen_ai_token_type="output"')
+                for q in (50, 99)
+            },
+            width=6,
+        ),
+        panel(
+            "Prefix cache",
+            "Share of the prompt tokens that the engine had already: of judged prompts, and as"
+            " vLLM looks them up.",
+            "percentunit",
+            {
+                "judged": ratio(SHOWN.rate(names.TOKENS_CACHED), prompt),
+                "vLLM": ratio(
+                    SHOWN.rate(foreign.VLLM_PREFIX_HITS), SHOWN.rate(foreign.VLLM_PREFIX_QUERIES)
+                ),
+            },
+            width=6,
+            max=1,
+        ),
+        panel(
+            "vLLM's requests",
+            "In the running batch, waiting to be scheduled, and (per second) sent back for want of"
+            " KV cache.",
+            "short",
+            {
+                "running": SHOWN.level(foreign.VLLM_RUNNING),
+                "waiting": SHOWN.level(foreign.VLLM_WAITING),
+                "preempted /s": SHOWN.rate(foreign.VLLM_PREEMPTIONS),
+            },
+            width=3,
+        ),
+        panel(
+            "vLLM's KV cache",
+            "Share in use; at 1 requests are preempted.",
+            "percentunit",
+            {"{{instance}}": SHOWN.level(foreign.VLLM_KV_USE, by=EACH, how="max")},
+            width=3,
+            max=1,
+        ),
+    )
