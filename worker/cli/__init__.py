@@ -54,6 +54,7 @@ def register() -> None:
         run,
         schema,
         tail,
+        top,
     )
 
 

@@ -10,7 +10,13 @@ from worker.records import Headers
 from worker.verdicts import Task
 
 _GOOD, _BAD, _UNKNOWN = "green", "bold red", "yellow"
-_STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
+LABEL_STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
+# they read on: the response is a refusal, and is harmful
+TASK_NAMES = {
+    Task.PROMPT_HARMFULNESS: "request",
+    Task.RESPONSE_REFUSAL: "response",
+    Task.RESPONSE_HARMFULNESS: "and is",
+}
 
 
 def printable(text: str) -> str:
@@ -26,8 +32,8 @@ def show_verdict(value: bytes) -> RenderableType:
     head = Text.assemble((f"{printable(verdict['event_id']):<22}", "bold"))
     for task in Task:
         label = printable(verdict[task]["label"] or "-")
-        head.append(f" {_NAMES[task]} ", "dim")
-        head.append(f"{label:<10}", _STYLES.get(label, "dim"))
+        head.append(f" {TASK_NAMES[task]} ", "dim")
+        head.append(f"{label:<10}", LABEL_STYLES.get(label, "dim"))
     if verdict["status"] != "complete":
         head.append(f" {printable(verdict['status'])}", _UNKNOWN)
     if verdict["flags"]:
@@ -35,7 +41,7 @@ def show_verdict(value: bytes) -> RenderableType:
     lines = [head]
     for reasoning in verdict["reasoning"]:
         steps = printable(" ".join(reasoning["steps"]).replace("\n", " "))
-        lines.append(Text(f"    {_NAMES[Task(reasoning['task'])]:<9} {steps}", "dim"))
+        lines.append(Text(f"    {TASK_NAMES[Task(reasoning['task'])]:<9} {steps}", "dim"))
     return Group(*lines)
 
 
@@ -48,10 +54,3 @@ def show_dead_letter(headers: Headers) -> RenderableType:
         (" dead letter ", _UNKNOWN),
         said.get("__dlq.errors.message", ""),
     )
-
-
-_NAMES = {
-    Task.PROMPT_HARMFULNESS: "request",
-    Task.RESPONSE_REFUSAL: "response",
-    Task.RESPONSE_HARMFULNESS: "and is",
-}
