@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring import foreign
 from monitoring.reference import series_read
 from tests.integration.house import both_guarantees, event, produce, start_process
-from worker.health import HealthServer, Probes
+from worker.health import HealthServer, Probes, Report
 from worker.records import OutgoingRecord
 from worker.telemetry import names
 
@@ -97,7 +97,8 @@ async def test_metrics_keep_the_names_that_vllm_gives_them():
     # prometheus_client writes vllm_trial where a scraper that knows OpenMetrics is obeyed
     gauge = Gauge("vllm:trial", "A trial.")
     port = free_port()
-    server = HealthServer("127.0.0.1", port, Probes(*3 * [lambda: None]))
+    probes = Probes(*3 * [lambda: Report("running")], recent=list, registries=[REGISTRY])
+    server = HealthServer("127.0.0.1", port, probes)
     await server.start()
     try:
         async with aiohttp.ClientSession() as session:

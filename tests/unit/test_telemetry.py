@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 
 from tests.unit.house import House
 from worker.breaker import BreakerPolicy
+from worker.console.recent import read_recent
 from worker.telemetry import names
 from worker.telemetry.tracing import Tracing, carried
 
@@ -206,6 +207,8 @@ async def test_the_last_verdicts_are_told_without_text():
     assert len(recent) == 50
     assert recent[0]["trace_id"] == f"{PRODUCER[0]:032x}"
     assert PRIVATE not in orjson.dumps(recent).decode()
+    # `guardstream top` reads every one of them
+    assert len(read_recent(orjson.dumps(recent))) == 50
 
 
 def test_every_name_is_unlike_the_others_and_bounded():

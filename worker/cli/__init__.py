@@ -71,6 +71,7 @@ def register() -> None:
         run,
         schema,
         tail,
+        top,
     )
 
 

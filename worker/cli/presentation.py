@@ -12,6 +12,12 @@ from worker.verdicts import Task
 
 _GOOD, _BAD, _UNKNOWN = "green", "bold red", "yellow"
 LABEL_STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
+# they read on: the response is a refusal, and is harmful
+TASK_NAMES = {
+    Task.PROMPT_HARMFULNESS: "request",
+    Task.RESPONSE_REFUSAL: "response",
+    Task.RESPONSE_HARMFULNESS: "and is",
+}
 
 
 def show_verdict(value: bytes) -> RenderableType:
@@ -20,7 +26,7 @@ def show_verdict(value: bytes) -> RenderableType:
     head = Text.assemble((f"{printable(verdict['event_id']):<22}", "bold"))
     for task in Task:
         label = printable(verdict[task]["label"] or "-")
-        head.append(f" {_NAMES[task]} ", "dim")
+        head.append(f" {TASK_NAMES[task]} ", "dim")
         head.append(f"{label:<10}", LABEL_STYLES.get(label, "dim"))
     if verdict["status"] != "complete":
         head.append(f" {printable(verdict['status'])}", _UNKNOWN)
@@ -29,7 +35,7 @@ def show_verdict(value: bytes) -> RenderableType:
     lines = [head]
     for reasoning in verdict["reasoning"]:
         steps = printable(" ".join(reasoning["steps"]).replace("\n", " "))
-        lines.append(Text(f"    {_NAMES[Task(reasoning['task'])]:<9} {steps}", "dim"))
+        lines.append(Text(f"    {TASK_NAMES[Task(reasoning['task'])]:<9} {steps}", "dim"))
     return Group(*lines)
 
 
@@ -42,10 +48,3 @@ def show_dead_letter(headers: Headers) -> RenderableType:
         (" dead letter ", _UNKNOWN),
         said.get("__dlq.errors.message", ""),
     )
-
-
-_NAMES = {
-    Task.PROMPT_HARMFULNESS: "request",
-    Task.RESPONSE_REFUSAL: "response",
-    Task.RESPONSE_HARMFULNESS: "and is",
-}

@@ -72,7 +72,7 @@ class Telemetry:
         self._clock = clock
         self._tracing = tracing or Tracing()
         self._instruments = made = Instruments(self.registry)
-        self._recent: deque[tuple[Verdict, float, str | None]] = deque(maxlen=_RECENT)
+        self._recent: deque[tuple[Verdict, float, float, str | None]] = deque(maxlen=_RECENT)
         # children that every record touches are looked up once
         self._queue, self._batch, self._judge, self._publish = (
             made.histogram(names.STAGE_DURATION, stage)
@@ -180,7 +180,8 @@ class Telemetry:
         self._instruments.counter(names.JUDGEMENTS, verdict.status).inc()
         for flag in verdict.flags:
             self._instruments.counter(names.FLAGS, flag).inc()
-        self._recent.appendleft((verdict, now, trace_id(record.headers)))
+        age = max(now - record.timestamp_ms / 1000, 0.0)
+        self._recent.appendleft((verdict, now, age, trace_id(record.headers)))
 
     def buried(self, error: RecordError, taken_at: float, span: Span) -> None:
         """A record turned out not to be judgeable."""
@@ -290,7 +291,8 @@ class Telemetry:
                 **{task.value: getattr(verdict, task).label for task in Task},
                 "flags": list(verdict.flags),
                 "judged_at": at,
+                "age_seconds": age,
                 "trace_id": trace,
             }
-            for verdict, at, trace in self._recent
+            for verdict, at, age, trace in self._recent
         ]
