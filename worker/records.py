@@ -1,7 +1,5 @@
 """Records of the bus, as the core knows them: without the client's types."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -79,14 +77,19 @@ class OutgoingRecord:
         return fields + headers + 128
 
 
-@contextmanager
-def in_hand(record: Record) -> Iterator[None]:
-    """Work on this record: what the task logs meanwhile names it."""
-    before = _in_hand.set(record)
-    try:
-        yield
-    finally:
-        _in_hand.reset(before)
+class in_hand:  # noqa: N801 - used as a function
+    """Work on this record, as a context: what the task logs meanwhile names it."""
+
+    __slots__ = ("_before", "_record")
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __enter__(self) -> None:
+        self._before = _in_hand.set(self._record)
+
+    def __exit__(self, *_: object) -> None:
+        _in_hand.reset(self._before)
 
 
 def record_in_hand() -> Record | None:

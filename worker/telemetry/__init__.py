@@ -8,7 +8,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from opentelemetry.trace import INVALID_SPAN, Span
 from prometheus_client import CollectorRegistry
@@ -38,19 +39,6 @@ class PartitionState:
     lag: int
     unsettled: int
     epoch: int
-
-
-@dataclass(slots=True)
-class Chat:
-    """One completion under way.
-
-    Attributes:
-        context: to be carried into the engine, so that its spans join the trace.
-        completion: what came of it, to be set by whoever asked.
-    """
-
-    context: Mapping[str, str]
-    completion: Completion | None = None
 
 
 class Telemetry:
@@ -111,7 +99,7 @@ class Telemetry:
         for record in records:
             by_topic[record.partition.topic].append(record)
         for topic, theirs in by_topic.items():
-            self._instruments.counter(names.CONSUMED, topic).inc(len(theirs))
+            self._instruments.counter(names.CONSUMED, topic).add(len(theirs))
             if self._tracing.recording:
                 self._tracing.poll(topic, theirs, began)
 
@@ -143,29 +131,29 @@ class Telemetry:
         self._batch.observe(max(now - taken_at, 0.0))
         return now
 
-    @contextmanager
-    def chat(self, exchange: Exchange, provider: str) -> Iterator[Chat]:
+    def chat(self, exchange: Exchange, provider: str) -> "Chat":
         """One completion: its span, its time, its tokens."""
-        began = self._clock.monotonic()
-        recording = self._tracing.recording
-        with self._tracing.chat(exchange, provider) if recording else _NO_SPAN as span:
-            chat = Chat(carrier(span) if recording else {})
-            try:
-                yield chat
-            except BaseException as error:
-                fail(span, error)
-                failed = self._instruments.histogram(names.CHAT_DURATION, type(error).__name__)
-                failed.observe(self._clock.monotonic() - began)
-                raise
-            self._chat.observe(self._clock.monotonic() - began)
-            if chat.completion is not None:
-                self._completed(chat.completion, span)
+        tracing = self._tracing
+        span = tracing.chat(exchange, provider) if tracing.recording else None
+        return Chat(self._clock, span, self._chatted)
+
+    def _chatted(
+        self, seconds: float, completion: Completion | None, error: BaseException | None, span: Span
+    ) -> None:
+        if error is None:
+            self._chat.observe(seconds)
+        else:
+            fail(span, error)
+            failed = self._instruments.histogram(names.CHAT_DURATION, type(error).__name__)
+            failed.observe(seconds)
+        if completion is not None:
+            self._completed(completion, span)
 
     def _completed(self, completion: Completion, span: Span) -> None:
         usage = completion.usage
         self._prompt_tokens.observe(usage.prompt_tokens)
         self._completion_tokens.observe(usage.completion_tokens)
-        self._cached_tokens.inc(usage.cached_tokens)
+        self._cached_tokens.add(usage.cached_tokens)
         self._tracing.completed(span, completion)
 
     def judged(
@@ -176,10 +164,10 @@ class Telemetry:
         self._judge.observe(max(now - admitted_at, 0.0))
         self._process.observe(max(now - taken_at, 0.0))
         for task in Task:
-            self._labels[task, getattr(verdict, task).label].inc()
-        self._instruments.counter(names.JUDGEMENTS, verdict.status).inc()
+            self._labels[task, getattr(verdict, task).label].add()
+        self._instruments.counter(names.JUDGEMENTS, verdict.status).add()
         for flag in verdict.flags:
-            self._instruments.counter(names.FLAGS, flag).inc()
+            self._instruments.counter(names.FLAGS, flag).add()
         age = max(now - record.timestamp_ms / 1000, 0.0)
         self._recent.appendleft((verdict, now, age, trace_id(record.headers)))
 
@@ -187,7 +175,7 @@ class Telemetry:
         """A record turned out not to be judgeable."""
         self._process.observe(max(self._clock.now() - taken_at, 0.0))
         kind = type(error).__name__
-        self._instruments.counter(names.DEAD_LETTERS, error.stage, kind).inc()
+        self._instruments.counter(names.DEAD_LETTERS, error.stage, kind).add()
         fail(span, error)
 
     # publish, settle
@@ -213,9 +201,9 @@ class Telemetry:
             if outcome.kind == "verdict":
                 self._age.observe(max(now - outcome.record.timestamp_ms / 1000, 0.0))
         for kind, count in kinds.items():
-            self._instruments.counter(names.OUTCOMES, kind).inc(count)
+            self._instruments.counter(names.OUTCOMES, kind).add(count)
         for topic, count in topics.items():
-            self._instruments.counter(names.SENT, topic).inc(count)
+            self._instruments.counter(names.SENT, topic).add(count)
 
     def void(self, outcomes: Sequence[Outcome]) -> None:
         """Outcomes were dropped, since their records have another owner."""
@@ -243,13 +231,13 @@ class Telemetry:
 
     def rebalanced(self, change: str, partitions: int) -> None:
         """Partitions were `assigned`, `revoked` or `lost`."""
-        self._instruments.counter(names.REBALANCES, change).inc(partitions)
+        self._instruments.counter(names.REBALANCES, change).add(partitions)
 
     # the worker as a whole
 
     def watch(self, metric: Metric, read: Callable[[], float]) -> None:
         """Have a gauge read whenever it is collected."""
-        self._instruments.gauge(metric).set_function(read)
+        self._instruments.gauge(metric).read = read
 
     def set(self, metric: Metric, value: float) -> None:
         """Set a gauge."""
@@ -257,7 +245,7 @@ class Telemetry:
 
     def add(self, metric: Metric, value: float) -> None:
         """Add to a counter."""
-        self._instruments.counter(metric).inc(value)
+        self._instruments.counter(metric).add(value)
 
     def partitions(self, states: Mapping[Partition, PartitionState]) -> None:
         """How the partitions that are held stand."""
@@ -296,3 +284,46 @@ class Telemetry:
             }
             for verdict, at, age, trace in self._recent
         ]
+
+
+class Chat:
+    """One completion under way: a context that does without a generator, as each record has one.
+
+    Attributes:
+        context: to be carried into the engine, so that its spans join the trace.
+        completion: what came of it, to be set by whoever asked.
+    """
+
+    __slots__ = ("_began", "_clock", "_entered", "_span", "_told", "completion", "context")
+
+    def __init__(
+        self,
+        clock: Clock,
+        span: AbstractContextManager[Span] | None,
+        told: Callable[[float, Completion | None, BaseException | None, Span], None],
+    ) -> None:
+        self._clock = clock
+        self._span = span
+        self._told = told
+        self._began = 0.0
+        self._entered: Span = INVALID_SPAN
+        self.context: Mapping[str, str] = {}
+        self.completion: Completion | None = None
+
+    def __enter__(self) -> Self:
+        self._began = self._clock.monotonic()
+        if self._span is not None:
+            self._entered = self._span.__enter__()
+            self.context = carrier(self._entered)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        took = self._clock.monotonic() - self._began
+        self._told(took, self.completion, error, self._entered)
+        if self._span is not None:
+            self._span.__exit__(kind, error, traceback)
