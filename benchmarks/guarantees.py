@@ -54,8 +54,10 @@ def main(
         output.write_text(json.dumps(measured, indent=2) + "\n")
 
 
-async def measure(events: int, rounds: int, partitions: int) -> dict[str, list[dict[str, Any]]]:
-    """The figures of each guarantee, round by round."""
+async def measure(
+    events: int, rounds: int, partitions: int, **groups: dict[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """The figures of each guarantee, round by round; `groups` are further settings."""
     values = [
         orjson.dumps({"id": str(n), "prompt": e.prompt, "response": e.response})
         for n, e in enumerate(compose("held_out", events, 11))
@@ -78,6 +80,7 @@ async def measure(events: int, rounds: int, partitions: int) -> dict[str, list[d
                         },
                     },
                     health={"port": 0},
+                    **groups,
                 )
                 figures[guarantee].append(await _one_round(settings, values, partitions))
     return figures
@@ -100,10 +103,10 @@ async def _one_round(settings: Settings, values: list[bytes], partitions: int) -
     await _until(lambda: worker.held == partitions)
     taken_over = time.perf_counter()
     fds = _open_files()
-    await _until(lambda: sum(worker.outcomes.values()) == len(values))
+    await _until(lambda: worker.settled == len(values))
+    seconds = time.perf_counter() - taken_over
     worker.stop()
     await running
-    seconds = time.perf_counter() - taken_over
     offsets = await committed_offsets(worker.connection, topic, settings.input.group_id)
     assert all(committed == end for _, committed, end in offsets), "everything is settled"  # noqa: S101
     return {

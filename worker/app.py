@@ -263,6 +263,11 @@ class Worker:
         return self._judging.observation
 
     @property
+    def settled(self) -> int:
+        """How many outcomes are durable."""
+        return self._delivery.settled
+
+    @property
     def held(self) -> int:
         """How many partitions it has taken over."""
         return self._delivery.held()

@@ -9,6 +9,7 @@ model: `worker.telemetry.instruments` tells why they are not recorded by the SDK
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,6 +41,10 @@ from prometheus_client.samples import Sample
 
 from worker.telemetry import names
 
+# it warns of each span that is dropped, which takes longer than the span did; that the collector
+# does not take them, its exporter says
+logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
+
 _REQUEST_SECONDS = 5.0
 _STOP_SECONDS = 3.0
 
@@ -70,9 +75,10 @@ class SpanPush:
         """Send what is there, within a bounded time."""
         sending = asyncio.ensure_future(asyncio.to_thread(self._provider.shutdown))
         await asyncio.wait([sending], timeout=_STOP_SECONDS)
-        # ends the waits between attempts at a collector that does not answer
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
-        await asyncio.wait([sending], timeout=_REQUEST_SECONDS)
+        if not sending.done():
+            # ends the waits between attempts at a collector that does not answer
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
+            await asyncio.wait([sending], timeout=_REQUEST_SECONDS)
 
 
 class MetricPush:
