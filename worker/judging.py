@@ -86,6 +86,11 @@ class Judge:
         self._with_reasoning = with_reasoning
         self._quarantine = Quarantine()
 
+    @property
+    def max_at_once(self) -> int:
+        """How many prompts the engine runs at once."""
+        return self._engine.max_num_seqs
+
     async def prepare(self, records: Sequence[Record]) -> list[Case | RecordError]:
         """A case for each record, or why there is none; in order."""
         taken_at = self._clock.now()

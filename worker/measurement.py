@@ -19,6 +19,7 @@ class Measurement:
     Args:
         held: the partitions that are ours.
         devices: GPUs that the engine runs on.
+        max_num_seqs: how many prompts it runs at once; read when it runs.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Measurement:
         clock: Clock,
         held: Callable[[], Collection[Partition]],
         devices: int,
+        max_num_seqs: Callable[[], int],
     ) -> None:
         self._source = source
         self._delivery = delivery
@@ -37,43 +39,46 @@ class Measurement:
         self._clock = clock
         self._held = held
         self._workload = Workload(devices)
+        self._max_num_seqs = max_num_seqs
         self.at_engine = 0
         self._returned = 0
-        self._busy_since: float | None = None
+        self._counted_at = 0.0
         self._busy_seconds = 0.0
+        self._full_seconds = 0.0
 
     def entered(self) -> None:
         """A record went to the engine."""
+        self._count_time()
         self.at_engine += 1
-        if self._busy_since is None:
-            self._busy_since = self._clock.monotonic()
 
     def returned(self) -> None:
         """A record came back from the engine."""
+        self._count_time()
         self.at_engine -= 1
         self._returned += 1
-        if not self.at_engine:
-            self._count_busy()
-            self._busy_since = None
 
     async def run(self) -> None:
         """Look around until cancelled."""
-        beats = 0
+        beats, told_busy = 0, 0.0
         while True:
             due = self._clock.monotonic() + _HEARTBEAT_SECONDS
             await self._clock.sleep(_HEARTBEAT_SECONDS)
             self._telemetry.set(names.LOOP_LAG, max(self._clock.monotonic() - due, 0.0))
-            self._count_busy()
+            self._count_time()
+            self._telemetry.add(names.ENGINE_BUSY, self._busy_seconds - told_busy)
+            told_busy = self._busy_seconds
             if beats % _BEATS_BETWEEN_LAGS == 0:
                 await self._measure_lag()
             beats += 1
 
-    def _count_busy(self) -> None:
-        if self._busy_since is not None:
-            now = self._clock.monotonic()
-            self._telemetry.add(names.ENGINE_BUSY, now - self._busy_since)
-            self._busy_seconds += now - self._busy_since
-            self._busy_since = now
+    def _count_time(self) -> None:
+        """Count the engine's time since the last count, for as many as were there."""
+        now = self._clock.monotonic()
+        if self.at_engine:
+            took = now - self._counted_at
+            self._busy_seconds += took
+            self._full_seconds += took * min(self.at_engine / self._max_num_seqs(), 1.0)
+        self._counted_at = now
 
     async def _measure_lag(self) -> None:
         epochs = {p: epoch for p in self._held() if (epoch := self._delivery.epoch(p)) is not None}
@@ -90,6 +95,8 @@ class Measurement:
         self._telemetry.partitions(states)
         lag = sum(state.lag for state in states.values())
         settled = self._delivery.settled
-        self._workload.observe(Counts(self._returned, settled, self._busy_seconds))
+        self._workload.observe(
+            Counts(self._returned, settled, self._busy_seconds, self._full_seconds)
+        )
         self._telemetry.set(names.LAG_TIME, self._workload.lag_seconds(lag))
         self._telemetry.set(names.BACKLOG, self._workload.gpu_seconds(lag))

@@ -99,6 +99,7 @@ class Pipeline:
             clock=clock,
             held=lambda: self._held,
             devices=devices,
+            max_num_seqs=lambda: judge.max_at_once,
         )
         self._judging: set[asyncio.Task[None]] = set()
         self._held: set[Partition] = set()

@@ -1,7 +1,8 @@
 """How much work the lag is: in seconds of this worker, and in seconds of its GPUs.
 
-Pure; its caller tells it the counts at intervals. What a record costs is measured, as engine time
-over records judged, and smoothed over the last minutes: it holds for prompts as they have been.
+Pure; its caller tells it the counts at intervals. An engine batches: the fuller it is, the less of
+its time a record takes. So only an interval in which it was full measures what a record costs; one
+in which it was not bounds that from above. The same holds for the rate, from below.
 """
 
 import math
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 _SMOOTHING_SECONDS = 120.0
 # what was done in less says nothing of a rate
 _LEAST_SECONDS = 0.001
+_FULL = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +22,17 @@ class Counts:
         judged: records that came back from the engine.
         settled: records with a durable outcome.
         busy_seconds: time with at least one prompt at the engine.
+        full_seconds: the same, each moment weighed by how full the engine was, 0 to 1.
     """
 
     judged: int
     settled: int
     busy_seconds: float
+    full_seconds: float
 
 
 class Workload:
-    """Keeps the recent rate and the recent cost of a record.
+    """Keeps the rate and the cost of a record at a full engine.
 
     Args:
         devices: GPUs that the engine runs on.
@@ -41,20 +45,29 @@ class Workload:
         self._cost: float | None = None
 
     def observe(self, counts: Counts) -> None:
-        """Take new counts; intervals without work say nothing of either."""
+        """Take new counts; intervals without work say nothing."""
         last, self._last = self._last, counts
         if last is None:
             return
-        judged, busy = counts.judged - last.judged, counts.busy_seconds - last.busy_seconds
+        busy = counts.busy_seconds - last.busy_seconds
         if busy < _LEAST_SECONDS:
             return
+        full = counts.full_seconds - last.full_seconds >= _FULL * busy
         weight = 1 - math.exp(-busy / _SMOOTHING_SECONDS)
-        self._rate = _smooth(self._rate, (counts.settled - last.settled) / busy, weight)
-        if judged:
-            self._cost = _smooth(self._cost, busy * self._devices / judged, weight)
+        rate = (counts.settled - last.settled) / busy
+        if self._rate is None:
+            self._rate = rate
+        else:
+            self._rate = _smooth(self._rate, rate, weight) if full else max(self._rate, rate)
+        if judged := counts.judged - last.judged:
+            cost = busy * self._devices / judged
+            if self._cost is None:
+                self._cost = cost
+            else:
+                self._cost = _smooth(self._cost, cost, weight) if full else min(self._cost, cost)
 
     def lag_seconds(self, lag: int) -> float:
-        """Time for so many records at the recent rate; infinite when nothing moves."""
+        """Time for so many records at the rate known; infinite when nothing moves."""
         if not lag:
             return 0.0
         return lag / self._rate if self._rate else math.inf
@@ -64,5 +77,5 @@ class Workload:
         return lag * self._cost if self._cost else 0.0
 
 
-def _smooth(before: float | None, now: float, weight: float) -> float:
-    return now if before is None else before + weight * (now - before)
+def _smooth(before: float, now: float, weight: float) -> float:
+    return before + weight * (now - before)
