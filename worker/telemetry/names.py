@@ -253,13 +253,13 @@ LAG_TIME = Metric(
     "guardstream.lag.time",
     Kind.GAUGE,
     "s",
-    "How long this worker would need for the lag of its partitions, at its rate with a full engine.",
+    "How long this worker would need for its partitions' lag, at its rate with a full engine.",
 )
 BACKLOG = Metric(
     "guardstream.backlog.gpu",
     Kind.GAUGE,
     "s",
-    "GPU-seconds of work in the lag of this worker's partitions, at what a record costs a full engine.",
+    "GPU-seconds of work in its partitions' lag, at what a record costs a full engine.",
 )
 EPOCH = Metric(
     "guardstream.partition.epoch",
