@@ -22,9 +22,13 @@ ENVIRONMENT = {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "TOKENIZERS_PARALLELISM": "true",
     # it warns of each import without Triton
-    "TORCH_LOGS": "-torch.utils.flop_counter",
+    "TORCH_LOGS": "-torch.utils.flop_counter,-torch._library.triton",
+    # and tells how it binds memory
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
     # what is left of the core's shared memory is freed by the tracker, which need not tell
-    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker,"
+    # and what vLLM and torch hold against each other is not for whoever runs them
+    "ignore::FutureWarning:vllm.triton_utils.dispatcher",
 }
 # without a GPU vLLM wants 0.92 of the memory, and blocks of 128 that no shared prefix fills
 ON_CPU: dict[str, Any] = {
