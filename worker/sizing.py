@@ -194,7 +194,7 @@ def _least(load: Load, terms: Terms, after: int, one: float) -> int:
     """The fewest replicas whose `_jump_age` is within the target; all where none keeps it."""
     if after * one < load.peak:
         return after
-    if not terms.start_seconds:
+    if load.peak * terms.start_seconds <= terms.target_age_seconds * after * one:
         return 1
     allowed = terms.target_age_seconds * after / terms.start_seconds
     return min(max(math.ceil(load.peak / one - allowed - _ROUNDING), 1), after)

@@ -3,13 +3,17 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 
 from tests.unit.console.pages import Page
 from worker.telemetry import names
+
+DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"
 
 
 async def size(*arguments):
@@ -105,3 +109,9 @@ async def test_what_is_missing_is_named():
         code, _, err = await size(*arguments)
         assert code == 2, err
         assert missing in err
+
+
+async def test_the_worked_example_is_what_is_printed():
+    found = re.search(r"^\$ guardstream size (.*)\n([^`]*)```", DOCS.read_text(), re.MULTILINE)
+    _, out, _ = await size(*found[1].split())
+    assert [line.rstrip() for line in out.splitlines()] == found[2].splitlines()
