@@ -70,6 +70,7 @@ def register() -> None:
         render,
         run,
         schema,
+        size,
         tail,
         top,
     )

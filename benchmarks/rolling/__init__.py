@@ -1,0 +1,1 @@
+"""A rolling update, rehearsed with processes: `python -m benchmarks.rolling --help`."""

@@ -1,0 +1,179 @@
+"""`guardstream size`: how many GPUs a load needs, out of measured figures."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli import Config, app
+from worker.cli.lines import write_line
+
+if TYPE_CHECKING:
+    from worker.console.figures import Figures
+    from worker.sizing import Tokens
+
+_TINY = 1e-9
+
+
+@app.command()
+def size(
+    config: Config = None,
+    events: Annotated[
+        float | None,
+        typer.Option(min=_TINY, help="Events a second, in the mean.", show_default=False),
+    ] = None,
+    peak: Annotated[
+        float | None,
+        typer.Option(min=_TINY, help="Events a second at the peak.", show_default="the mean"),
+    ] = None,
+    gpu_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=_TINY, help="What a record costs, engine full; else by tokens.", show_default=False
+        ),
+    ] = None,
+    prompt_tokens: Annotated[
+        float | None,
+        typer.Option(min=_TINY, help="Of a prompt, template included.", show_default=False),
+    ] = None,
+    shared_tokens: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Of these, the template's: cached, not read again.", show_default="0"
+        ),
+    ] = None,
+    completion_tokens: Annotated[
+        float | None, typer.Option(min=_TINY, help="Of a completion.", show_default=False)
+    ] = None,
+    prefill: Annotated[
+        float | None,
+        typer.Option(
+            min=_TINY,
+            help="Prompt tokens a second one GPU reads, only reading.",
+            show_default=False,
+        ),
+    ] = None,
+    decode: Annotated[
+        float | None,
+        typer.Option(
+            min=_TINY, help="Tokens a second one GPU writes, engine full.", show_default=False
+        ),
+    ] = None,
+    from_metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Take what is not given from a worker at work, host:port or URL.",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Between two looks at it.")] = 30,
+    headroom: Annotated[
+        float, typer.Option(min=0, max=0.95, help="Share of the GPUs free at the peak.")
+    ] = 0.3,
+    target_age: Annotated[
+        float, typer.Option(min=1, help="Seconds an event may wait for its verdict.")
+    ] = 60,
+    outage: Annotated[float, typer.Option(min=0, help="Minutes, to catch up with.")] = 10,
+    start_up: Annotated[float, typer.Option(min=0, help="Seconds until a new replica judges.")] = (
+        180
+    ),
+    gpus_per_replica: Annotated[int, typer.Option(min=1, help="Of one worker's engine.")] = 1,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Of the input topic, if made.", show_default=False)
+    ] = None,
+    event_bytes: Annotated[float, typer.Option(min=1, help="Of a record's value.")] = 2048,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="Of a GPU for an hour.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say how many GPUs, replicas and partitions a load needs.
+
+    Figures are the options', or a worker's (--from-metrics). What is assumed is said.
+    """
+    from worker import sizing
+    from worker.cli import sizes
+    from worker.settings import load_settings
+
+    settings = load_settings(config)
+    measured = _measure(from_metrics, seconds) if from_metrics else None
+    assumed: list[str] = []
+    if measured is not None:
+        events = events or measured.events_per_second
+    if not events:
+        raise typer.BadParameter("say how many events come in", param_hint="--events")
+    if peak and peak < events:
+        raise typer.BadParameter("less than the mean", param_hint="--peak")
+    if gpu_seconds is None and prefill and decode:
+        tokens = _tokens(prompt_tokens, shared_tokens, completion_tokens, measured)
+        gpu_seconds = sizing.gpu_seconds(tokens, sizing.Speed(prefill, decode))
+        assumed.append(sizes.of_tokens(tokens))
+    if gpu_seconds is None and measured is not None:
+        gpu_seconds = measured.engine_seconds_per_record * gpus_per_replica
+        assumed.append(sizes.of_engine(measured))
+    if gpu_seconds is None:
+        raise typer.BadParameter(
+            "say what a record costs: this, or --from-metrics, or --prefill and --decode with"
+            " tokens",
+            param_hint="--gpu-seconds",
+        )
+    load = sizing.Load(events, peak or events, gpu_seconds)
+    terms = sizing.Terms(
+        headroom=headroom,
+        target_age_seconds=target_age,
+        outage_seconds=60 * outage,
+        start_seconds=start_up,
+        gpus_per_replica=gpus_per_replica,
+        partitions=partitions,
+        price_per_gpu_hour=price,
+    )
+    queues = sizing.Queues(
+        event_bytes=event_bytes,
+        records_per_partition=settings.input.queued_records_per_partition,
+        bytes_per_partition=settings.input.queued_bytes_per_partition,
+        total_bytes=settings.input.queued_bytes,
+        in_flight=settings.engine.max_num_seqs + settings.batch.max_records,
+    )
+    plan = sizing.plan(load, terms, queues)
+    assumed += sizes.of_terms(terms)
+    if json:
+        found = {"load": load, "terms": terms, "plan": plan, "measured": measured}
+        write_line({**found, "assumed": assumed})
+    else:
+        sizes.show(load, terms, plan, measured, assumed)
+
+
+def _measure(url: str, seconds: float) -> "Figures":
+    from worker.console.figures import take_figures
+    from worker.console.watching import base_url
+
+    try:
+        base = base_url(url)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{error}: no address of a worker", param_hint="--from-metrics"
+        ) from None
+    return asyncio.run(take_figures(base, seconds))
+
+
+def _tokens(
+    prompt: float | None,
+    shared: float | None,
+    completion: float | None,
+    measured: "Figures | None",
+) -> "Tokens":
+    from worker.sizing import Tokens
+
+    if measured is not None:
+        told = measured.tokens
+        prompt, completion = prompt or told.prompt, completion or told.completion
+        shared = told.shared if shared is None else shared
+    if prompt is None or completion is None:
+        raise typer.BadParameter(
+            "say how many tokens a record has, with --completion-tokens",
+            param_hint="--prompt-tokens",
+        )
+    if shared is not None and shared > prompt:
+        raise typer.BadParameter("more than the prompt has", param_hint="--shared-tokens")
+    return Tokens(prompt, shared or 0.0, completion)
