@@ -72,6 +72,7 @@ def register() -> None:
         schema,
         tail,
         top,
+        topics,
     )
 
 
