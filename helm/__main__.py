@@ -21,7 +21,11 @@ def check() -> None:
     """Lint the chart, render it with every values file, and hold it against Kubernetes' schemas."""
     from helm import program, validation  # noqa: PLC0415 - needs a package that only checks need
 
-    helm = program.obtain(_say)
+    try:
+        helm = program.obtain(_say)
+    except program.NoHelm as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a program that prints
+        raise typer.Exit(1) from None
     faults = list(validation.faults(helm, _say))
     for fault in faults:
         print(fault, file=sys.stderr)  # noqa: T201 - a program that prints

@@ -5,10 +5,10 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from helm.values import Values
@@ -34,6 +34,7 @@ def documents() -> dict[str, str]:
         "values.yaml": values_file(),
         "values.schema.json": json.dumps(schema(), indent=2) + "\n",
         "files/default-settings.yaml": default_settings(),
+        "files/secret-settings.yaml": secret_settings(),
         "README.md": _TABLE.sub(lambda found: found[1] + table() + found[2], readme),
     } | {name: source.read_text(encoding="utf-8") for name, source in _COPIES.items()}
 
@@ -59,7 +60,12 @@ def default_settings() -> str:
     defaults = {
         name: field.default.model_dump(mode="json") for name, field in Settings.model_fields.items()
     }
-    return f"# {MADE} from worker/settings.py.\n" + yaml.safe_dump(defaults, sort_keys=False)
+    return _head_of_settings() + yaml.safe_dump(defaults, sort_keys=False)
+
+
+def secret_settings() -> str:
+    """Settings that must not stand in a ConfigMap, each as the path to it."""
+    return _head_of_settings() + yaml.safe_dump({"paths": list(_secrets(Settings, ()))})
 
 
 def values_file() -> str:
@@ -76,6 +82,18 @@ def table() -> str:
         for name, value, what in _rows(Values(), "")
     ]
     return "\n".join(rows)
+
+
+def _head_of_settings() -> str:
+    return f"# {MADE} from worker/settings.py.\n"
+
+
+def _secrets(group: type[BaseModel], path: tuple[str, ...]) -> Iterator[list[str]]:
+    for name, field in group.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            yield from _secrets(type(field.default), (*path, name))
+        elif SecretStr in (field.annotation, *get_args(field.annotation)):
+            yield [*path, name]
 
 
 def _plain(node: Any) -> Any:

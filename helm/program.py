@@ -34,7 +34,7 @@ def obtain(progress: Callable[[str], None]) -> Path:
         return found
     go = shutil.which("go")
     if go is None:
-        raise NoHelm("Helm is built with Go, which is not here; install Go 1.24 or newer.")
+        raise NoHelm("Helm is built with Go, which is not here; install Go 1.26 or newer.")
     folder = _folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:

@@ -435,7 +435,7 @@ class Values(_Group):
     extra_env: list[Variable] = []
     """Variables that are no settings (`HTTPS_PROXY`, `NCCL_DEBUG`); settings belong in `config`."""
     extra_volumes: list[dict[str, Any]] = []
-    """As Kubernetes has them."""
+    """As Kubernetes has them, of workers and Jobs: Secrets with more files that `config` names."""
     extra_volume_mounts: list[VolumeMount] = []
     pod_disruption_budget: PodDisruptionBudget = PodDisruptionBudget()
     network_policy: NetworkPolicy = NetworkPolicy()

@@ -1,8 +1,9 @@
 """What is wrong is refused before anything is installed, with a message that names it."""
 
 import pytest
+import yaml
 
-from helm.documents import schema
+from helm.documents import schema, secret_settings
 from helm.rendering import Refused
 from tests.chart.release import EVERYTHING, render
 
@@ -78,7 +79,6 @@ def test_a_wrong_value_is_named(path, value, what):
 @pytest.mark.parametrize(
     ("named", "values"),
     [
-        ("config.kafka.password", {"config": {"kafka": {"password": "x"}}}),
         ("workload.staticMembership", {"config": {"input": {"group_instance_id": "me"}}}),
         ("workload.kind StatefulSet", {"workload": {"staticMembership": True}}),
         ("extraEnv GUARDSTREAM_LOG__LEVEL", {"extraEnv": [{"name": "GUARDSTREAM_LOG__LEVEL"}]}),
@@ -117,6 +117,13 @@ def test_a_wrong_value_is_named(path, value, what):
 )
 def test_values_that_cannot_work_together_are_named(named, values):
     assert named in message(**values)
+
+
+@pytest.mark.parametrize("path", yaml.safe_load(secret_settings())["paths"], ids=".".join)
+def test_a_secret_in_the_settings_is_named(path):
+    said = message(**nested(("config", *path), "hunter2"))
+    assert f"config.{'.'.join(path)} would be readable" in said
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize(

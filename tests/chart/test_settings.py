@@ -1,6 +1,8 @@
 """`config` becomes the worker's settings, whole and without secrets."""
 
 import json
+import os
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -13,9 +15,15 @@ SASL = {"security_protocol": "SASL_SSL"}
 
 
 def loaded(release, tmp_path):
+    """The settings as the worker in its pod reads them; Secrets and fields hold `guardstream-0`."""
     file = tmp_path / "settings.yaml"
     file.write_text(release.settings_text)
-    return load_settings(file)
+    given = {
+        name: value if isinstance(value, str) else "guardstream-0"
+        for name, value in variables(release.worker).items()
+    }
+    with patch.dict(os.environ, given):
+        return load_settings(file)
 
 
 @pytest.mark.parametrize("file", [*VALUES, EVERYTHING], ids=lambda file: file.stem)
@@ -108,16 +116,12 @@ def test_certificates_are_mounted_where_the_settings_look(tmp_path):
     }
 
 
-def test_variables_of_the_chart_are_settings_or_strangers(tmp_path, monkeypatch):
-    # the worker refuses variables of its prefix that it does not know
-    release = render(EVERYTHING)
-    file = tmp_path / "settings.yaml"
-    file.write_text(release.settings_text)
-    for name, value in variables(release.worker).items():
-        monkeypatch.setenv(name, value if isinstance(value, str) else "guardstream-0")
-    settings = load_settings(file)
+def test_the_worker_knows_the_variables_of_the_chart(tmp_path):
+    # it refuses those of its prefix that it does not know
+    settings = loaded(render(EVERYTHING), tmp_path)
     assert settings.input.group_instance_id == "guardstream-0"
     assert settings.kafka.username == "guardstream-0"
+    assert settings.kafka.password.get_secret_value() == "guardstream-0"
 
 
 def test_no_service_of_the_namespace_slips_variables_in():

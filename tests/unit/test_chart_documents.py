@@ -5,7 +5,7 @@ import tomllib
 import yaml
 from jsonschema import Draft202012Validator
 
-from helm.documents import CHART, ROOT, documents, schema
+from helm.documents import CHART, ROOT, documents, schema, secret_settings
 from worker.settings import Settings
 
 
@@ -30,3 +30,7 @@ def test_config_has_every_setting_of_the_worker():
     for group, field in Settings.model_fields.items():
         name = definitions["Settings"]["properties"][group]["$ref"].rpartition("/")[2]
         assert definitions[name]["properties"].keys() == type(field.default).model_fields.keys()
+
+
+def test_passwords_are_known_as_secrets():
+    assert ["kafka", "password"] in yaml.safe_load(secret_settings())["paths"]

@@ -6,8 +6,14 @@
 {{- $scaled := $values.autoscaling.enabled -}}
 {{- $given := $values.config.kafka | default dict -}}
 
-{{- if $given.password -}}
-{{- fail "config.kafka.password would be readable in a ConfigMap: put it into a Secret, and name that in credentials.existingSecret" -}}
+{{- range $path := (fromYaml (.Files.Get "files/secret-settings.yaml")).paths -}}
+{{- $found := $values.config -}}
+{{- range $path -}}
+{{- $found = get ($found | default dict) . -}}
+{{- end -}}
+{{- if $found -}}
+{{- fail (printf "config.%s would be readable in a ConfigMap: put it into a Secret, and name that in credentials.existingSecret or mount it with extraVolumes" (join "." $path)) -}}
+{{- end -}}
 {{- end -}}
 {{- if (($values.config.input | default dict).group_instance_id) -}}
 {{- fail "config.input.group_instance_id would be the same for every worker: use workload.kind StatefulSet and workload.staticMembership" -}}
@@ -23,7 +29,7 @@
 {{- if ne (empty $values.tls.certificateKey) (empty $values.tls.privateKeyKey) -}}
 {{- fail "tls.certificateKey and tls.privateKeyKey belong together" -}}
 {{- end -}}
-{{- if and (hasPrefix "SASL" $settings.kafka.security_protocol) (not $values.credentials.existingSecret) -}}
+{{- if and (hasPrefix "SASL" $settings.kafka.security_protocol) (ne $settings.kafka.sasl_mechanism "OAUTHBEARER") (not $values.credentials.existingSecret) -}}
 {{- fail (printf "config.kafka.security_protocol %s needs credentials.existingSecret" $settings.kafka.security_protocol) -}}
 {{- end -}}
 
