@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas monitoring train-demo-guard benchmark chaos
+.PHONY: help install demo test lint format schemas monitoring chart helm-check train-demo-guard benchmark chaos
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -52,6 +52,13 @@ schemas: $(VENV)/.installed ## Write schemas/ anew from the models
 
 monitoring: $(VENV)/.installed ## Write monitoring/ anew from the metrics
 	@$(BIN)/python -m monitoring
+
+chart: $(VENV)/.installed ## Write the chart's values, schema, table and copies anew
+	@$(BIN)/python -m helm build
+
+helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds helm with Go, once)
+	@$(BIN)/python -m helm check
+	@$(BIN)/python -m pytest -q tests/chart tests/unit/test_chart_documents.py
 
 train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about half an hour on 2 cores)
 	@$(BIN)/python -m training.sft worker/models/demonstration

@@ -14,7 +14,7 @@ from worker.settings import Settings, load_settings
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # the slow layers last: a broken unit shows first
-    order = ("unit", "contract", "integration", "e2e", "chaos")
+    order = ("unit", "chart", "contract", "integration", "e2e", "chaos")
     items.sort(
         key=lambda item: next((n for n, o in enumerate(order) if f"/{o}/" in str(item.path)), 9)
     )

@@ -44,7 +44,7 @@ async def until(condition, seconds=120.0):
             await asyncio.sleep(0.05)
 
 
-async def start_process(settings, command="run", **environment):
+async def start_process(settings, command="run", *options, **environment):
     """A command in a process of its own, with these settings."""
     variables = {
         "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
@@ -57,7 +57,7 @@ async def start_process(settings, command="run", **environment):
         "HEALTH__PORT": "0",
     } | environment
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", command),
+        *(sys.executable, "-m", "worker", command, *options),
         env=os.environ | {f"GUARDSTREAM_{name}": value for name, value in variables.items()},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -73,6 +73,7 @@ def register() -> None:
         size,
         tail,
         top,
+        topics,
     )
 
 

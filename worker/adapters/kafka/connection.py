@@ -142,7 +142,11 @@ async def create_topics(
     replicas: int = 1,
     **configs: str,
 ) -> None:
-    """Create topics that do not exist yet: for demonstrations and tests."""
+    """Create topics; those that exist already stay as they are.
+
+    Raises:
+        BusUnavailable: no broker answers, or it refuses.
+    """
     with connection.connecting():
         admin = AIOKafkaAdminClient(**connection.arguments())
         try:

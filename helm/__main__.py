@@ -1,0 +1,41 @@
+"""`python -m helm`: make the chart's generated files anew, or check the chart."""
+
+import sys
+
+import typer
+
+from helm import documents
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.command()
+def build() -> None:
+    """Write the chart's generated files anew."""
+    for name, text in documents.documents().items():
+        (documents.CHART / name).write_text(text, encoding="utf-8")
+
+
+@app.command()
+def check() -> None:
+    """Lint the chart, render it with every values file, and hold it against Kubernetes' schemas."""
+    from helm import program, validation  # noqa: PLC0415 - needs a package that only checks need
+
+    try:
+        helm = program.obtain(_say)
+    except program.NoHelm as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a program that prints
+        raise typer.Exit(1) from None
+    faults = list(validation.faults(helm, _say))
+    for fault in faults:
+        print(fault, file=sys.stderr)  # noqa: T201 - a program that prints
+    if faults:
+        raise typer.Exit(1)
+
+
+def _say(what: str) -> None:
+    print(what, flush=True)  # noqa: T201 - a program that prints
+
+
+if __name__ == "__main__":
+    app()
