@@ -152,3 +152,14 @@ def test_an_interrupted_run_goes_on(events, tmp_path):
     assert kept.read_bytes().startswith(done)
     assert kept.read_bytes().count(b"\n") == 40
     assert json.loads(result.read_text())["statuses"]["complete"] == 40
+
+
+def test_results_are_written_though_nobody_reads_the_table(events, tmp_path):
+    result = tmp_path / "r.json"
+    arguments = [sys.executable, "-m", "worker", "evaluate", str(events), "--json", str(result)]
+    with subprocess.Popen(  # noqa: S603 - our own program
+        arguments, env=os.environ | QUICK, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert json.loads(result.read_text())["statuses"]["complete"] == 40

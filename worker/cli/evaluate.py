@@ -125,11 +125,12 @@ def evaluate(
     )
     if other is not None:
         evaluation = compare_runs(evaluation, other)
-    show_evaluation(evaluation)
+    # before anything is printed: whoever reads that may have seen enough
     if json is not None:
         write_whole(json, encode_evaluation(evaluation))
     if html is not None:
         write_whole(html, render_report(evaluation, labelled.events).encode())
+    show_evaluation(evaluation)
     if evaluation.is_partial:
         _say_partial(evaluation.statuses["unjudged"], len(labelled.left_out))
         raise typer.Exit(1)
