@@ -9,8 +9,9 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from training.exchanges import LabelledExchange
+from worker.evaluation.scoring import Tally, strict
 from worker.guards.guardreasoner import GuardReasoner
-from worker.verdicts import LABELS, Judgement, Task
+from worker.verdicts import Judgement, Task
 
 _MAX_NEW_TOKENS = 320
 _BATCH = 100
@@ -18,13 +19,10 @@ _BATCH = 100
 
 @dataclass(slots=True)
 class Scores:
-    """F1 of the first label of each task (harmful, refusal, harmful), and what else was seen.
-
-    An unreadable label counts as wrong in either direction.
-    """
+    """F1 of each task, an unreadable label being a wrong one, and what else was seen."""
 
     count: int = 0
-    hits: Counter[tuple[Task, str]] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
     inconclusive: int = 0
     wrong_words: int = 0
     flags: Counter[str] = field(default_factory=Counter)
@@ -34,21 +32,12 @@ class Scores:
         self.count += 1
         self.inconclusive += judgement.status == "inconclusive"
         self.flags.update(judgement.flags)
-        for task, truth in example.labels.items():
-            if truth is None:
-                continue
-            positive = LABELS[task][0]
-            said = judgement.reading(task).label
-            if said == truth:
-                self.hits[task, "tp" if truth == positive else "tn"] += 1
-            else:
-                self.hits[task, "fn" if truth == positive else "fp"] += 1
+        said = {task: judgement.reading(task).label for task in Task}
+        self.tally.add(example.labels, said)
 
     def f1(self, task: Task) -> float:
-        """The harmonic mean of precision and recall."""
-        hits = self.hits
-        wrong = hits[task, "fp"] + hits[task, "fn"]
-        return 2 * hits[task, "tp"] / max(2 * hits[task, "tp"] + wrong, 1)
+        """Of the first label; 0 where nothing was seen."""
+        return strict(self.tally.confusion(task)).f1 or 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For `metrics.json`."""

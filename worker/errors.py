@@ -78,6 +78,10 @@ class EngineInterrupted(GuardstreamError):  # noqa: N818
     """The engine died under this prompt and is being restarted: the prompt goes to it again."""
 
 
+class UnusableFile(GuardstreamError):  # noqa: N818
+    """A file cannot be read or written, or holds nothing of use."""
+
+
 class Fatal(GuardstreamError):  # noqa: N818
     """The worker cannot go on: it stops without settling what is unresolved."""
 

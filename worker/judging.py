@@ -25,7 +25,14 @@ from worker.quarantine import Quarantine, Ward, ward_after
 from worker.records import Record
 from worker.retrying import RetryPolicy, retrying
 from worker.telemetry import Telemetry
-from worker.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
+from worker.verdicts import (
+    EngineReference,
+    GuardReference,
+    Verdict,
+    VerdictSource,
+    judge_event,
+    rfc3339,
+)
 
 # a timeout that fires later than this after its time fired in a process that had been stopped
 _STOOD_STILL_SECONDS = 5.0
@@ -90,6 +97,16 @@ class Judge:
     def max_at_once(self) -> int:
         """How many prompts the engine runs at once."""
         return self._engine.max_num_seqs
+
+    @property
+    def reference(self) -> GuardReference:
+        """The guard and its model, as verdicts name them."""
+        return self._reference
+
+    @property
+    def engine_reference(self) -> EngineReference:
+        """The engine, as verdicts name it; whole once it runs."""
+        return self._engine.reference
 
     async def prepare(self, records: Sequence[Record]) -> list[Case | RecordError]:
         """A case for each record, or why there is none; in order."""

@@ -86,6 +86,7 @@ def test_judge_without_kafka():
             "127.0.0.1:1 cannot be reached",
         ),
         (["parse"], {}, 1, "Line 1"),
+        (["evaluate", "nowhere.jsonl"], {}, 2, "does not exist"),
         (["nonsense"], {}, 2, "No such command"),
     ],
 )

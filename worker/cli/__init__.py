@@ -62,6 +62,7 @@ def register() -> None:
     from worker.cli import (  # noqa: F401 - each registers its command
         check,
         demo,
+        evaluate,
         inspect,
         judge,
         parse,

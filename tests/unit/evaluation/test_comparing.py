@@ -1,0 +1,81 @@
+"""Two guards side by side."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.evaluation.rows import labels
+from worker.evaluation.comparing import Pair, compare_task, mcnemar
+from worker.verdicts import Task
+
+SAID = st.sampled_from(["harmful", "unharmful", None])
+PAIRS = st.lists(st.tuples(st.sampled_from(["harmful", "unharmful"]), SAID, SAID), max_size=60)
+TASK = Task.PROMPT_HARMFULNESS
+
+
+def compare(rows):
+    pairs = [Pair(*map(labels, row)) for row in rows]
+    return compare_task(TASK, pairs, resamples=100, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "p"),
+    [
+        (0, 0, 1.0),
+        (3, 3, 1.0),
+        (5, 0, 2 / 32),
+        (1, 8, 20 / 512),
+        (10, 2, 158 / 4096),
+    ],
+)
+def test_mcnemar_worked_out_by_hand(ours, theirs, p):
+    assert mcnemar(ours, theirs) == pytest.approx(p, rel=1e-12)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_takes_no_side_and_is_the_binomials_tail(ours, theirs):
+    p = mcnemar(ours, theirs)
+    assert 0 < p <= 1
+    assert p == mcnemar(theirs, ours)
+    trials = ours + theirs
+    tail = sum(math.comb(trials, at) for at in range(min(ours, theirs) + 1))
+    assert p == min(1.0, 2 * tail / 2**trials)
+
+
+def test_a_comparison_worked_out_by_hand():
+    found = compare(
+        [
+            ("harmful", "harmful", "harmful"),
+            ("harmful", "harmful", "unharmful"),
+            ("harmful", None, "harmful"),
+            ("unharmful", "unharmful", "harmful"),
+            ("unharmful", "unharmful", None),
+            ("unharmful", "harmful", "harmful"),
+        ]
+    )
+    assert found.labelled == 6
+    assert (found.both_right, found.only_ours, found.only_theirs, found.neither) == (1, 3, 1, 1)
+    # ours: 2 right of 3, one alarm; theirs: 2 right of 3, two alarms and a silence
+    assert found.f1 == pytest.approx(4 / 6)
+    assert found.other_f1 == pytest.approx(4 / 8)
+    assert found.difference.value == pytest.approx(4 / 6 - 4 / 8)
+    assert found.p == pytest.approx(2 * (1 + 4) / 16)
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_who_is_compared_with_whom_makes_no_difference(rows):
+    one, other = compare(rows), compare([(truth, b, a) for truth, a, b in rows])
+    assert one.p == other.p
+    assert (one.f1, one.other_f1) == (other.other_f1, other.f1)
+    assert (one.only_ours, one.only_theirs) == (other.only_theirs, other.only_ours)
+    if one.difference.value is not None:
+        assert one.difference.value == pytest.approx(-other.difference.value)
+
+
+def test_rows_without_a_label_are_not_compared():
+    pair = Pair(labels(), labels("harmful"), labels("unharmful"))
+    assert compare_task(TASK, [pair], resamples=100, seed=1).labelled == 0

@@ -1,0 +1,230 @@
+"""`guardstream evaluate`: how good a guard is, on events whose labels are known."""
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli import Config, app, read_settings, run_async
+from worker.escaping import printable
+
+if TYPE_CHECKING:
+    from worker.app import Judging
+    from worker.evaluation.answers import Answer
+    from worker.evaluation.labelled import Labelled
+
+_SHOWN_REASONS = 20
+
+
+@app.command()
+def evaluate(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="JSON Lines, .csv, .tsv, .parquet.")
+    ],
+    config: Config = None,
+    model: Annotated[
+        str | None, typer.Option(help="Instead of engine.model; `demonstration` ships.")
+    ] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="Figures by a field, as metadata.language; repeatable."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Which column holds what, as prompt=question; repeatable."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with plots here.")] = None,
+    save_completions: Annotated[
+        Path | None,
+        typer.Option(help="Append completions here; an interrupted run goes on from them."),
+    ] = None,
+    from_completions: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Score these completions, or verdicts as `tail --json` prints; no engine.",
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Results of another run (--json), its completions or its verdicts.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    resamples: Annotated[int, typer.Option(min=100, max=100_000, help="Of the bootstrap.")] = 1000,
+) -> None:
+    """Score a guard on labelled events, per task, with the engine and without Kafka.
+
+    A line is an event with `labels`: {"prompt_harmfulness": "harmful" | "unharmful"
+    | null, "response_refusal": "refusal" | "compliance" | null,
+    "response_harmfulness": ...}. Tables have the columns prompt, response,
+    prompt_harm_label, response_refusal_label and response_harm_label, or those that
+    --column names; other columns become metadata.
+
+    Rows that cannot be used or judged are named, and the exit code is 1.
+    """
+    from worker import __version__
+    from worker.app import build_guard, build_judging
+    from worker.cli.scores import show_evaluation
+    from worker.errors import UnusableFile
+    from worker.evaluation.columns import Columns
+    from worker.evaluation.findings import compare as compare_runs
+    from worker.evaluation.findings import evaluate as score
+    from worker.evaluation.findings import read_other
+    from worker.evaluation.keeping import write_whole
+    from worker.evaluation.labelled import read_labelled
+    from worker.evaluation.report import render_report
+    from worker.evaluation.results import Provenance, encode_evaluation
+    from worker.evaluation.stored import read_stored
+    from worker.verdicts import rfc3339
+
+    if from_completions and (model or save_completions):
+        raise typer.BadParameter("asks no engine", param_hint="--from-completions")
+    columns = Columns(dict(_column(one) for one in column or ()))
+    settings = read_settings(config, **({"engine": {"model": model}} if model else {}))
+    guard = build_guard(settings)
+    labelled = read_labelled(file, columns)
+    _say_left_out(labelled)
+    if not labelled.events:
+        raise UnusableFile(f"Not one row of {file} can be used.")
+    _refuse_early(labelled, slices or (), [json, html, save_completions])
+    other = read_other(compare, labelled, guard) if compare else None
+
+    if from_completions:
+        stored = read_stored(from_completions)
+        answers = {event.id: stored.answer(event, guard) for event in labelled.events}
+        by, engine = stored.guard, stored.engine
+    else:
+        judging = build_judging(settings)
+        limit = judging.engine.max_num_seqs + settings.batch.max_records
+        answers = _ask(judging, labelled, limit, save_completions)
+        by, engine = judging.judge.reference, judging.judge.engine_reference
+    evaluation = score(
+        labelled,
+        answers,
+        provenance=Provenance(
+            file=labelled.name,
+            file_sha256=labelled.sha256,
+            guard=by,
+            engine=engine,
+            answers=from_completions.name if from_completions else None,
+            made_at=rfc3339(time.time()),
+            guardstream=__version__,
+        ),
+        slices=slices or (),
+        resamples=resamples,
+        seed=seed,
+    )
+    if other is not None:
+        evaluation = compare_runs(evaluation, other)
+    # before anything is printed: whoever reads that may have seen enough
+    if json is not None:
+        write_whole(json, encode_evaluation(evaluation))
+    if html is not None:
+        write_whole(html, render_report(evaluation, labelled.events).encode())
+    show_evaluation(evaluation)
+    if evaluation.is_partial:
+        _say_partial(evaluation.statuses["unjudged"], len(labelled.left_out))
+        raise typer.Exit(1)
+
+
+def _refuse_early(
+    labelled: "Labelled", slices: Sequence[str], outputs: Sequence[Path | None]
+) -> None:
+    """Say what would fail at the end before the long work."""
+    from worker.evaluation.findings import slice_values
+    from worker.evaluation.keeping import require_writable
+
+    for field in slices:
+        slice_values(labelled.events, field)
+    for path in outputs:
+        if path is not None:
+            require_writable(path)
+
+
+def _column(text: str) -> tuple[str, str]:
+    from worker.evaluation.columns import FIELDS
+
+    field, _, name = text.partition("=")
+    if field not in FIELDS or not name:
+        raise typer.BadParameter(
+            f"{text!r} is not FIELD=NAME with a field of {', '.join(FIELDS)}", param_hint="--column"
+        )
+    return field, name
+
+
+def _ask(
+    judging: "Judging", labelled: "Labelled", limit: int, save: Path | None
+) -> "dict[str, Answer]":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from worker.evaluation.asking import ask
+    from worker.evaluation.keeping import completions_file
+
+    terminal = Console(stderr=True)
+    columns = (TextColumn("Judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    answers: dict[str, Answer] = {}
+
+    async def work() -> None:
+        opened = (
+            completions_file(save, judging.judge.reference) if save is not None else nullcontext()
+        )
+        with opened as kept:
+            shown = Progress(
+                *columns, console=terminal, transient=True, disable=not terminal.is_terminal
+            )
+            try:
+                await judging.start()
+                with shown as progress:
+                    task = progress.add_task("Judging", total=len(labelled.events))
+                    answers.update(
+                        await ask(
+                            judging.judge,
+                            judging.guard,
+                            labelled.events,
+                            limit=limit,
+                            now=time.time,
+                            kept=kept,
+                            progress=lambda done: progress.update(task, completed=done),
+                        )
+                    )
+            finally:
+                await judging.stop()
+
+    try:
+        run_async(work())
+    except KeyboardInterrupt:
+        if save is not None:
+            typer.echo(f"guardstream: Interrupted; the same command goes on from {save}.", err=True)
+        raise
+    return answers
+
+
+def _say_left_out(labelled: "Labelled") -> None:
+    for row in labelled.left_out[:_SHOWN_REASONS]:
+        typer.echo(f"guardstream: {labelled.name}, {row.place}: {printable(row.reason)}", err=True)
+    more = len(labelled.left_out) - _SHOWN_REASONS
+    if more > 0:
+        typer.echo(f"guardstream: {more} more rows cannot be used; --json names all.", err=True)
+
+
+def _say_partial(unjudged: int, left_out: int) -> None:
+    if unjudged:
+        typer.echo(f"guardstream: Not judged, and counted as wrong: {unjudged}.", err=True)
+    if left_out:
+        typer.echo(f"guardstream: Left out, since they cannot be used: {left_out}.", err=True)

@@ -1,0 +1,82 @@
+"""Which columns of a table hold what, and the event that a row makes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from worker.verdicts import Task
+
+# the second is WildGuardTest's name (Han et al., arXiv:2406.18495)
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "id": ("id",),
+    "prompt": ("prompt",),
+    "response": ("response",),
+    Task.PROMPT_HARMFULNESS: (Task.PROMPT_HARMFULNESS, "prompt_harm_label"),
+    Task.RESPONSE_REFUSAL: (Task.RESPONSE_REFUSAL, "response_refusal_label"),
+    Task.RESPONSE_HARMFULNESS: (Task.RESPONSE_HARMFULNESS, "response_harm_label"),
+}
+FIELDS = tuple(_KNOWN)
+
+
+class Row(NamedTuple):
+    """A labelled event as bytes, and where it stands."""
+
+    place: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that cannot be evaluated: where it stands, and a sentence that says why."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns by what they hold, those that were named and those whose names are known."""
+
+    named: Mapping[str, str]
+
+    def candidates(self, field: str) -> tuple[str, ...]:
+        """The columns that can hold this, the first that is there does."""
+        named = self.named.get(field)
+        return (named,) if named is not None else _KNOWN[field]
+
+    def column(self, field: str, there: Collection[str]) -> str | None:
+        """The column that holds this, of those that are there."""
+        return next((name for name in self.candidates(field) if name in there), None)
+
+    def have_labels(self, there: Collection[str]) -> bool:
+        """Whether one of those that are there holds labels."""
+        return any(self.column(task, there) is not None for task in Task)
+
+    def missing(self, there: Collection[str]) -> list[str]:
+        """What a table with these columns lacks."""
+        lacking = [name for name in self.named.values() if name not in there]
+        if "prompt" not in self.named and self.column("prompt", there) is None:
+            lacking.append("prompt")
+        if not self.have_labels(there) and not any(task in self.named for task in Task):
+            lacking.append(" or ".join(_KNOWN[task][-1] for task in Task))
+        return lacking
+
+
+def row_event(place: str, row: Mapping[str, Any], columns: Columns) -> Row | LeftOut:
+    """The labelled event of a table's row; columns that hold nothing else become metadata."""
+    held = {field: columns.column(field, row) for field in FIELDS}
+    values = {field: row[name] for field, name in held.items() if name is not None}
+    name = values.get("id")
+    event = {
+        "id": None if name is None else str(name),
+        "prompt": values.get("prompt"),
+        "response": values.get("response"),
+        "labels": {str(task): values.get(task) for task in Task},
+        "metadata": {name: cell for name, cell in row.items() if name not in held.values()},
+    }
+    try:
+        return Row(place, orjson.dumps(event, default=str))
+    except orjson.JSONEncodeError:
+        return LeftOut(place, "The row holds text that is not UTF-8.")

@@ -1,0 +1,164 @@
+"""Labelled events: exchanges, and what people say is true of them.
+
+A line of JSON is an event with `labels`, or a row of named columns as tables have them. What cannot
+be used is left out with the reason, never in silence.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from worker.errors import GuardstreamError, RecordError, UnusableFile
+from worker.escaping import printable
+from worker.evaluation.columns import Columns, LeftOut, Row, row_event
+from worker.evaluation.tables import SUFFIXES, read_table
+from worker.events import Event, Exchange, decode_event, judged_exchange
+from worker.verdicts import LABELS, RESPONSE_TASKS, Label, Task
+
+_SHOWN_CHARACTERS = 40
+
+
+class _BadLabels(GuardstreamError):  # noqa: N818
+    """The labels of a row cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledEvent:
+    """An event with its labels.
+
+    Attributes:
+        place: where it stands in its file, as `line 7`.
+        id: the event's own, or else made of its place.
+        value: the event as it would stand on the bus.
+    """
+
+    place: str
+    id: str
+    value: bytes
+    event: Event
+    exchange: Exchange
+    labels: dict[Task, Label | None]
+
+    @property
+    def exchange_sha256(self) -> str:
+        """Names what is judged: another text, another sum."""
+        both = orjson.dumps([self.exchange.prompt, self.exchange.response])
+        return hashlib.sha256(both).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A file's labelled events in their order, and what had to be left out."""
+
+    name: str
+    sha256: str
+    events: list[LabelledEvent] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def read_labelled(path: Path, columns: Columns) -> Labelled:
+    """The labelled events of a file: a table by its suffix, or else JSON Lines.
+
+    Raises:
+        UnusableFile: it cannot be read, or has no rows.
+    """
+    try:
+        with path.open("rb") as file:
+            found = Labelled(path.name, hashlib.file_digest(file, "sha256").hexdigest())
+        tabular = path.suffix.lower() in SUFFIXES
+        _sort(read_table(path, columns) if tabular else _json_rows(path, columns), found)
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be read: {error.strerror}.") from None
+    if not found.events and not found.left_out:
+        raise UnusableFile(f"{path} has no rows: there is nothing to evaluate.")
+    return found
+
+
+def _sort(rows: Iterator[Row | LeftOut], found: Labelled) -> None:
+    """Put each row where it belongs."""
+    places: dict[str, str] = {}
+    for row in rows:
+        if isinstance(row, LeftOut):
+            found.left_out.append(row)
+            continue
+        try:
+            labelled = read_event(row.place, row.value)
+        except (RecordError, _BadLabels) as error:
+            found.left_out.append(LeftOut(row.place, str(error)))
+            continue
+        first = places.setdefault(labelled.id, row.place)
+        if first == row.place:
+            found.events.append(labelled)
+        else:
+            found.left_out.append(LeftOut(row.place, f"The same id stands at {first}."))
+
+
+def _json_rows(path: Path, columns: Columns) -> Iterator[Row | LeftOut]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            place = f"line {number}"
+            data = _object(line)
+            if "labels" not in data and columns.have_labels(data):
+                yield row_event(place, data, columns)
+            elif line.strip():
+                yield Row(place, line.rstrip(b"\r\n"))
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return {}  # `decode_event` says what is wrong
+    return data if isinstance(data, dict) else {}
+
+
+def read_event(place: str, value: bytes) -> LabelledEvent:
+    """An event with its labels.
+
+    Raises:
+        GuardstreamError: it cannot be judged, or its labels cannot be used.
+    """
+    event = decode_event(value)
+    exchange = judged_exchange(event)
+    labels = _labels(_object(value))
+    if exchange.response is None:
+        for task in RESPONSE_TASKS:
+            if labels[task] is not None:
+                raise _BadLabels(f"There is a label for {task}, but no response.")
+    name = event.id or place.replace(" ", "-")
+    return LabelledEvent(place, name, value, event, exchange, labels)
+
+
+def _labels(data: dict[str, Any]) -> dict[Task, Label | None]:
+    given = data.get("labels")
+    if given is None and isinstance(data.get("data"), dict):
+        given = data["data"].get("labels")  # of a CloudEvent
+    if given is None:
+        raise _BadLabels("The row has no labels.")
+    if not isinstance(given, dict):
+        raise _BadLabels("labels is not an object with a label for each task.")
+    if unknown := given.keys() - set(Task):
+        raise _BadLabels(f"labels.{_shown(min(unknown))} is none of {', '.join(Task)}.")
+    labels = {task: _label(task, given.get(task)) for task in Task}
+    if not any(labels.values()):
+        raise _BadLabels("The row has no labels: all are null.")
+    return labels
+
+
+def _label(task: Task, word: Any) -> Label | None:
+    for label in LABELS[task]:
+        if word == label:
+            return label
+    if word is None:
+        return None
+    first, second = LABELS[task]
+    raise _BadLabels(f"{_shown(word)} is no label of {task}: use {first}, {second} or null.")
+
+
+def _shown(word: Any) -> str:
+    text = printable(str(word))
+    return f"{text[:_SHOWN_CHARACTERS]}…" if len(text) > _SHOWN_CHARACTERS else text

@@ -1,0 +1,161 @@
+"""The results of an evaluation: one document, which programs read and the report shows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from worker.errors import UnusableFile
+from worker.evaluation.columns import LeftOut
+from worker.evaluation.comparing import TaskComparison
+from worker.evaluation.resampling import Estimate
+from worker.verdicts import EngineReference, GuardReference, Label, Task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFigures:
+    """How right the guard is on one task.
+
+    Attributes:
+        labelled: rows with a label of this task.
+        support: those whose label is the positive one: harmful, refusal, harmful.
+        unreadable: rows without a label of the guard's, whatever the reason.
+        confusion: counts by the true label, then by what was said.
+        lenient: the same figures over the rows that could be read.
+    """
+
+    positive: Label
+    labelled: int
+    support: int
+    unreadable: int
+    confusion: dict[str, dict[str, int]]
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    macro_f1: Estimate
+    lenient: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The figures over the rows whose field has this value."""
+
+    field: str
+    value: str
+    rows: int
+    tasks: dict[Task, TaskFigures]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRow:
+    """One row: what is true of it and what was said."""
+
+    id: str
+    place: str
+    exchange_sha256: str
+    status: Literal["complete", "inconclusive", "unjudged"]
+    labels: dict[Task, Label | None]
+    said: dict[Task, Label | None]
+    flags: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A row of which two guards say different things."""
+
+    id: str
+    task: Task
+    label: Label | None
+    ours: Label | None
+    theirs: Label | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """This guard or run beside another one, on the rows that both know.
+
+    Attributes:
+        other: the name of the other's file.
+        changed: rows that both know by the id, but whose exchange is another.
+    """
+
+    other: str
+    other_guard: GuardReference | None
+    rows: int
+    only_here: int
+    only_there: int
+    changed: int
+    tasks: dict[Task, TaskComparison]
+    disagreements: list[Disagreement]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What was evaluated, with what, and when.
+
+    Attributes:
+        answers: the file of completions or verdicts, null where the engine was asked.
+    """
+
+    file: str
+    file_sha256: str
+    guard: GuardReference | None
+    engine: EngineReference | None
+    answers: str | None
+    made_at: str
+    guardstream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that is known after an evaluation."""
+
+    provenance: Provenance
+    seed: int
+    resamples: int
+    confidence: float
+    statuses: dict[str, int]
+    flags: dict[str, int]
+    left_out: list[LeftOut]
+    tasks: dict[Task, TaskFigures]
+    slices: list[Slice]
+    rows: list[ScoredRow]
+    comparison: Comparison | None = None
+    schema: Literal["guardstream.evaluation/1"] = "guardstream.evaluation/1"
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a row was left out or not judged."""
+        return bool(self.left_out or self.statuses["unjudged"])
+
+
+_EVALUATION = TypeAdapter(Evaluation)
+
+
+def encode_evaluation(evaluation: Evaluation) -> bytes:
+    """The document as JSON."""
+    option = orjson.OPT_NON_STR_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(evaluation, option=option)
+
+
+def read_evaluation(path: Path) -> Evaluation | None:
+    """The document in a file; None where the file holds something else.
+
+    Raises:
+        UnusableFile: it cannot be read.
+    """
+    try:
+        document = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be read: {error.strerror}.") from None
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(document, dict) or "schema" not in document or "rows" not in document:
+        return None
+    try:
+        return _EVALUATION.validate_python(document)
+    except ValidationError:
+        raise UnusableFile(f"{path} is no result that this version of evaluate wrote.") from None

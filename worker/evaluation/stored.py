@@ -1,0 +1,114 @@
+"""Completions and verdicts in files, read back.
+
+A last line that was torn is no line: it is passed over.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from worker.errors import UnusableFile
+from worker.evaluation.answers import (
+    Answer,
+    StoredCompletion,
+    read_answer,
+    rendered_sha256,
+    unjudged,
+)
+from worker.evaluation.labelled import LabelledEvent
+from worker.guards.prompts import Guard
+from worker.verdicts import EngineReference, GuardReference, Task, Verdict
+
+_COMPLETION = TypeAdapter(StoredCompletion)
+_VERDICT = TypeAdapter(Verdict)
+
+
+@dataclass(slots=True)
+class Stored:
+    """What a file holds, the last line of an id; a file holds completions or verdicts."""
+
+    completions: dict[str, StoredCompletion] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    guards: set[GuardReference | None] = field(default_factory=set)
+    engines: set[EngineReference | None] = field(default_factory=set)
+
+    def answer(self, labelled: LabelledEvent, guard: Guard) -> Answer:
+        """What was said of this event, or why that is not known."""
+        if (verdict := self.verdicts.get(labelled.id)) is not None:
+            said = {task: getattr(verdict, task).label for task in Task}
+            return Answer(verdict.status, said, verdict.flags)
+        stored = self.completions.get(labelled.id)
+        if stored is None:
+            return unjudged("There is no completion or verdict with this id.")
+        if not is_of(stored, labelled, guard):
+            return unjudged("The completion with this id answers another prompt.")
+        return read_answer(labelled, guard, stored)
+
+    @property
+    def guard(self) -> GuardReference | None:
+        """The guard that answered, if the lines say so."""
+        return next(iter(self.guards), None)
+
+    @property
+    def engine(self) -> EngineReference | None:
+        """The engine that answered, if the lines say so."""
+        return next(iter(self.engines), None)
+
+
+def is_of(stored: StoredCompletion, labelled: LabelledEvent, guard: Guard) -> bool:
+    """Whether a completion answers the prompt that this event makes now."""
+    return stored.rendered_sha256 in (None, rendered_sha256(labelled, guard))
+
+
+def read_stored(path: Path) -> Stored:
+    """The completions or verdicts of a file.
+
+    Raises:
+        UnusableFile: it cannot be read, a line is neither, or several guards wrote it.
+    """
+    stored = Stored()
+    try:
+        for number, line in enumerate(_whole_lines(path), start=1):
+            try:
+                _take(orjson.loads(line), stored)
+            except (orjson.JSONDecodeError, ValidationError, TypeError):
+                raise UnusableFile(
+                    f"{path}, line {number}: neither a completion nor a verdict."
+                ) from None
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be read: {error.strerror}.") from None
+    if len(stored.guards) > 1 or len(stored.engines) > 1:
+        raise UnusableFile(f"{path} holds what several guards or engines said; give each its file.")
+    return stored
+
+
+def _take(data: dict[str, Any], stored: Stored) -> None:
+    source: StoredCompletion | Verdict
+    if "event_id" in data:
+        source = _VERDICT.validate_python(data)
+        stored.verdicts[source.event_id] = source
+    else:
+        source = _COMPLETION.validate_python({**data, "id": str(data.get("id"))})
+        stored.completions[source.id] = source
+    stored.guards.add(source.guard)
+    stored.engines.add(source.engine)
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n") or is_json(line):
+                yield line
+
+
+def is_json(line: bytes) -> bool:
+    """Whether a line is whole, though its end may be missing."""
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
