@@ -19,7 +19,8 @@ def check(  # noqa: C901 - one function a check
     from rich.table import Table
 
     from worker.adapters.kafka.connection import require_topics
-    from worker.app import build_connection, build_judging, build_transactions
+    from worker.app import build_judging, build_transactions
+    from worker.brokers import build_connection
 
     settings = read_settings(config)
     connection = build_connection(settings)
