@@ -113,6 +113,11 @@ class KafkaTransactions:
                 await producer.start()
         except BaseException as error:
             await close(producer)
+            if isinstance(error, TransactionalIdAuthorizationFailed):
+                raise BusUnavailable(
+                    f"Kafka refuses us the transactional id {transactional_id}; grant Write on it,"
+                    " or on a prefix of it that others share."
+                ) from error
             if isinstance(error, _REFUSED):
                 raise _refused(error) from error
             if isinstance(error, KafkaError | OSError | TimeoutError):
