@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas monitoring chart helm-check train-demo-guard benchmark chaos
+.PHONY: help install demo test lint format schemas monitoring chart helm-check train-demo-guard benchmark chaos \
+  audit image-check
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -68,3 +69,17 @@ benchmark: $(VENV)/.developing ## Compare the worker with vLLM alone
 
 chaos: $(VENV)/.developing ## Trouble a cluster and its workers for half an hour, and count the outcomes
 	@$(BIN)/python -m tests.chaos --seconds 1800
+
+# --strict: a package that the advisory source does not know is a failure, and so is no answer
+audit: | $(BIN)/uv ## Look for known advisories, and write a bill of materials to build/
+	@mkdir -p build
+	@$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.2.1 cyclonedx-py requirements \
+	  requirements/run.txt --sv 1.6 --of JSON -o build/sbom.cdx.json
+	@echo "build/sbom.cdx.json is the bill of materials of requirements/run.txt (CycloneDX)."
+	@$(BIN)/uv tool run --quiet --from pip-audit==2.10.0 pip-audit --strict --disable-pip \
+	  --require-hashes -r requirements/run.txt || { \
+	    echo "audit: a package has an advisory, or could not be looked up; the lines above say which"; \
+	    exit 1; }
+
+image-check: ## Build both images on local bases, and run them (root; some minutes and 40 GB)
+	@image/check

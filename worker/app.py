@@ -20,6 +20,7 @@ from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.at_least_once import AtLeastOnce
 from worker.batching import BatchPolicy
 from worker.breaker import BreakerPolicy
+from worker.brokers import build_connection
 from worker.delivery import Delivery
 from worker.exactly_once import ExactlyOnce, TransactionPolicy
 from worker.guards.guardreasoner import GuardReasoner
@@ -141,22 +142,6 @@ def build_judging(settings: Settings) -> Judging:
 def demonstration_model() -> str:
     """The folder of the guard that ships with the package."""
     return str(resources.files("worker") / "models" / "demonstration")
-
-
-def build_connection(settings: Settings) -> Connection:
-    """How to reach the brokers of the settings."""
-    kafka = settings.kafka
-    return Connection(
-        bootstrap_servers=kafka.bootstrap_servers,
-        security_protocol=kafka.security_protocol,
-        sasl_mechanism=kafka.sasl_mechanism,
-        username=kafka.username,
-        password=kafka.password.get_secret_value() if kafka.password else None,
-        ca_file=kafka.ca_file,
-        certificate_file=kafka.certificate_file,
-        key_file=kafka.key_file,
-        client_id=kafka.client_id,
-    )
 
 
 def build_delivery(

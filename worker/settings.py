@@ -7,10 +7,10 @@ Values come from the environment (`GUARDSTREAM_INPUT__GROUP_ID=...`), then from 
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -34,18 +34,67 @@ class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class OauthSettings(_Group):
+    """Where tokens for `OAUTHBEARER` come from: the client credentials grant."""
+
+    token_endpoint_url: str | None = Field(None, pattern="^https?://")
+    client_id: str | None = None
+    client_secret: SecretStr | None = Field(None, description="Better a file.")
+    client_secret_file: Path | None = Field(None, description="Read anew for each token.")
+    scope: str | None = None
+    ca_file: Path | None = Field(
+        None, description="Who is trusted to have signed the endpoint's certificate, PEM."
+    )
+
+
 class KafkaSettings(_Group):
     """How to reach the brokers."""
 
     bootstrap_servers: str = Field("localhost:9092", description="Brokers, comma separated.")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="`docs/security.md` has an example of each."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     username: str | None = None
-    password: SecretStr | None = Field(None, description="Give it by the environment.")
-    ca_file: Path | None = Field(None, description="Certificates that are trusted, PEM.")
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    password: SecretStr | None = Field(None, description="Better a file.")
+    password_file: Path | None = Field(None, description="Read when a client is built.")
+    ca_file: Path | None = Field(
+        None, description="Certificates that are trusted, PEM; the system's when unset."
+    )
+    certificate_file: Path | None = Field(
+        None, description="Ours, for mTLS, PEM; read anew before a handshake when it changed."
+    )
+    key_file: Path | None = Field(None, description="Its key, unless that is in the same file.")
+    key_password_file: Path | None = None
     client_id: str = "guardstream"
+    oauth: OauthSettings = OauthSettings()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for name, group in (("kafka.password", self), ("kafka.oauth.client_secret", self.oauth)):
+            key = name.rpartition(".")[2]
+            if getattr(group, key) and getattr(group, f"{key}_file"):
+                raise ValueError(f"{name} and {name}_file are both set; keep one")
+        if self.security_protocol.startswith("SASL"):
+            missing = self._missing()
+            if missing:
+                raise ValueError(f"{self.sasl_mechanism} needs {' and '.join(missing)}")
+        return self
+
+    def _missing(self) -> list[str]:
+        oauth = self.oauth
+        if self.sasl_mechanism == "OAUTHBEARER":
+            needed: dict[str, object] = {
+                "kafka.oauth.token_endpoint_url": oauth.token_endpoint_url,
+                "kafka.oauth.client_id": oauth.client_id,
+                "kafka.oauth.client_secret_file": oauth.client_secret or oauth.client_secret_file,
+            }
+        else:
+            needed = {
+                "kafka.username": self.username,
+                "kafka.password_file": self.password or self.password_file,
+            }
+        return [name for name, value in needed.items() if not value]
 
 
 class InputSettings(_Group):

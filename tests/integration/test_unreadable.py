@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from worker.adapters.kafka import consumer, lenient_records, source
+from worker.adapters.kafka import consumer, lenient_records, source, unpacking
 from worker.adapters.kafka.reader import committed_offsets, read_topics
 from worker.app import Worker
 from worker.errors import BusUnavailable
@@ -26,19 +26,6 @@ class Name(str):
 
     def encode(self, *_):
         return b"na\xffme"
-
-
-class Broken:
-    """A batch that cannot be unpacked."""
-
-    def __init__(self, batch):
-        self._batch = batch
-
-    def __getattr__(self, name):
-        return getattr(self._batch, name)
-
-    def __iter__(self):
-        raise EOFError
 
 
 def value(name):
@@ -90,7 +77,7 @@ async def outcomes(connection, settings, events, letters):
 
 
 @both_guarantees
-@pytest.mark.parametrize("codec", [None, "gzip"])
+@pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
 async def test_a_header_name_that_is_not_utf8(kafka_settings, connection, monkeypatch, codec):
     settings = await kafka_settings(partitions=2)
     bad = [(Name("bad"), b"1"), ("fine", b"2")]
@@ -125,7 +112,6 @@ async def test_a_batch_that_is_damaged(kafka_settings, connection, monkeypatch):
         def next_batch(self):
             batch = super().next_batch()
             if b'"id":"kept"' in bytes(getattr(batch, "_raw", b"")):
-                batch._batch = Broken(batch._batch)
                 batch._raw = batch._raw[:-20]
             return batch
 
@@ -139,6 +125,23 @@ async def test_a_batch_that_is_damaged(kafka_settings, connection, monkeypatch):
     headers = dict(letter.headers)
     assert headers["guardstream.error"] == b"NotAnEvent"
     assert headers["__dlq.errors.offset"] == b"2"
+
+
+@both_guarantees
+async def test_a_batch_that_would_unpack_too_far(kafka_settings, connection, monkeypatch):
+    monkeypatch.setattr(unpacking, "MAX_BYTES", 1 << 20)
+    settings = await kafka_settings()
+    topic = settings.input.topics[0]
+    async with AIOKafkaProducer(
+        **connection.arguments(), compression_type="zstd", max_request_size=4 << 20
+    ) as producer:
+        for name in ("a", "bomb", "b"):
+            filled = b"\0" * (2 << 20) if name == "bomb" else value(name)
+            await producer.send_and_wait(topic, key=name.encode(), value=filled)
+    judged, (letter,) = await outcomes(connection, settings, 2, 1)
+    assert judged == ["a", "b"]
+    assert (letter.key, letter.value) == (None, b"")
+    assert b"batch unpacks to more than" in dict(letter.headers)["__dlq.errors.message"]
 
 
 async def test_damage_on_the_way_costs_no_other_partition_its_records(

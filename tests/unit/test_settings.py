@@ -1,5 +1,6 @@
 import pytest
 
+from worker.brokers import build_connection
 from worker.errors import WrongSetting
 from worker.settings import load_settings
 
@@ -44,3 +45,32 @@ def test_a_wrong_file_is_one_line(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WrongSetting, match="is not there"):
         load_settings(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("kafka", "said"),
+    [
+        ({"security_protocol": "SASL_SSL"}, "PLAIN needs kafka.username and kafka.password_file"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"},
+            "OAUTHBEARER needs kafka.oauth.token_endpoint_url and kafka.oauth.client_id",
+        ),
+        (
+            {"password": "x", "password_file": "/run/secrets/kafka"},
+            "kafka.password and kafka.password_file are both set",
+        ),
+        ({"oauth": {"token_endpoint_url": "file:///etc/passwd"}}, "kafka.oauth.token_endpoint_url"),
+    ],
+)
+def test_half_a_way_to_say_who_one_is_is_named(kafka, said):
+    with pytest.raises(WrongSetting) as caught:
+        load_settings(kafka=kafka)
+    assert said in str(caught.value)
+
+
+def test_a_secret_is_in_no_representation():
+    settings = load_settings(
+        kafka={"password": "hush-1", "oauth": {"client_secret": "hush-2"}, "username": "worker"}
+    )
+    assert "hush" not in repr(settings)
+    assert "hush" not in repr(build_connection(settings))

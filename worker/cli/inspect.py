@@ -49,7 +49,8 @@ def inspect(
     from rich.progress import Progress
 
     from worker.adapters.kafka.explorer import Explorer, NotFound
-    from worker.app import build_connection, build_guard, build_judging
+    from worker.app import build_guard, build_judging
+    from worker.brokers import build_connection
     from worker.inspection import Again
 
     since_ms = moment_ms(since, now=datetime.now(UTC)) if since else None

@@ -24,7 +24,7 @@ def produce(
     from rich.progress import Progress
 
     from worker.adapters.kafka.publisher import KafkaPublisher
-    from worker.app import build_connection
+    from worker.brokers import build_connection
     from worker.cli.samples import keyed
     from worker.errors import BusUnavailable, Retriable
 

@@ -64,7 +64,7 @@ def redrive(
     from rich.progress import Progress
 
     from worker.adapters.kafka.redriver import redrive as redrive_letters
-    from worker.app import build_connection
+    from worker.brokers import build_connection
     from worker.redriving import Selection
 
     if unknown := set(stage or ()) - set(get_args(Stage)):

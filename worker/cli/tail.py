@@ -19,7 +19,7 @@ def tail(
     from rich.console import Console
 
     from worker.adapters.kafka.reader import read_topics
-    from worker.app import build_connection
+    from worker.brokers import build_connection
     from worker.cli.presentation import show_verdict
 
     settings = read_settings(config)

@@ -1,29 +1,44 @@
 """How to reach the brokers, and what they say of their topics."""
 
 import asyncio
-import ssl
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
     NodeNotReadyError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
+from worker.adapters.kafka.credentials import Secret, TlsFiles
+from worker.adapters.kafka.diagnosis import find_cause
+from worker.adapters.kafka.oauth import ClientCredentials
 from worker.errors import BusUnavailable
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _CONNECT_SECONDS = 15.0
 _ASK_AGAIN_SECONDS = 0.2
 _DEFAULT_MAX_BYTES = 1_048_588
+_NOT_THERE = (UnknownTopicOrPartitionError, InvalidTopicError, TopicAuthorizationFailedError)
+_NO_PASSWORD = Secret("kafka.password")
+_SYSTEM_TLS = TlsFiles("kafka")
+_REFUSED = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +49,17 @@ class Connection:
     security_protocol: SecurityProtocol = "PLAINTEXT"
     sasl_mechanism: str = "PLAIN"
     username: str | None = None
-    password: str | None = None
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    password: Secret = _NO_PASSWORD
+    oauth: ClientCredentials | None = None
+    tls: TlsFiles = _SYSTEM_TLS
     client_id: str = "guardstream"
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for aiokafka's clients."""
+        """Keyword arguments for aiokafka's clients, with what the files of secrets hold now.
+
+        Raises:
+            BusUnavailable: a file cannot be used.
+        """
         arguments: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
@@ -49,28 +67,33 @@ class Connection:
             "request_timeout_ms": 15_000,
         }
         if "SSL" in self.security_protocol.split("_"):
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.certificate_file:
-                context.load_cert_chain(self.certificate_file, self.key_file)
-            arguments["ssl_context"] = context
+            arguments["ssl_context"] = self.tls.context()
         if self.security_protocol.startswith("SASL"):
-            arguments |= {
-                "sasl_mechanism": self.sasl_mechanism,
-                "sasl_plain_username": self.username,
-                "sasl_plain_password": self.password,
-            }
+            arguments["sasl_mechanism"] = self.sasl_mechanism
+            if self.sasl_mechanism == "OAUTHBEARER":
+                arguments["sasl_oauth_token_provider"] = self.oauth
+            else:
+                arguments["sasl_plain_username"] = self.username
+                arguments["sasl_plain_password"] = self.password.read()
         return arguments
 
-    @contextmanager
-    def connecting(self) -> Iterator[None]:
-        """Say in one sentence that the brokers cannot be reached."""
+    @asynccontextmanager
+    async def connecting(self) -> AsyncIterator[None]:
+        """Say in one sentence why the brokers cannot be reached, or what they refuse."""
         try:
             yield
-        except (KafkaError, OSError, TimeoutError) as error:
-            reason = type(error).__name__
+        except _REFUSED as error:
             raise BusUnavailable(
-                f"Kafka at {self.bootstrap_servers} cannot be reached ({reason}); look at"
-                " kafka.bootstrap_servers, the network and the kafka.security settings."
+                f"Kafka at {self.bootstrap_servers} refuses us ({type(error).__name__});"
+                " `guardstream check` names the rights that are missing."
+            ) from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            cause = await find_cause(self.arguments()) or (
+                f"a broker answers, but no more came of it ({type(error).__name__}); look at what"
+                " the brokers advertise, and at the network."
+            )
+            raise BusUnavailable(
+                f"Kafka at {self.bootstrap_servers} cannot be reached: {cause}"
             ) from error
 
 
@@ -84,12 +107,40 @@ class Topic:
 
 
 async def describe_topics(connection: Connection, names: Collection[str]) -> dict[str, Topic]:
-    """The topics of these names that exist; never creates one.
+    """The topics of these names that exist, and that we may see; never creates one.
 
     Raises:
         BusUnavailable: no broker answers.
     """
-    with connection.connecting():
+    return (await _look_up(connection, names))[0]
+
+
+async def require_topics(connection: Connection, names: Collection[str]) -> dict[str, Topic]:
+    """These topics, every one.
+
+    Raises:
+        BusUnavailable: no broker answers, or a topic is missing, or is kept from us.
+    """
+    topics, hidden = await _look_up(connection, names)
+    if hidden:
+        raise BusUnavailable(
+            f"Kafka at {connection.bootstrap_servers} keeps topic {', '.join(sorted(hidden))} from"
+            " us; grant Read on what is consumed and Write on what is written."
+        )
+    missing = sorted(set(names) - set(topics))
+    if missing:
+        raise BusUnavailable(
+            f"Kafka at {connection.bootstrap_servers} has no topic {', '.join(missing)};"
+            " create it, or name another in the settings."
+        )
+    return topics
+
+
+async def _look_up(
+    connection: Connection, names: Collection[str]
+) -> tuple[dict[str, Topic], set[str]]:
+    """The topics that exist, and the names of those that we may not know of."""
+    async with connection.connecting():
         async with asyncio.timeout(_CONNECT_SECONDS):
             admin = AIOKafkaAdminClient(**connection.arguments())
             try:
@@ -104,34 +155,24 @@ async def describe_topics(connection: Connection, names: Collection[str]) -> dic
                 await admin.close()
 
 
-async def _describe(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, Topic]:
-    # asked for by name, a broker with auto-creation would make what is missing
+async def _describe(
+    admin: AIOKafkaAdminClient, names: Collection[str]
+) -> tuple[dict[str, Topic], set[str]]:
+    # by name, or what we may not see would look as if it were not there
+    request = MetadataRequest(list(names), allow_auto_topic_creation=False)
+    answer = (await admin._send_request(request)).to_object()  # noqa: SLF001
+    faults = {topic["topic"]: for_code(topic["error_code"]) for topic in answer["topics"]}
     known = {
         topic["topic"]: len(topic["partitions"])
-        for topic in await admin.describe_topics()
-        if topic["topic"] in names
+        for topic in answer["topics"]
+        if faults[topic["topic"]] not in _NOT_THERE
     }
     sizes = await _max_bytes(admin, known)
-    return {
+    topics = {
         name: Topic(name, count, sizes.get(name, _DEFAULT_MAX_BYTES))
         for name, count in known.items()
     }
-
-
-async def require_topics(connection: Connection, names: Collection[str]) -> dict[str, Topic]:
-    """These topics, every one.
-
-    Raises:
-        BusUnavailable: no broker answers, or a topic is missing.
-    """
-    topics = await describe_topics(connection, names)
-    missing = sorted(set(names) - set(topics))
-    if missing:
-        raise BusUnavailable(
-            f"Kafka at {connection.bootstrap_servers} has no topic {', '.join(missing)};"
-            " create it, or name another in the settings."
-        )
-    return topics
+    return topics, {n for n, fault in faults.items() if fault is TopicAuthorizationFailedError}
 
 
 async def create_topics(
@@ -147,7 +188,7 @@ async def create_topics(
     Raises:
         BusUnavailable: no broker answers, or it refuses.
     """
-    with connection.connecting():
+    async with connection.connecting():
         admin = AIOKafkaAdminClient(**connection.arguments())
         try:
             await admin.start()

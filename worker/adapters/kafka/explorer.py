@@ -179,7 +179,7 @@ class Explorer:
 
     async def _committed(self, place: Place) -> int | None:
         where = place.partition
-        with self._connection.connecting():
+        async with self._connection.connecting():
             offsets = await committed_offsets(self._connection, where.topic, self._group_id)
         return {partition: committed for partition, committed, _ in offsets}.get(where)
 

@@ -3,10 +3,11 @@
 A header name that is not UTF-8, or a compressed batch that cannot be unpacked, makes aiokafka 0.14
 raise out of every `getmany`, for ever: the records behind in the batch, and those that the same
 call had already taken from other partitions, would never be seen. Here such a batch is read a
-second time with patience, and what still cannot be read comes as a record that says so.
+second time with patience, and what still cannot be read comes as a record that says so. So does
+every record of a batch that would unpack to more than `unpacking` allows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
+
+from worker.adapters.kafka.unpacking import MAX_BYTES, BatchTooLarge, unpack_batch
 
 _LENGTH_AT, _LENGTH_ENDS = 8, 12
 
@@ -60,33 +63,47 @@ class _LenientBatch:
     def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
         self._raw = raw
+        self._reached = batch.base_offset
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
     def __iter__(self) -> Iterator[Any]:
-        reached = self._batch.base_offset
-        for read in (iter, self._read_patiently):
-            try:
-                for record in read(self._batch):
-                    if record.offset >= reached:
-                        reached = record.offset + 1
-                        yield record
-            except UnsupportedCodecError:
-                raise  # the installation's fault: every record is fine
-            except Exception as error:  # noqa: BLE001 - decompressors raise what they like
-                reason = type(error).__name__
-            else:
-                return
-        for offset in range(reached, self._batch.next_offset):
-            said = f"The record cannot be read, nor the rest of its batch ({reason})."
+        said = yield from self._read()
+        if said is None:
+            return
+        for offset in range(self._reached, self._batch.next_offset):
             yield LenientRecord(
                 offset, self._batch.max_timestamp, self._batch.timestamp_type, None, b"", [], said
             )
 
-    def _read_patiently(self, batch: Any) -> Iterator[LenientRecord]:
-        opened = _DefaultRecordBatchPy(self._raw)
-        opened._maybe_uncompress()  # noqa: SLF001
+    def _read(self) -> Generator[Any, None, str | None]:
+        """What can be read; returns why the rest cannot, if there is some."""
+        try:
+            plain = unpack_batch(self._raw)
+        except UnsupportedCodecError:
+            raise  # the installation's fault: every record is fine
+        except BatchTooLarge:
+            return f"The record's batch unpacks to more than {MAX_BYTES >> 20} MiB."
+        except Exception as error:  # noqa: BLE001 - decompressors raise what they like
+            return _cannot_be_read(error)
+        try:
+            yield from self._onwards(DefaultRecordBatch(plain))
+        except Exception:  # noqa: BLE001 - so do readers
+            try:
+                yield from self._onwards(self._read_patiently(plain))
+            except Exception as error:  # noqa: BLE001
+                return _cannot_be_read(error)
+        return None
+
+    def _onwards(self, records: Iterable[Any]) -> Iterator[Any]:
+        for record in records:
+            if record.offset >= self._reached:
+                self._reached = record.offset + 1
+                yield record
+
+    def _read_patiently(self, plain: memoryview) -> Iterator[LenientRecord]:
+        batch, opened = self._batch, _DefaultRecordBatchPy(plain)
         fields = _Fields(opened._buffer, opened._pos)  # noqa: SLF001
         for _ in range(opened._num_records):  # noqa: SLF001
             end = fields.varint() + fields.at
@@ -108,6 +125,10 @@ class _LenientBatch:
             if fields.at != end:
                 raise ValueError
             yield LenientRecord(offset, timestamp, batch.timestamp_type, key, value, headers, said)
+
+
+def _cannot_be_read(error: Exception) -> str:
+    return f"The record cannot be read, nor the rest of its batch ({type(error).__name__})."
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ class KafkaPublisher:
             max_request_size=largest + 64 * 1024,
             linger_ms=2,
         )
-        with self._connection.connecting():
+        async with self._connection.connecting():
             async with asyncio.timeout(2 * _STOP_SECONDS):
                 await producer.start()
         self._producer = producer

@@ -36,13 +36,12 @@ async def held_offsets(
     """What each partition of a topic holds now, from the first record at or after `since_ms`."""
     known = await require_topics(connection, [topic])
     theirs = [TopicPartition(topic, n) for n in range(known[topic].partitions)]
-    async with _consumer(connection) as consumer:
-        with connection.connecting():
-            starts = await consumer.beginning_offsets(theirs)
-            ends = await consumer.end_offsets(theirs)
-            if since_ms is not None:
-                found = await consumer.offsets_for_times(dict.fromkeys(theirs, since_ms))
-                starts = {p: found[p].offset if found[p] else ends[p] for p in theirs}
+    async with _consumer(connection) as consumer, connection.connecting():
+        starts = await consumer.beginning_offsets(theirs)
+        ends = await consumer.end_offsets(theirs)
+        if since_ms is not None:
+            found = await consumer.offsets_for_times(dict.fromkeys(theirs, since_ms))
+            starts = {p: found[p].offset if found[p] else ends[p] for p in theirs}
     return {Partition(topic, p.partition): range(starts[p], ends[p]) for p in theirs}
 
 
@@ -66,7 +65,7 @@ async def read_ranges(
             consumer.seek(partition, position)
             moved_at = time.monotonic()
             while position < held.stop:
-                with connection.connecting():
+                async with connection.connecting():
                     batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
                 for r in chain.from_iterable(batches.values()):
                     if r.offset < held.stop:
@@ -110,7 +109,7 @@ async def _consumer(
     if partitions:
         consumer.assign(partitions)
     try:
-        with connection.connecting():
+        async with connection.connecting():
             await consumer.start()
         yield consumer
     finally:

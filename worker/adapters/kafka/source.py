@@ -117,7 +117,7 @@ class KafkaSource:
             metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
         )
         self._consumer.subscribe(self._topics, listener=_Rebalances(self, listener))
-        with self._connection.connecting():
+        async with self._connection.connecting():
             # it returns with the first assignment, so others may settle theirs meanwhile
             async with asyncio.timeout(self._rebalance_timeout_seconds + _CALL_SECONDS):
                 await self._consumer.start()

@@ -96,8 +96,13 @@ class KafkaTransactions:
     async def open(self, transactional_id: str) -> KafkaTransactor:
         """See `Transactions`."""
         largest = max(topic.max_bytes for topic in self._topics.values())
+        try:
+            arguments = self._connection.arguments()
+        except BusUnavailable as error:
+            # files were there at the start: they may be being replaced
+            raise Retriable(str(error)) from error
         producer = AIOKafkaProducer(
-            **self._connection.arguments(),
+            **arguments,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(self._timeout_seconds * 1000),
             max_batch_size=256 * 1024,
@@ -108,6 +113,11 @@ class KafkaTransactions:
                 await producer.start()
         except BaseException as error:
             await close(producer)
+            if isinstance(error, TransactionalIdAuthorizationFailed):
+                raise BusUnavailable(
+                    f"Kafka refuses us the transactional id {transactional_id}; grant Write on it,"
+                    " or on a prefix of it that others share."
+                ) from error
             if isinstance(error, _REFUSED):
                 raise _refused(error) from error
             if isinstance(error, KafkaError | OSError | TimeoutError):

@@ -1,0 +1,129 @@
+"""Why no broker can be reached: aiokafka's clients say only that none can."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+
+from worker.adapters.kafka.oauth import TokenRefused
+
+_ASK_SECONDS = 10.0
+_EXPIRED = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED
+_OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH
+_OUR_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN")
+
+
+async def find_cause(arguments: Mapping[str, Any]) -> str | None:
+    """Why the last of the brokers cannot be reached, and the mend; None if one of them can be.
+
+    Args:
+        arguments: as aiokafka's clients take them.
+    """
+    theirs = dict(arguments)
+    cause = None
+    for host, port, _ in collect_hosts(theirs.pop("bootstrap_servers"), randomize=False):
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                await _ask(host, port, theirs)
+        except (KafkaError, OSError, TimeoutError) as error:
+            cause = _tell(error, f"{host}:{port}", theirs)
+        else:
+            return None
+    return cause
+
+
+async def _ask(host: str, port: int, arguments: Mapping[str, Any]) -> None:
+    connection = await create_conn(host, port, **arguments)
+    try:
+        answer = await connection.send(MetadataRequest([]))
+    finally:
+        connection.close()
+    # aiokafka takes a token for accepted before the broker has said so; what the broker then says
+    # reads as metadata without brokers
+    if not answer.brokers and arguments.get("sasl_mechanism") == "OAUTHBEARER":
+        raise SaslAuthenticationFailed
+
+
+def _tell(error: BaseException, where: str, arguments: Mapping[str, Any]) -> str:
+    if isinstance(error, KafkaConnectionError) and isinstance(error.__cause__, ssl.SSLError):
+        error = error.__cause__  # the handshake was over when the broker said so
+    told = _tell_tls(error, where) or _tell_refusal(error, where, arguments)
+    return told or _tell_network(error, where, arguments["security_protocol"])
+
+
+def _tell_tls(error: BaseException, where: str) -> str | None:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _tell_certificate(error, where)
+        case ssl.SSLError() if any(name in str(error.reason) for name in _OUR_CERTIFICATE):
+            return (
+                f"{where} wants a certificate of ours that it trusts ({error.reason}); look at"
+                " kafka.certificate_file and kafka.key_file."
+            )
+        case ssl.SSLError():
+            return (
+                f"no TLS can be had with {where} ({error.reason}); look at"
+                " kafka.security_protocol and at the port."
+            )
+    return None
+
+
+def _tell_refusal(error: BaseException, where: str, arguments: Mapping[str, Any]) -> str | None:
+    mechanism = arguments.get("sasl_mechanism")
+    match error:
+        case TokenRefused():
+            return str(error)
+        case SaslAuthenticationFailed() if mechanism == "OAUTHBEARER":
+            return f"{where} refuses our token; look at kafka.oauth and at the token's claims."
+        case SaslAuthenticationFailed():
+            return (
+                f"{where} refuses user {arguments['sasl_plain_username']} with {mechanism}; look at"
+                " kafka.username and kafka.password_file, or kafka.password."
+            )
+        case UnsupportedSaslMechanismError():
+            return f"{where} does not offer {mechanism}; look at kafka.sasl_mechanism."
+        case IllegalSaslStateError():
+            return f"{where} does not ask who we are; look at kafka.security_protocol."
+    return None
+
+
+def _tell_network(error: BaseException, where: str, protocol: str) -> str:
+    match error:
+        case socket.gaierror():
+            return f"the name in {where} is not known; look at kafka.bootstrap_servers."
+        case ConnectionRefusedError():
+            return f"nobody listens at {where}; look at kafka.bootstrap_servers."
+        case TimeoutError():
+            return (
+                f"{where} does not answer; look at kafka.bootstrap_servers, the network and"
+                f" kafka.security_protocol, which is {protocol}."
+            )
+    return (
+        f"{where} hung up ({type(error).__name__}); look at kafka.security_protocol, which is"
+        f" {protocol}, and at the network."
+    )
+
+
+def _tell_certificate(error: ssl.SSLCertVerificationError, where: str) -> str:
+    if error.verify_code in _OTHER_NAME:
+        return (
+            f"the certificate of {where} is for another name; name the broker in"
+            " kafka.bootstrap_servers as its certificate does."
+        )
+    if error.verify_code in _EXPIRED:
+        return f"the certificate of {where} is not valid now; renew it, or look at the clock."
+    return (
+        f"nobody whom we trust signed the certificate of {where} ({error.verify_message}); name"
+        " the authority that signed it in kafka.ca_file."
+    )

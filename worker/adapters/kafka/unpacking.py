@@ -1,0 +1,107 @@
+"""Unpacks a compressed batch of records, up to a bound.
+
+A batch of a hundred kilobytes can unpack to gigabytes, and aiokafka 0.14 unpacks whatever comes,
+three times over. Here nothing larger than the bound is ever made.
+"""
+
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import cramjam
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+
+# a producer's batches are some megabytes at most before they are packed, whatever the codec
+MAX_BYTES = 64 << 20
+
+_LENGTH_AT, _ATTRIBUTES_AT, _RECORDS_AT = 8, 21, 61
+_CODEC_BITS = 0b111
+_GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
+# what the Java library writes before snappy's blocks: a mark, then two versions
+_XERIAL_MARK, _XERIAL_ENDS = b"\x82SNAPPY\0", 16
+
+
+class BatchTooLarge(Exception):  # noqa: N818 - what it is
+    """The batch unpacks to more than the bound."""
+
+
+def unpack_batch(raw: memoryview) -> memoryview:
+    """The same batch with its records unpacked; itself if they are not packed.
+
+    The checksum stays that of the packed one.
+
+    Raises:
+        BatchTooLarge: it would exceed the bound.
+    """
+    (attributes,) = struct.unpack_from(">h", raw, _ATTRIBUTES_AT)
+    codec = attributes & _CODEC_BITS
+    if not codec:
+        return raw
+    _DefaultRecordBatchPy(raw)._assert_has_codec(codec)  # noqa: SLF001
+    packed = raw[_RECORDS_AT:]
+    records = _unzip(packed, MAX_BYTES) if codec == _GZIP else _expand(codec, packed, MAX_BYTES)
+    batch = bytearray(raw[:_RECORDS_AT])
+    batch += records
+    struct.pack_into(">h", batch, _ATTRIBUTES_AT, attributes & ~_CODEC_BITS)
+    struct.pack_into(">i", batch, _LENGTH_AT, len(batch) - _LENGTH_AT - 4)
+    return memoryview(batch)
+
+
+def _unzip(packed: memoryview, bound: int) -> bytes:
+    found, rest = b"", bytes(packed)
+    while rest:
+        stream = zlib.decompressobj(wbits=31)
+        found += stream.decompress(rest, bound + 1 - len(found))
+        if len(found) > bound:
+            raise BatchTooLarge
+        if not stream.eof:
+            raise EOFError
+        rest = stream.unused_data
+    return found
+
+
+def _expand(codec: int, packed: memoryview, bound: int) -> bytes:
+    room = _room(bound)
+    if codec == _SNAPPY:
+        made = 0
+        for block in _snappy_blocks(packed):
+            size = cramjam.snappy.decompress_raw_len(block)
+            if made + size > bound:
+                raise BatchTooLarge
+            cramjam.snappy.decompress_raw_into(block, memoryview(room)[made : made + size])
+            made += size
+        return room[:made]
+    expand: Any = {_LZ4: cramjam.lz4, _ZSTD: cramjam.zstd}[codec].decompress_into
+    made = _write(expand, bytes(packed), room)
+    if made > bound:
+        raise BatchTooLarge
+    return room[:made]
+
+
+def _write(expand: Any, packed: bytes, room: mmap.mmap) -> int:
+    try:
+        return int(expand(packed, room))
+    except cramjam.DecompressionError as error:
+        if "whole buffer" in str(error):
+            raise BatchTooLarge from error
+        raise
+
+
+@cache
+def _room(bound: int) -> mmap.mmap:
+    """Where batches are unpacked to: memory that is taken only as far as it was ever written."""
+    return mmap.mmap(-1, bound + 1)
+
+
+def _snappy_blocks(packed: memoryview) -> Iterator[bytes]:
+    if bytes(packed[: len(_XERIAL_MARK)]) != _XERIAL_MARK:
+        yield bytes(packed)
+        return
+    at = _XERIAL_ENDS
+    while at < len(packed):
+        (size,) = struct.unpack_from(">i", packed, at)
+        yield bytes(packed[at + 4 : at + 4 + size])
+        at += 4 + size
