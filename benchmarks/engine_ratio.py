@@ -21,8 +21,9 @@ from training.exchanges import compose
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.publisher import KafkaPublisher
-from worker.app import DEMONSTRATION, Worker, build_guard, build_judging, demonstration_model
+from worker.app import Worker
 from worker.events import Exchange
+from worker.parts import DEMONSTRATION, build_guard, build_judging, demonstration_model
 from worker.records import OutgoingRecord
 from worker.settings import load_settings
 

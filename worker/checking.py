@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.rights import find_missing_rights
-from worker.app import build_judging, build_transactions
 from worker.brokers import build_connection
 from worker.errors import BusUnavailable, EngineUnavailable, Fatal, Retriable
+from worker.parts import build_judging, build_transactions
 from worker.settings import Settings
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from worker.app import DEMONSTRATION, build_judging
 from worker.errors import InvalidRequest
 from worker.guards.guardreasoner import GuardReasoner
+from worker.parts import DEMONSTRATION, build_judging
 from worker.settings import load_settings
 
 # torch and vllm warn of themselves

@@ -1,7 +1,7 @@
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.app import demonstration_model
 from worker.guards.guardreasoner import GuardReasoner
 from worker.guards.prompts import Prompt
+from worker.parts import demonstration_model
 
 TOKENIZER = JsonTokenizer.load(demonstration_model())
 

@@ -12,8 +12,9 @@ from training.evaluation import Scores
 from training.exchanges import compose
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import read_topics
-from worker.app import DEMONSTRATION, Worker, build_judging, demonstration_model
+from worker.app import Worker
 from worker.guards.guardreasoner import GuardReasoner
+from worker.parts import DEMONSTRATION, build_judging, demonstration_model
 from worker.records import OutgoingRecord
 from worker.verdicts import Judgement, Reading, Task
 

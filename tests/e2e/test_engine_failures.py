@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.app import DEMONSTRATION, build_judging
 from worker.errors import EngineDead, EngineInterrupted
 from worker.guards.guardreasoner import GuardReasoner
+from worker.parts import DEMONSTRATION, build_judging
 from worker.settings import load_settings
 
 pytestmark = [

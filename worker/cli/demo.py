@@ -37,10 +37,11 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
     from worker.adapters.kafka.connection import create_topics
     from worker.adapters.kafka.publisher import KafkaPublisher
     from worker.adapters.kafka.reader import committed_offsets, read_topics
-    from worker.app import DEMONSTRATION, Worker, build_judging
+    from worker.app import Worker
     from worker.brokers import build_connection
     from worker.cli.presentation import show_dead_letter, show_verdict
     from worker.cli.samples import keyed, sample_lines
+    from worker.parts import DEMONSTRATION, build_judging
     from worker.settings import load_settings
 
     console = Console(soft_wrap=True)

@@ -12,9 +12,9 @@ from worker.cli import Config, app, read_settings, run_async
 from worker.escaping import printable
 
 if TYPE_CHECKING:
-    from worker.app import Judging
     from worker.evaluation.answers import Answer
     from worker.evaluation.labelled import Labelled
+    from worker.parts import Judging
 
 _SHOWN_REASONS = 20
 
@@ -72,7 +72,6 @@ def evaluate(
     Rows that cannot be used or judged are named, and the exit code is 1.
     """
     from worker import __version__
-    from worker.app import build_guard, build_judging
     from worker.cli.scores import show_evaluation
     from worker.errors import UnusableFile
     from worker.evaluation.columns import Columns
@@ -84,6 +83,7 @@ def evaluate(
     from worker.evaluation.report import render_report
     from worker.evaluation.results import Provenance, encode_evaluation
     from worker.evaluation.stored import read_stored
+    from worker.parts import build_guard, build_judging
     from worker.verdicts import rfc3339
 
     if from_completions and (model or save_completions):

@@ -13,10 +13,10 @@ from worker.escaping import printable
 
 if TYPE_CHECKING:
     from worker.adapters.kafka.explorer import Found
-    from worker.app import Judging
     from worker.errors import RecordError
     from worker.guards.prompts import Guard
     from worker.inspection import Again, Place
+    from worker.parts import Judging
 
 
 @app.command()
@@ -49,9 +49,9 @@ def inspect(
     from rich.progress import Progress
 
     from worker.adapters.kafka.explorer import Explorer, NotFound
-    from worker.app import build_guard, build_judging
     from worker.brokers import build_connection
     from worker.inspection import Again
+    from worker.parts import build_guard, build_judging
 
     since_ms = moment_ms(since, now=datetime.now(UTC)) if since else None
     settings = read_settings(config)

@@ -28,7 +28,7 @@ def judge(
     from rich.console import Console
     from rich.progress import Progress
 
-    from worker.app import build_judging
+    from worker.parts import build_judging
 
     overrides = {"engine": {"model": model}} if model else {}
     settings = read_settings(config, **overrides)

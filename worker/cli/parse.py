@@ -16,7 +16,7 @@ def parse(config: Config = None) -> None:
 
     from pydantic import BaseModel, ValidationError
 
-    from worker.app import build_guard
+    from worker.parts import build_guard
     from worker.settings import load_settings
 
     class Line(BaseModel):

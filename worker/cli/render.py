@@ -8,8 +8,8 @@ from worker.errors import RecordError
 @app.command()
 def render(config: Config = None) -> None:
     """Events as JSON Lines on stdin to `{"id", "prompt"}` lines: the text the model is given."""
-    from worker.app import build_guard
     from worker.events import decode_event, judged_exchange
+    from worker.parts import build_guard
     from worker.settings import load_settings
 
     guard = build_guard(load_settings(config))
