@@ -1,6 +1,6 @@
 """`/livez`, `/readyz`, `/startupz`, `/metrics` and `/recent`, on one port."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +56,10 @@ class HealthServer:
         self._port = port
         self._probes = probes
         app = web.Application()
-        app.router.add_get("/livez", lambda _: _answer(probes.live()))
-        app.router.add_get("/readyz", lambda _: _answer(probes.ready()))
-        app.router.add_get("/startupz", lambda _: _answer(probes.started()))
-        app.router.add_get("/recent", lambda _: _json(200, probes.recent()))
+        app.router.add_get("/livez", _probe(probes.live))
+        app.router.add_get("/readyz", _probe(probes.ready))
+        app.router.add_get("/startupz", _probe(probes.started))
+        app.router.add_get("/recent", self._recent)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None)
 
@@ -82,18 +82,25 @@ class HealthServer:
         """Listen no more."""
         await self._runner.cleanup()
 
+    async def _recent(self, _: web.Request) -> web.Response:
+        return _json(self._probes.recent())
+
     async def _metrics(self, _: web.Request) -> web.Response:
         text = b"".join(generate_latest(registry) for registry in self._probes.registries)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _answer(report: Report) -> web.Response:
-    status = 503 if report.reasons else 200
-    said = {"status": "failing" if report.reasons else "ok", "state": report.state}
-    return await _json(status, {**said, "reasons": list(report.reasons)})
+def _probe(ask: Callable[[], Report]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        report = ask()
+        failing = bool(report.reasons)
+        said = {"status": "failing" if failing else "ok", "state": report.state}
+        return _json({**said, "reasons": list(report.reasons)}, status=503 if failing else 200)
+
+    return answer
 
 
-async def _json(status: int, body: object) -> web.Response:
+def _json(body: object, status: int = 200) -> web.Response:
     return web.Response(
         status=status, body=orjson.dumps(body) + b"\n", content_type="application/json"
     )
