@@ -1,6 +1,7 @@
 """Short runs of the harness, and the proof that it sees a broken worker."""
 
 import asyncio
+import itertools
 import os
 
 import pytest
@@ -12,6 +13,10 @@ from worker.app import Worker
 from worker.settings import load_settings
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+
+# those that trouble only their own workers share the cluster, and the time
+TOGETHER = [["unawaited-deliveries"], ["commit-before-produce", "no-fencing", "stale-epoch"]]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +66,12 @@ async def test_a_worker_starts_while_a_broker_is_down(guarantee, cluster):
         cluster.restart(3)
 
 
-@pytest.mark.parametrize("name", MUTANTS)
-async def test_a_broken_worker_is_found_out(name, cluster, tmp_path):
+@pytest.mark.parametrize("names", TOGETHER, ids=", ".join)
+async def test_broken_workers_are_found_out(names, cluster, tmp_path):
+    await asyncio.gather(*(find_out(name, cluster, tmp_path) for name in names))
+
+
+async def find_out(name, cluster, tmp_path):
     mutant = MUTANTS[name]
     # a slow machine can let the moment pass in which the break shows, but not every time
     for seed in (1, 2, 3):
@@ -78,11 +87,15 @@ async def test_a_broken_worker_is_found_out(name, cluster, tmp_path):
             settle_seconds=60,
             settings=dict(mutant.settings),
         )
-        logs = tmp_path / str(seed)
-        logs.mkdir()
+        logs = tmp_path / name / str(seed)
+        logs.mkdir(parents=True)
         report = await execute(plan, cluster, logs)
         print(report)
         if report.counts()[mutant.seen_as]:
             break
     assert report.counts()[mutant.seen_as] > 0, f"\n{report}"
     assert any(incident.fault is not None for incident in report.incidents)
+
+
+def test_every_break_is_tried():
+    assert sorted(itertools.chain(*TOGETHER)) == sorted(MUTANTS)
