@@ -76,6 +76,7 @@ class Worker:
                 output.dead_letter_topic,
                 settings.input.group_id,
                 self._delivery.max_bytes,
+                output.cloudevents,
             ),
             telemetry=telemetry,
             clock=clock,

@@ -15,6 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from worker.errors import NotAnEvent, NothingToJudge
 
 CLOUDEVENTS_JSON = "application/cloudevents+json"
+Framing = Literal["none", "confluent"]
+# byte 0, and a schema's id in four
+_FRAME_BYTES = 5
 
 
 def _text_of(content: object) -> object:
@@ -116,6 +119,22 @@ def judged_exchange(event: Event) -> Exchange:
     if not prompt.strip():
         raise NothingToJudge("The user's message is blank; there is nothing to judge.")
     return Exchange.model_construct(prompt=prompt, response=response)
+
+
+def unframe(value: bytes, framing: Framing) -> bytes:
+    """The JSON of a value: with `confluent`, what stands behind byte 0 and a schema's id.
+
+    So the serialisers of Confluent's schema registry begin a value. The schema is not asked for:
+    what an event must have is checked all the same.
+
+    Raises:
+        NotAnEvent: the frame is not there.
+    """
+    if framing == "none":
+        return value
+    if len(value) < _FRAME_BYTES or value[0]:
+        raise NotAnEvent("The value has no frame of a schema registry: byte 0 and a schema's id.")
+    return value[_FRAME_BYTES:]
 
 
 def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None) -> Event:

@@ -15,7 +15,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import NotAnEvent, RecordError
-from worker.events import Event, Exchange, decode_event, judged_exchange
+from worker.events import Event, Exchange, Framing, decode_event, judged_exchange, unframe
 from worker.guards.prompts import Guard, Mark
 from worker.judging import Judge
 from worker.ports import Completion
@@ -157,6 +157,8 @@ def _when(outcome: Outcome) -> tuple[int, Partition, int]:
 def _names(letter: Letter) -> Collection[str]:
     """What the event of a dead letter can be called: its own id, as far as it can be read."""
     value, headers = letter.record.value or b"", dict(letter.headers)
+    # with or without a frame: JSON never begins with byte 0
+    value = unframe(value, "confluent") if re.match(rb"\0.{4}", value, re.DOTALL) else value
     try:
         own = decode_event(value, headers).id
     except RecordError:
@@ -242,7 +244,7 @@ class Decoded:
     prompt: str
 
 
-def decode(record: Record, guard: Guard) -> Decoded:
+def decode(record: Record, guard: Guard, framing: Framing = "none") -> Decoded:
     """The event of a record, and the exact prompt for it.
 
     Raises:
@@ -250,7 +252,7 @@ def decode(record: Record, guard: Guard) -> Decoded:
     """
     if record.unreadable:
         raise NotAnEvent(record.unreadable)
-    event = decode_event(record.value or b"", dict(record.headers))
+    event = decode_event(unframe(record.value or b"", framing), dict(record.headers))
     exchange = judged_exchange(event)
     return Decoded(event, exchange, guard.render(exchange.prompt, exchange.response).text)
 

@@ -18,7 +18,7 @@ from worker.errors import (
     Retriable,
     RetriesSpent,
 )
-from worker.events import Event, Exchange, decode_event, judged_exchange
+from worker.events import Event, Exchange, Framing, decode_event, judged_exchange, unframe
 from worker.guards.prompts import Guard, Prompt
 from worker.ports import Clock, Completion, Engine, Tokenizer
 from worker.quarantine import Quarantine, Ward, ward_after
@@ -66,6 +66,7 @@ class Judge:
     Args:
         request_timeout_seconds: for one completion, waiting at the engine included.
         with_reasoning: whether verdicts carry the reasoning, which can quote people.
+        framing: what stands before the JSON of a value.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Judge:
         request_timeout_seconds: float,
         retries: RetryPolicy,
         with_reasoning: bool,
+        framing: Framing = "none",
     ) -> None:
         self._guard = guard
         self._engine = engine
@@ -91,6 +93,7 @@ class Judge:
         self._request_timeout_seconds = request_timeout_seconds
         self._retries = retries
         self._with_reasoning = with_reasoning
+        self._framing: Framing = framing
         self._quarantine = Quarantine()
 
     @property
@@ -116,7 +119,8 @@ class Judge:
             try:
                 if record.unreadable:
                     raise NotAnEvent(record.unreadable)
-                event = decode_event(record.value or b"", dict(record.headers))
+                value = unframe(record.value or b"", self._framing)
+                event = decode_event(value, dict(record.headers))
                 exchange = judged_exchange(event)
             except RecordError as error:
                 read.append(error)

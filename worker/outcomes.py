@@ -9,7 +9,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from worker.dead_letters import dead_letter, delivered_before
 from worker.errors import RecordError, VerdictTooLarge
 from worker.records import Headers, OutgoingRecord, Record
-from worker.verdicts import Verdict, verdict_record
+from worker.verdicts import Verdict, cloudevent_headers, verdict_record
 
 OutcomeKind = Literal["verdict", "dead_letter", "tombstone"]
 
@@ -42,12 +42,14 @@ class Destinations:
 
     Attributes:
         max_bytes: the largest record that a topic takes.
+        cloudevents: whether verdicts are CloudEvents too.
     """
 
     verdict_topic: str
     dead_letter_topic: str
     group: str
     max_bytes: Callable[[str], int]
+    cloudevents: bool = False
 
     def verdict(self, record: Record, verdict: Verdict, trace: Headers) -> OutgoingRecord:
         """The record of a verdict.
@@ -55,7 +57,10 @@ class Destinations:
         Raises:
             VerdictTooLarge: its topic does not take it.
         """
-        outgoing = verdict_record(verdict, topic=self.verdict_topic, record=record, trace=trace)
+        envelope = cloudevent_headers(verdict, self.group) if self.cloudevents else ()
+        outgoing = verdict_record(
+            verdict, topic=self.verdict_topic, record=record, added=(*envelope, *trace)
+        )
         limit = self.max_bytes(self.verdict_topic)
         if outgoing.size_bytes > limit:
             raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")

@@ -121,6 +121,7 @@ def build_judging(settings: Settings) -> Judging:
         request_timeout_seconds=chosen.request_timeout_seconds,
         retries=RetryPolicy(attempts=chosen.attempts),
         with_reasoning=settings.output.reasoning == "full",
+        framing=settings.input.framing,
     )
     return Judging(guard, supervised, judge, observation)
 

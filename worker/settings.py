@@ -112,6 +112,11 @@ class InputSettings(_Group):
         10.0, description="Silence after which the group goes on without a worker."
     )
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    framing: Literal["none", "confluent"] = Field(
+        "none",
+        description="`confluent`: values begin with byte 0 and a schema's id, as serialisers of a"
+        " schema registry write them; the JSON behind is read.",
+    )
     start_from: Literal["earliest", "latest"] = Field(
         "earliest", description="Where a group without offsets begins."
     )
@@ -132,6 +137,9 @@ class OutputSettings(_Group):
     verdict_topic: str = Field("moderation-verdicts", min_length=1)
     dead_letter_topic: str = Field("moderation-dead-letters", min_length=1)
     reasoning: Literal["full", "none"] = Field("full", description="It can quote people.")
+    cloudevents: bool = Field(
+        False, description="Verdicts are CloudEvents too, by `ce_*` headers (Kafka's binary mode)."
+    )
 
 
 class DeliverySettings(_Group):

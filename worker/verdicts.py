@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
+from urllib.parse import quote
 
 import orjson
 
 from worker.events import Event
-from worker.records import OutgoingRecord, Record
+from worker.records import Headers, OutgoingRecord, Record
 
 
 class Task(StrEnum):
@@ -218,10 +219,26 @@ def encode_verdict(verdict: Verdict) -> bytes:
         return text.encode("utf-8", "replace")
 
 
+def cloudevent_headers(verdict: Verdict, group: str) -> Headers:
+    """What makes a verdict's record a CloudEvent (1.0.2, Kafka protocol binding, binary mode)."""
+    attributes = {
+        "specversion": "1.0",
+        "id": verdict.verdict_id,
+        "source": f"/guardstream/{quote(group, safe='')}",
+        "type": VERDICT_SCHEMA.replace("/", "."),
+        "subject": verdict.event_id,
+        "time": verdict.judged_at,
+    }
+    return tuple((f"ce_{name}", v.encode("utf-8", "replace")) for name, v in attributes.items())
+
+
 def verdict_record(
-    verdict: Verdict, *, topic: str, record: Record, trace: tuple[tuple[str, bytes], ...]
+    verdict: Verdict, *, topic: str, record: Record, added: Headers = ()
 ) -> OutgoingRecord:
-    """The record that carries a verdict; its headers let a consumer route without parsing."""
+    """The record that carries a verdict; its headers let a consumer route without parsing.
+
+    `added` are headers beside those: of the trace, of an envelope.
+    """
     carried = tuple(
         (name, value)
         for name, value in record.headers
@@ -240,4 +257,4 @@ def verdict_record(
     key = record.key
     if key is None:
         key = (verdict.conversation_id or verdict.event_id).encode("utf-8", "replace")
-    return OutgoingRecord(topic, key, encode_verdict(verdict), (*carried, *own, *trace))
+    return OutgoingRecord(topic, key, encode_verdict(verdict), (*carried, *own, *added))

@@ -70,7 +70,16 @@ class GatedEngine(SimulatedEngine):
 
 class House:
     def __init__(
-        self, guarantee, drain_seconds=5.0, breaker=None, bus=None, tracing=None, **bounds
+        self,
+        guarantee,
+        *,
+        drain_seconds=5.0,
+        breaker=None,
+        bus=None,
+        tracing=None,
+        framing="none",
+        cloudevents=False,
+        **bounds,
     ):
         clock = QuickClock()
         self.guarantee = guarantee
@@ -104,6 +113,7 @@ class House:
             request_timeout_seconds=30,
             retries=RetryPolicy(),
             with_reasoning=True,
+            framing=framing,
         )
         self.delivery = delivery
         self.pipeline = Pipeline(
@@ -113,7 +123,7 @@ class House:
             policy=BatchPolicy(2, 1000, 0.0),
             breaker=breaker or BreakerPolicy(),
             bounds=Bounds(max_in_flight=6, drain_seconds=drain_seconds, **bounds),
-            destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes),
+            destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes, cloudevents),
             telemetry=telemetry,
             clock=clock,
         )

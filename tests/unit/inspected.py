@@ -39,7 +39,7 @@ def lying(outgoing, number, at=0, timestamp_ms=0):
 async def verdict_of(record, *, model="m", **where):
     judge = judging(model)
     verdict = await judge.judge((await judge.prepare([record]))[0])
-    return lying(verdict_record(verdict, topic="verdicts", record=record, trace=()), 0, **where)
+    return lying(verdict_record(verdict, topic="verdicts", record=record), 0, **where)
 
 
 def letter_of(record, *, max_bytes=1 << 20, **where):

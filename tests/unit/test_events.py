@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.house import House
 from worker.errors import NotAnEvent, NothingToJudge, RecordError
-from worker.events import decode_event, judged_exchange
+from worker.events import decode_event, judged_exchange, unframe
 
 
 def exchange(**fields):
@@ -113,3 +114,36 @@ JSON = st.recursive(
 def test_any_bytes_are_an_event_or_a_record_error(value):
     with contextlib.suppress(RecordError):
         judged_exchange(decode_event(value))
+
+
+FRAME = b"\x00\x00\x00\x00\x07"
+
+
+@pytest.mark.parametrize(
+    ("framing", "value", "read"),
+    [
+        ("none", b"{}", b"{}"),
+        ("none", FRAME + b"{}", FRAME + b"{}"),
+        ("confluent", FRAME + b"{}", b"{}"),
+        ("confluent", FRAME, b""),
+    ],
+)
+def test_a_registrys_frame_is_taken_off_where_it_is_expected(framing, value, read):
+    assert unframe(value, framing) == read
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b'{"prompt": "hello"}', FRAME[:4], b"\x01" + FRAME])
+def test_what_has_no_frame_where_one_is_expected_is_no_event(value):
+    with pytest.raises(NotAnEvent, match="no frame of a schema registry"):
+        unframe(value, "confluent")
+
+
+async def test_a_worker_reads_behind_the_frame_and_buries_the_value_whole():
+    house = House("at_least_once", framing="confluent")
+    house.bus.append("events", value=FRAME + b'{"id": "1", "prompt": "hello"}', key=b"k")
+    house.bus.append("events", value=FRAME + b"nonsense", key=b"k")
+    async with house.running():
+        await house.until(lambda: house.delivery.settled == 2)
+    assert house.judged() == ["1"]
+    (letter,) = house.bus.topic("dead")
+    assert letter.value == FRAME + b"nonsense"

@@ -1,9 +1,11 @@
 from datetime import datetime
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.house import House
 from worker.verdicts import rfc3339
 
 
@@ -25,3 +27,33 @@ def test_any_timestamp_of_kafka_can_be_written(timestamp_ms):
 )
 def test_a_time_that_the_format_cannot_hold_is_its_nearest_end(timestamp_ms, written):
     assert rfc3339(timestamp_ms / 1000) == written
+
+
+async def test_a_verdict_can_be_a_cloudevent_too():
+    house = House("at_least_once", cloudevents=True)
+    house.bus.append("events", value=b'{"id": "e-1", "prompt": "hello"}', key=b"k")
+    async with house.running():
+        await house.until(lambda: house.delivery.settled == 1)
+    (verdict,) = house.bus.topic("verdicts")
+    value, headers = orjson.loads(verdict.value), dict(verdict.headers)
+    envelope = {name: v.decode() for name, v in headers.items() if name.startswith("ce_")}
+    assert envelope == {
+        "ce_specversion": "1.0",
+        "ce_id": value["verdict_id"],
+        "ce_source": "/guardstream/group",
+        "ce_type": "guardstream.verdict.1",
+        "ce_subject": "e-1",
+        "ce_time": value["judged_at"],
+    }
+    assert headers["content-type"] == b"application/json"
+
+
+async def test_a_verdict_is_none_unless_told_to():
+    house = House("at_least_once")
+    house.bus.append(
+        "events", value=b'{"prompt": "hello"}', headers=(("ce_specversion", b"1.0"),), key=b"k"
+    )
+    async with house.running():
+        await house.until(lambda: house.delivery.settled == 1)
+    (verdict,) = house.bus.topic("verdicts")
+    assert not [name for name, _ in verdict.headers if name.startswith("ce_")]

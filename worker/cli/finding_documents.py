@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from worker.errors import RecordError
+from worker.events import Framing
 from worker.guards.prompts import Guard
 from worker.inspection import Again, Finding, Outcome, Published, decode
 from worker.records import Record
@@ -12,14 +13,19 @@ from worker.telemetry.tracing import trace_id
 from worker.verdicts import encode_verdict, rfc3339
 
 
-def document(finding: Finding, guard: Guard, again: Again | RecordError | None) -> dict[str, Any]:
+def document(
+    finding: Finding,
+    guard: Guard,
+    again: Again | RecordError | None,
+    framing: Framing = "none",
+) -> dict[str, Any]:
     """All there is to know of a record; what is unknown is null."""
     where, offset = finding.place
     return {
         "source": {"topic": where.topic, "partition": where.number, "offset": offset},
         "missing": finding.missing,
         "record": _record(finding.record) if finding.record else None,
-        **_content(finding, guard),
+        **_content(finding, guard, framing),
         "is_committed": finding.is_committed,
         "committed_offset": finding.committed,
         "outcomes": [_outcome(finding, outcome, guard) for outcome in finding.outcomes],
@@ -38,12 +44,12 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
-def _content(finding: Finding, guard: Guard) -> dict[str, Any]:
+def _content(finding: Finding, guard: Guard, framing: Framing) -> dict[str, Any]:
     content: dict[str, Any] = {"event": None, "prompt": None, "not_judged": None}
     record = finding.original
     if record is not None and record.value is not None:
         try:
-            decoded = decode(record, guard)
+            decoded = decode(record, guard, framing)
         except RecordError as error:
             content["not_judged"] = {"error": type(error).__name__, "message": str(error)}
         else:

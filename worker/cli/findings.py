@@ -13,6 +13,7 @@ from rich.text import Text
 from worker.cli.presentation import LABEL_STYLES
 from worker.errors import RecordError
 from worker.escaping import printable
+from worker.events import Framing
 from worker.guards.prompts import Guard, Mark
 from worker.inspection import Again, Buried, Decoded, Finding, Published, decode
 from worker.records import Record
@@ -33,13 +34,14 @@ def show_finding(
     group: str,
     now: float,
     plain: bool,
+    framing: Framing = "none",
 ) -> RenderableType:
     """All there is to know of a record.
 
     `again` is what the engine says now, if it was asked; `now` is Unix seconds; `plain` is without
     colours.
     """
-    parts = [*_record(finding, group, now), *_content(finding, guard)]
+    parts = [*_record(finding, group, now), *_content(finding, guard, framing)]
     for outcome in finding.outcomes:
         parts.append(Text())
         if isinstance(outcome, Published):
@@ -125,13 +127,13 @@ def _record(finding: Finding, group: str, now: float) -> Iterator[RenderableType
         yield _line("committed", f"{yes}; {group} goes on at offset {finding.committed}")
 
 
-def _content(finding: Finding, guard: Guard) -> Iterator[RenderableType]:
+def _content(finding: Finding, guard: Guard, framing: Framing) -> Iterator[RenderableType]:
     record = finding.original
     if record is None or record.value is None:
         return
     yield Text()
     try:
-        decoded = decode(record, guard)
+        decoded = decode(record, guard, framing)
     except RecordError as error:
         yield _heading("Not to be judged")
         yield _line("reason", str(error), _UNKNOWN)

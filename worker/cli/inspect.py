@@ -14,9 +14,9 @@ from worker.escaping import printable
 if TYPE_CHECKING:
     from worker.adapters.kafka.explorer import Found
     from worker.errors import RecordError
-    from worker.guards.prompts import Guard
     from worker.inspection import Again, Place
     from worker.parts import Judging
+    from worker.settings import Settings
 
 
 @app.command()
@@ -51,7 +51,7 @@ def inspect(
     from worker.adapters.kafka.explorer import Explorer, NotFound
     from worker.brokers import build_connection
     from worker.inspection import Again
-    from worker.parts import build_guard, build_judging
+    from worker.parts import build_judging
 
     since_ms = moment_ms(since, now=datetime.now(UTC)) if since else None
     settings = read_settings(config)
@@ -84,7 +84,7 @@ def inspect(
     except NotFound as error:
         typer.echo(f"guardstream: {printable(str(error))}", err=True)
         raise typer.Exit(1) from None
-    _print(found, answers, build_guard(settings), group=settings.input.group_id, json=json)
+    _print(found, answers, settings, json=json)
     unanswered = [f for f in found.findings if not isinstance(answers.get(f.place), Again)]
     if again and unanswered:
         typer.echo("guardstream: The engine gave no answer to some of it.", err=True)
@@ -108,25 +108,28 @@ async def _ask(judging: "Judging", found: "Found") -> "dict[Place, Again | Recor
 def _print(
     found: "Found",
     answers: "dict[Place, Again | RecordError]",
-    guard: "Guard",
+    settings: "Settings",
     *,
-    group: str,
     json: bool,
 ) -> None:
     from rich.console import Console
 
     from worker.cli.finding_documents import document
     from worker.cli.findings import show_finding
+    from worker.parts import build_guard
 
+    guard, framing, group = build_guard(settings), settings.input.framing, settings.input.group_id
     shown = [(finding, answers.get(finding.place)) for finding in found.findings]
     if json:
-        findings = [document(finding, guard, again) for finding, again in shown]
+        findings = [document(finding, guard, again, framing) for finding, again in shown]
         write_line({"findings": findings, "left_out": found.left_out})
         return
     console = Console(highlight=False, soft_wrap=True)
     plain = console.no_color or console.color_system is None
     now = time.time()
     for finding, again in shown:
-        console.print(show_finding(finding, guard, again, group=group, now=now, plain=plain))
+        console.print(
+            show_finding(finding, guard, again, group=group, now=now, plain=plain, framing=framing)
+        )
     if found.left_out:
         console.print(f"Older records of this id, not shown: {found.left_out}.")
