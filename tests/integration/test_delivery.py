@@ -187,3 +187,23 @@ async def test_an_unreachable_broker_is_named():
     )
     with pytest.raises(BusUnavailable, match=r"127\.0\.0\.1:1 cannot be reached"):
         await Worker(settings).run()
+
+
+async def test_framed_events_become_cloudevents(kafka_settings, connection):
+    settings = await kafka_settings()
+    framed = settings.input.model_copy(update={"framing": "confluent"})
+    enveloped = settings.output.model_copy(update={"cloudevents": True})
+    settings = settings.model_copy(update={"input": framed, "output": enveloped})
+    topic = settings.input.topics[0]
+    sent = event(topic, "1")
+    value = b"\x00\x00\x00\x00\x07" + sent.value
+    await produce(connection, topic, [OutgoingRecord(topic, sent.key, value, ())])
+    worker = Worker(settings)
+    running = asyncio.create_task(worker.run())
+    await until(lambda: worker.settled == 1, 30)
+    worker.stop()
+    await running
+    (verdict,) = await read(connection, [settings.output.verdict_topic], 1)
+    headers = dict(verdict.headers)
+    assert headers["ce_subject"] == b"1"
+    assert headers["ce_id"].decode() == orjson.loads(verdict.value)["verdict_id"]
