@@ -344,13 +344,16 @@ class LagTrigger(_Group):
     """Protocol that KEDA speaks; its own default is too old for Kafka 4."""
 
 
-class BacklogTrigger(_Group):
-    """GPU-seconds of work that wait, asked of Prometheus; needs the recording rules."""
+class WorkTrigger(_Group):
+    """Prompts under way and work that waits, asked of Prometheus; needs the recording rules."""
 
     enabled: bool = False
     prometheus_url: str = ""
-    seconds: Count = 300
-    """In which a backlog is to be gone."""
+    prompts_per_worker: Count | None = None
+    """Prompts at a worker's engine when all is well; a quarter of `config.engine.max_num_seqs` when
+    null."""
+    backlog_seconds: Count = 60
+    """In which a backlog is to be gone: the age that is promised."""
 
 
 class ScaleUp(_Group):
@@ -358,8 +361,9 @@ class ScaleUp(_Group):
 
     workers: Count = 4
     """At most so many more in a period."""
-    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 120
-    stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
+    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 15
+    stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
+    """A rebalance fills engines for a moment: that must not start workers."""
 
 
 class ScaleDown(_Group):
@@ -367,9 +371,9 @@ class ScaleDown(_Group):
 
     workers: Count = 1
     """At most so many less in a period."""
-    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 300
+    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 120
     """At least the grace period."""
-    stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = 900
+    stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = 600
 
 
 class Autoscaling(_Group):
@@ -381,7 +385,7 @@ class Autoscaling(_Group):
     """As many as there are partitions when null; never more."""
     polling_seconds: Count = 30
     lag: LagTrigger = LagTrigger()
-    backlog: BacklogTrigger = BacklogTrigger()
+    work: WorkTrigger = WorkTrigger()
     scale_up: ScaleUp = ScaleUp()
     scale_down: ScaleDown = ScaleDown()
 

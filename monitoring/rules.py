@@ -19,6 +19,7 @@ JUDGED = 'outcome!="tombstone"'
 LAG_RECORDS = "guardstream:lag_records:sum"
 LAG_SECONDS = "guardstream:lag_seconds:max"
 BACKLOG = "guardstream:backlog_gpu_seconds:sum"
+IN_FLIGHT = "guardstream:in_flight:sum"
 VERDICTS = "guardstream:verdicts:rate5m"
 OUTCOMES = "guardstream:outcomes:rate5m"
 VERDICT_AGE = "guardstream:verdict_age_seconds:p99_rate5m"
@@ -72,15 +73,19 @@ def build(docs: str) -> Json:
 def recordings() -> dict[str, str]:
     """Figures per deployment (namespace and job), by name."""
     groups = OVER_5M.level(names.INFO, by=(*WORKER, "group"), how="max")
-    backlog = OVER_5M.level(names.BACKLOG, by=WORKER)
+
+    def by_consumer_group(metric: names.Metric) -> str:
+        level = OVER_5M.level(metric, by=WORKER)
+        joined = f"{level} * on ({', '.join(WORKER)}) group_left (group) {groups}"
+        return total(joined, (*GROUP, "group"))
+
     busy = f"rate({OVER_5M.select(names.ENGINE_BUSY)}[{OVER_5M.window}])"
     judged = OVER_5M.rate(names.OUTCOMES, JUDGED, by=GROUP)
     return {
         LAG_RECORDS: OVER_5M.level(names.LAG_RECORDS, by=GROUP),
         LAG_SECONDS: OVER_5M.level(names.LAG_TIME, by=GROUP, how="max"),
-        BACKLOG: total(
-            f"{backlog} * on ({', '.join(WORKER)}) group_left (group) {groups}", (*GROUP, "group")
-        ),
+        BACKLOG: by_consumer_group(names.BACKLOG),
+        IN_FLIGHT: by_consumer_group(names.IN_FLIGHT),
         VERDICTS: OVER_5M.rate(names.OUTCOMES, 'outcome="verdict"', by=GROUP),
         OUTCOMES: OVER_5M.rate(names.OUTCOMES, by=GROUP),
         VERDICT_AGE: OVER_5M.quantile(0.99, names.VERDICT_AGE, by=GROUP),

@@ -131,10 +131,10 @@ def test_a_secret_in_the_settings_is_named(path):
     [
         ("autoscaling.maxReplicas is 25 and there are 24 partitions", {"maxReplicas": 25}),
         ("autoscaling.minReplicas 9", {"minReplicas": 9}),
-        ("autoscaling.backlog.prometheusUrl", {"backlog": {"prometheusUrl": ""}}),
+        ("autoscaling.work.prometheusUrl", {"work": {"prometheusUrl": ""}}),
         (
-            "autoscaling.lag.enabled or autoscaling.backlog.enabled",
-            {"lag": {"enabled": False}, "backlog": {"enabled": False}},
+            "autoscaling.lag.enabled or autoscaling.work.enabled",
+            {"lag": {"enabled": False}, "work": {"enabled": False}},
         ),
     ],
 )

@@ -12,7 +12,7 @@ ON = {
     "inputPartitions": 12,
     "model": {"cache": {"enabled": False}},
 }
-BACKLOG = {"enabled": True, "prometheusUrl": "http://prometheus:9090"}
+WORK = {"enabled": True, "prometheusUrl": "http://prometheus:9090"}
 
 
 def triggers(release, kind):
@@ -84,27 +84,35 @@ def test_without_a_login_there_is_nothing_to_log_in_with():
     assert "authenticationRef" not in trigger
 
 
-@pytest.mark.parametrize(("gpus", "threshold"), [(1, "300"), (2, "600")])
-def test_backlog_is_asked_for_by_the_rule_that_records_it(gpus, threshold):
+@pytest.mark.parametrize(("gpus", "threshold"), [(1, "60"), (2, "120")])
+def test_work_is_asked_for_by_the_rules_that_record_it(gpus, threshold):
     values = ON | {
-        "autoscaling": {"enabled": True, "backlog": BACKLOG},
+        "autoscaling": {"enabled": True, "work": WORK},
         "gpu": {"count": gpus},
         "config": {
             "input": {"group_id": "eu"},
-            "engine": {"extra": {"tensor_parallel_size": gpus}},
+            "engine": {"max_num_seqs": 128, "extra": {"tensor_parallel_size": gpus}},
         },
     }
-    (trigger,) = triggers(render(**values), "prometheus")
-    asked = trigger["metadata"]
-    recorded = re.fullmatch(r'sum\((.+)\{namespace="moderation",group="eu"\}\)', asked["query"])
-    assert recorded[1] == rules.BACKLOG
-    assert recorded[1] in rules.recordings()
+    asked = [trigger["metadata"] for trigger in triggers(render(**values), "prometheus")]
+    recorded = [
+        re.fullmatch(r'sum\((.+)\{namespace="moderation",group="eu"\}\)', metadata["query"])[1]
+        for metadata in asked
+    ]
+    assert recorded == [rules.IN_FLIGHT, rules.BACKLOG]
+    assert set(recorded) <= rules.recordings().keys()
     # a worker works off as many GPU-seconds a second as it has GPUs
-    assert asked["threshold"] == threshold
-    assert asked["ignoreNullValues"] == "false"
+    assert [metadata["threshold"] for metadata in asked] == ["32", threshold]
+    assert {metadata["ignoreNullValues"] for metadata in asked} == {"false"}
 
 
-@pytest.mark.parametrize(("drain", "period"), [(20, 300), (600, 645), (3000, 1800)])
+def test_prompts_of_a_worker_can_be_named():
+    values = ON | {"autoscaling": {"enabled": True, "work": WORK | {"promptsPerWorker": 50}}}
+    asked = triggers(render(**values), "prometheus")
+    assert asked[0]["metadata"]["threshold"] == "50"
+
+
+@pytest.mark.parametrize(("drain", "period"), [(20, 120), (600, 645), (3000, 1800)])
 def test_workers_go_slowly_one_drain_at_a_time(drain, period):
     values = ON | {"config": {"shutdown": {"drain_seconds": drain}}}
     spec = render(**values).one("ScaledObject")["spec"]

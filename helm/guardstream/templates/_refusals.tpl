@@ -59,11 +59,11 @@
 {{- if gt (int $values.autoscaling.minReplicas) (include "guardstream.maxReplicas" . | int) -}}
 {{- fail (printf "autoscaling.minReplicas %d is more than the maximum, %s" (int $values.autoscaling.minReplicas) (include "guardstream.maxReplicas" .)) -}}
 {{- end -}}
-{{- if not (or $values.autoscaling.lag.enabled $values.autoscaling.backlog.enabled) -}}
-{{- fail "autoscaling.enabled needs autoscaling.lag.enabled or autoscaling.backlog.enabled" -}}
+{{- if not (or $values.autoscaling.lag.enabled $values.autoscaling.work.enabled) -}}
+{{- fail "autoscaling.enabled needs autoscaling.lag.enabled or autoscaling.work.enabled" -}}
 {{- end -}}
-{{- if and $values.autoscaling.backlog.enabled (not $values.autoscaling.backlog.prometheusUrl) -}}
-{{- fail "autoscaling.backlog.enabled needs autoscaling.backlog.prometheusUrl" -}}
+{{- if and $values.autoscaling.work.enabled (not $values.autoscaling.work.prometheusUrl) -}}
+{{- fail "autoscaling.work.enabled needs autoscaling.work.prometheusUrl" -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.topics.create (gt (int $values.topics.minInsyncReplicas) (int $values.topics.replicas)) -}}
