@@ -257,7 +257,10 @@ async def test_an_outcome_older_than_its_record_is_found_once_it_must_be_there(
     place = f"{topic}/0@0"
 
     async def commit(offset):
-        consumer = AIOKafkaConsumer(**connection.arguments(), group_id=settings.input.group_id)
+        # by itself it would commit where it stands when it stops
+        consumer = AIOKafkaConsumer(
+            **connection.arguments(), group_id=settings.input.group_id, enable_auto_commit=False
+        )
         await consumer.start()
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.commit({TopicPartition(topic, 0): offset})
