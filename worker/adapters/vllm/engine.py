@@ -205,6 +205,9 @@ class VllmEngine:
         """See `Engine`; blocking, so it runs in a thread."""
         engine, self._engine = self._engine, None
         if engine is not None:
+            # or it takes the core's end for a death, and says so
+            if engine.output_handler is not None:
+                engine.output_handler.cancel()
             await asyncio.to_thread(engine.shutdown)
 
 
