@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
 
-# its name and not the record: a task that outlives the work would keep the value in memory
 _in_hand: ContextVar["Record | None"] = ContextVar("record", default=None)
 
 
