@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas monitoring chart helm-check train-demo-guard benchmark chaos \
+.PHONY: help install demo test lint format schemas monitoring chart helm-check train-demo-guard bench chaos \
   audit image-check
 
 help: ## List the targets
@@ -64,8 +64,8 @@ helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds h
 train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about half an hour on 2 cores)
 	@$(BIN)/python -m training.sft worker/models/demonstration
 
-benchmark: $(VENV)/.developing ## Compare the worker with vLLM alone
-	@$(BIN)/python -m benchmarks.engine_ratio compare
+bench: $(VENV)/.developing ## Measure speed, and write docs/benchmarks.md (about half an hour)
+	@$(BIN)/python -m benchmarks
 
 chaos: $(VENV)/.developing ## Trouble a cluster and its workers for half an hour, and count the outcomes
 	@$(BIN)/python -m tests.chaos --seconds 1800

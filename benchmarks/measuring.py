@@ -1,0 +1,74 @@
+"""One part, measured: its figures with where, when and how long, written whole or not at all."""
+
+import importlib
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Protocol, cast
+
+import typer
+
+from benchmarks.figures import machine, versions
+
+# In the page's order
+PARTS = ("efficiency", "bus", "rivals", "growth", "micro")
+
+
+class Part(Protocol):
+    """What a package of benchmarks offers to be a part of the page."""
+
+    TITLE: str
+
+    def measure(self, *, quick: bool) -> dict[str, Any]:
+        """Run it, and return figures that JSON can hold; `quick` is one short round, to try."""
+
+    def section(self, figures: dict[str, Any], pictures: Path) -> str:
+        """The Markdown below the title; pictures are drawn into the folder `benchmarks` of docs."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is kept of one part."""
+
+    part: str
+    figures: dict[str, Any]
+    quick: bool
+    started_at: str
+    seconds: float
+    machine: dict[str, Any]
+    versions: dict[str, str]
+
+
+def part_named(name: str) -> Part:
+    """The package, imported only now: each brings libraries of its own."""
+    return cast("Part", importlib.import_module(f"benchmarks.{name}"))
+
+
+def main(
+    part: str,
+    path: Path,
+    quick: Annotated[bool, typer.Option("--quick")] = False,
+) -> None:
+    """Measure one part into a file."""
+    logging.disable(logging.WARNING)
+    here, began, started = machine(), datetime.now(UTC), time.monotonic()
+    figures = part_named(part).measure(quick=quick)
+    measured = Measured(
+        part=part,
+        figures=figures,
+        quick=quick,
+        started_at=began.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - started, 1),
+        machine=here,
+        versions=versions(),
+    )
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(measured), indent=1) + "\n")
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    typer.run(main)
