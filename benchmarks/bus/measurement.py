@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.bus.counting import Input
 from benchmarks.bus.feed import event_values, fill
 from benchmarks.bus.processes import Failed, run_until_exit
-from benchmarks.bus.trial import Input, run_trial
+from benchmarks.bus.trial import run_trial
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.contract import GUARANTEES, Guarantee, Order, Unprepared
 from worker.adapters.kafka.broker import Broker

@@ -6,10 +6,9 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from benchmarks.bus.counting import Input, Outcome, figures_of
 from benchmarks.bus.processes import Failed, Process
 from benchmarks.contenders import Contender
 from benchmarks.contenders.contract import Guarantee, Order
 from worker.adapters.kafka.connection import Connection, create_topics
 
 _OUTPUT_PARTITIONS = 8
-_WARM_UP = 0.2
 _METER_SECONDS = 0.05
 _ASK_SECONDS = 0.25
 _PATIENCE_SECONDS = 120.0
 _ENDPOINT = re.compile(r"listening on (http://\S+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A topic that holds events 0 to `events` - 1, each under its number as the key."""
-
-    topic: str
-    events: int
-    partitions: int
-    value_bytes: int
 
 
 async def run_trial(
@@ -83,7 +72,9 @@ async def run_trial(
             process.meter.read()
         await moving.stop()
     found = await _read_outcomes(connection, order)
-    figures = _figures(processes, found, source)
+    if not found:
+        raise Failed(f"{contender.title} put nothing out; see {moving.log}.")
+    figures = figures_of([process.meter for process in processes], found, source)
     shutil.rmtree(folder)
     return figures | {"guarantee": guarantee, "uncommitted": uncommitted}
 
@@ -148,8 +139,8 @@ async def _committed(admin: AIOKafkaAdminClient, order: Order) -> int:
     )
 
 
-async def _read_outcomes(connection: Connection, order: Order) -> list[tuple[bytes | None, float]]:
-    """The key of every outcome that a consumer sees, and when the broker had it."""
+async def _read_outcomes(connection: Connection, order: Order) -> list[Outcome]:
+    """Every outcome that a consumer sees."""
     consumer = AIOKafkaConsumer(
         **connection.arguments(), auto_offset_reset="earliest", isolation_level="read_committed"
     )
@@ -162,33 +153,7 @@ async def _read_outcomes(connection: Connection, order: Order) -> list[tuple[byt
         found = []
         while any([await consumer.position(p) < ends[p] for p in theirs]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [(record.key, record.timestamp / 1000) for record in records]
+                found += [Outcome(record.key, record.timestamp / 1000) for record in records]
         return found
     finally:
         await consumer.stop()
-
-
-def _figures(
-    processes: list[Process], found: list[tuple[bytes | None, float]], source: Input
-) -> dict[str, Any]:
-    moments = sorted(moment for _, moment in found)
-    if not moments:
-        raise Failed(f"{processes[-1].name} put nothing out; see {processes[-1].log}.")
-    start, end = moments[int(len(moments) * _WARM_UP)], moments[-1]
-    counted = sum(moment > start for moment in moments)
-    if not counted:
-        raise Failed("All outcomes came in one millisecond; take more events.")
-    cpu = [process.meter.between(start, end) / counted * 1e6 for process in processes]
-    times = Counter(key for key, _ in found)
-    expected = {b"%d" % number for number in range(source.events)}
-    endpoint = {"endpoint_cpu_us_per_event": cpu[0]} if len(cpu) > 1 else {}
-    return endpoint | {
-        "partitions": source.partitions,
-        "value_bytes": source.value_bytes,
-        "events": source.events,
-        "events_per_second": counted / (end - start),
-        "cpu_us_per_event": cpu[-1],
-        "lost": len(expected - times.keys()),
-        "repeated": sum(count - 1 for count in times.values()),
-        "unknown": len(times.keys() - expected),
-    }
