@@ -23,6 +23,8 @@ from worker.verdicts import GuardReference, VerdictSource, judge_event, rfc3339,
 # as much as values of 16 KiB need, and what the harness sets for Guardstream
 MAX_MODEL_LEN = 32_768
 _MAX_RECORD_BYTES = 1 << 20
+# as Guardstream has it: the token ids of more would leave the caches
+_CHUNK = 64
 
 
 class Work:
@@ -51,6 +53,10 @@ class Work:
     def outcomes(self, records: Sequence[Record]) -> list[OutgoingRecord]:
         """A verdict or a dead letter for each record, in order; none for a tombstone."""
         records = [record for record in records if record.value is not None]
+        chunks = (records[n : n + _CHUNK] for n in range(0, len(records), _CHUNK))
+        return [outgoing for chunk in chunks for outgoing in self._outcomes(chunk)]
+
+    def _outcomes(self, records: Sequence[Record]) -> list[OutgoingRecord]:
         read = [self._decode(record) for record in records]
         exchanges = [item[1] for item in read if not isinstance(item, RecordError)]
         prompts = [self._guard.render(e.prompt, e.response) for e in exchanges]
