@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 
 from worker.adapters.clock import SystemClock
 from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.errors import InvalidRequest
+from worker.errors import InvalidRequest, Retriable
 from worker.parts import DEMONSTRATION, demonstration_model
 from worker.ports import Completion
 
@@ -30,6 +30,7 @@ _HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 64 << 20
 # what the simulated engine counts as a token
 _CHARACTERS_A_TOKEN = 4
+_KINDS = {400: "BadRequestError", 404: "NotFoundError", 500: "InternalServerError"}
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -150,12 +151,14 @@ async def _explain_refusals(request: web.Request, handler: _Handler) -> web.Stre
         return _refusal(400, f"The body is not JSON ({error}).")
     except InvalidRequest as error:
         return _refusal(400, str(error))
+    except Retriable as error:
+        return _refusal(500, str(error))
     except web.HTTPException as error:
         return _refusal(error.status, error.reason)
 
 
 def _refusal(status: int, message: str) -> web.Response:
-    kind = {400: "BadRequestError", 404: "NotFoundError"}.get(status, "invalid_request_error")
+    kind = _KINDS.get(status, "invalid_request_error")
     error = {"message": message, "type": kind, "param": None, "code": status}
     return _json({"error": error}, status=status)
 
