@@ -76,6 +76,8 @@ def command(classes: Path, *arguments: str) -> list[str]:
     return [
         str(find_java()),
         f"-Xmx{_HEAP_MEBIBYTES}m",
+        # Netty's way to memory, which Java 25 would warn of
+        "--sun-misc-unsafe-memory-access=allow",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-cp",
         f"{classes}:{_jars() / '*'}",
