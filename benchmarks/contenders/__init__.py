@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from benchmarks.contenders import quix_venv
+from benchmarks.contenders import parallel_consumer, quix_venv
 from benchmarks.contenders.contract import GUARANTEES, Guarantee
 
 
@@ -57,6 +57,21 @@ CONTENDERS: Mapping[str, Contender] = MappingProxyType(
             "a dataframe of one step, on librdkafka",
             [str(quix_venv.PYTHON), "-m", "benchmarks.contenders.quix"],
             prepare=quix_venv.prepare,
+        ),
+        "parallel_consumer": Contender(
+            "Confluent Parallel Consumer",
+            "Java, unordered, its Vert.x module over HTTP to the endpoint",
+            _here("parallel_consumer"),
+            guarantees=("at_least_once",),
+            needs_endpoint=True,
+            prepare=parallel_consumer.prepare,
+        ),
+        "handwritten": Contender(
+            "hand-written worker",
+            "aiokafka, a batch of 256 at once over HTTP to the endpoint, a commit after the batch",
+            _here("handwritten"),
+            guarantees=("at_least_once",),
+            needs_endpoint=True,
         ),
     }
 )

@@ -207,18 +207,3 @@ async def test_framed_events_become_cloudevents(kafka_settings, connection):
     headers = dict(verdict.headers)
     assert headers["ce_subject"] == b"1"
     assert headers["ce_id"].decode() == orjson.loads(verdict.value)["verdict_id"]
-
-
-async def test_a_worker_says_once_that_it_is_loaded_and_then_judges(kafka_settings, connection):
-    settings = await kafka_settings()
-    await produce(connection, settings.input.topics[0], [event(settings.input.topics[0], "1")])
-    worker = Worker(settings)
-    judged_when_loaded = []
-    running = asyncio.create_task(
-        worker.run(loaded=lambda: judged_when_loaded.append(sum(worker.outcomes.values())))
-    )
-    await until(lambda: sum(worker.outcomes.values()) == 1)
-    worker.stop()
-    await running
-
-    assert judged_when_loaded == [0]
