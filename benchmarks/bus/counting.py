@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from benchmarks.bus.processes import Failed, Meter
+from benchmarks.processes import Meter, ProcessFailed
 
 _WARM_UP = 0.2
 
@@ -35,15 +35,15 @@ def figures_of(
     `meters` are of the endpoint, if there is one, and of the contender.
 
     Raises:
-        Failed: there are too few outcomes to say how fast they came.
+        ProcessFailed: there are too few outcomes to say how fast they came.
     """
     moments = sorted(outcome.at for outcome in outcomes)
     start, end = moments[int(len(moments) * _WARM_UP)], moments[-1]
     # outcomes that were appended together with the first were worked on before it
     counted = sum(moment > start for moment in moments)
     if not counted:
-        raise Failed("All outcomes came in one millisecond; take more events.")
-    cpu = [meter.between(start, end) / counted * 1e6 for meter in meters]
+        raise ProcessFailed("All outcomes came in one millisecond; take more events.")
+    cpu = [meter.cpu_seconds(start, end) / counted * 1e6 for meter in meters]
     times = Counter(outcome.key for outcome in outcomes)
     expected = {b"%d" % number for number in range(source.events)}
     endpoint = {"endpoint_cpu_us_per_event": cpu[0]} if len(cpu) > 1 else {}

@@ -1,4 +1,4 @@
-"""Chat events of a wanted size, and the topic that holds them."""
+"""Chat events of a wanted size."""
 
 import itertools
 from collections.abc import Iterator
@@ -6,12 +6,8 @@ from collections.abc import Iterator
 import orjson
 
 from training.exchanges import compose
-from worker.adapters.kafka.connection import Connection, create_topics
-from worker.adapters.kafka.publisher import KafkaPublisher
-from worker.records import OutgoingRecord
 
 _COMPOSED = 2_000
-_CHUNK = 1_000
 
 
 def event_values(count: int, size_bytes: int) -> list[bytes]:
@@ -40,14 +36,3 @@ def _value(
     text = b"".join(pasted).decode("utf-8", "ignore")
     event["prompt"] = orjson.loads(f'"{text}"') + prompt
     return orjson.dumps(event)
-
-
-async def fill(connection: Connection, topic: str, values: list[bytes], *, partitions: int) -> None:
-    """Make a topic that holds these values, under their numbers as keys."""
-    await create_topics(connection, [topic], partitions=partitions)
-    publisher = KafkaPublisher(connection, topics=[topic])
-    await publisher.start()
-    for start in range(0, len(values), _CHUNK):
-        chunk = enumerate(values[start : start + _CHUNK], start)
-        await publisher.publish_all([OutgoingRecord(topic, b"%d" % n, v, ()) for n, v in chunk])
-    await publisher.stop()

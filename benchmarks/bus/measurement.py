@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.bus.counting import Input
-from benchmarks.bus.feed import event_values, fill
-from benchmarks.bus.processes import Failed, run_until_exit
+from benchmarks.bus.feed import event_values
 from benchmarks.bus.trial import run_trial
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.contract import GUARANTEES, Guarantee, Order, Unprepared
+from benchmarks.processes import ProcessFailed, run_until_exit
+from benchmarks.topics import fill
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection
 
@@ -67,7 +68,7 @@ class Measuring:
         order = Order(servers, "none", "none", "none", "none", guarantee, "http://127.0.0.1:9")
         status, words = await run_until_exit([*CONTENDERS[name].command, *order.arguments()])
         if status != 2:
-            raise Failed(f"{name} does not refuse {guarantee} (exit {status}: {words}).")
+            raise ProcessFailed(f"{name} does not refuse {guarantee} (exit {status}: {words}).")
         return words
 
     async def run(

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -17,15 +18,17 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from benchmarks.bus.counting import Input, Outcome, figures_of
-from benchmarks.bus.processes import Failed, Process
 from benchmarks.contenders import Contender
 from benchmarks.contenders.contract import Guarantee, Order
+from benchmarks.processes import Process, ProcessFailed
 from worker.adapters.kafka.connection import Connection, create_topics
 
 _OUTPUT_PARTITIONS = 8
 _METER_SECONDS = 0.05
 _ASK_SECONDS = 0.25
 _PATIENCE_SECONDS = 120.0
+# a Java program that SIGTERM ends says so
+_ENDED = (0, 128 + signal.SIGTERM)
 _ENDPOINT = re.compile(r"listening on (http://\S+)")
 
 
@@ -38,7 +41,7 @@ async def run_trial(
     fifth of the outcomes and the moment when it had the last.
 
     Raises:
-        Failed: it ended, or did not get through.
+        ProcessFailed: it ended, or did not get through.
     """
     name = f"{source.topic}-{uuid.uuid4().hex[:8]}"
     order = Order(
@@ -64,16 +67,17 @@ async def run_trial(
             processes.append(endpoint)
             order = replace(order, engine_url=url)
         command = [*contender.command, *order.arguments()]
-        moving = await Process.start(contender.title, command, folder / "contender.log")
-        stack.push_async_callback(moving.stop)
+        moving = Process(contender.title, command, folder / "contender.log")
+        stack.callback(moving.kill)
+        moving.start()
         processes.append(moving)
         uncommitted = await _until_committed(processes, order, source, connection)
         for process in processes:
             process.meter.read()
-        await moving.stop()
+        await moving.stop(_ENDED)
     found = await _read_outcomes(connection, order)
     if not found:
-        raise Failed(f"{contender.title} put nothing out; see {moving.log}.")
+        raise ProcessFailed(f"{contender.title} put nothing out; see {moving.log}.")
     figures = figures_of([process.meter for process in processes], found, source)
     shutil.rmtree(folder)
     return figures | {"guarantee": guarantee, "uncommitted": uncommitted}
@@ -82,15 +86,12 @@ async def run_trial(
 @asynccontextmanager
 async def _endpoint(log: Path) -> AsyncIterator[tuple[Process, str]]:
     command = [sys.executable, "-u", "-m", "benchmarks.endpoint"]
-    process = await Process.start("the endpoint", command, log)
-    try:
+    async with Process("the endpoint", command, log) as process:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while not (said := _ENDPOINT.search(log.read_text())):  # noqa: ASYNC240 - a line
                 process.require_running()
                 await asyncio.sleep(_METER_SECONDS)
         yield process, said[1]
-    finally:
-        await process.stop()
 
 
 async def _until_committed(
@@ -111,7 +112,7 @@ async def _until_committed(
                     left = source.events - await _committed(admin, order)
         except TimeoutError:
             if left == source.events:
-                raise Failed(
+                raise ProcessFailed(
                     f"{processes[-1].name} committed nothing; see {processes[-1].log}."
                 ) from None
         return left

@@ -6,11 +6,12 @@ import uuid
 import orjson
 import pytest
 
-from benchmarks.bus.feed import event_values, fill
-from benchmarks.bus.processes import Process, run_until_exit
+from benchmarks.bus.feed import event_values
 from benchmarks.contenders import CONTENDERS, quix_venv
 from benchmarks.contenders.contract import Order
 from benchmarks.contenders.work import Work
+from benchmarks.processes import Process, run_until_exit
+from benchmarks.topics import fill
 from tests.integration.house import read
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets
@@ -49,16 +50,12 @@ async def contender(name):
 
 async def run_to_the_end(contender, order, connection, folder):
     command = [*contender.command, *order.arguments()]
-    process = await Process.start(contender.title, command, folder / "words.log")
-    try:
+    async with Process(contender.title, command, folder / "words.log") as process:
         # an outcome is there before its offset is committed, so this ends with all of both
         outcomes = await read(connection, [order.output, order.dead], _EVENTS)
         async with asyncio.timeout(60):
             while any(c != end for _, c, end in await offsets(connection, order)):
                 process.require_running()
-    finally:
-        await process.stop()
-    assert process.running.returncode == 0, process.log.read_text()
     return outcomes
 
 

@@ -2,12 +2,12 @@ import pytest
 
 from benchmarks.bus.counting import Input, Outcome, figures_of
 from benchmarks.bus.feed import event_values
-from benchmarks.bus.processes import Failed, Meter
+from benchmarks.processes import Meter, ProcessFailed, Reading
 from worker.events import decode_event, judged_exchange
 
 
 def meter(*readings):
-    return Meter(1, [at for at, _ in readings], [used for _, used in readings])
+    return Meter(1, [Reading(at, used, 0) for at, used in readings])
 
 
 def outcomes(*moments):
@@ -43,7 +43,7 @@ def test_what_is_lost_repeated_or_unknown_is_told_apart():
 
 def test_outcomes_of_one_moment_have_no_rate():
     source = Input("events", events=2, partitions=1, value_bytes=0)
-    with pytest.raises(Failed, match="more events"):
+    with pytest.raises(ProcessFailed, match="more events"):
         figures_of([meter((0, 0.0), (9, 9.0))], outcomes(1, 1), source)
 
 
