@@ -136,16 +136,16 @@ class Process:
             code = self._started.returncode
             raise ProcessFailed(f"{self.name} ended by itself with {code}; see {self.log}.")
 
-    async def stop(self) -> None:
+    async def stop(self, codes: Sequence[int] = (0,)) -> None:
         """Tell it to end with SIGTERM, and wait.
 
         Raises:
-            ProcessFailed: it did not end in time, or not with 0.
+            ProcessFailed: it did not end in time, or with none of these exit statuses.
         """
         self.require_running()
         self._started.send_signal(signal.SIGTERM)
         code = await self.wait(_STOP_SECONDS)
-        if code != 0:
+        if code not in codes:
             raise ProcessFailed(f"{self.name} ended with {code} after SIGTERM; see {self.log}.")
 
     async def wait(self, seconds: float) -> int:
@@ -186,6 +186,22 @@ class Process:
     def _started(self) -> subprocess.Popen[bytes]:
         assert self._running is not None, "start() comes first"  # noqa: S101
         return self._running
+
+
+async def run_until_exit(command: Sequence[str]) -> tuple[int, str]:
+    """A program's exit status, and the last line it said on stderr."""
+    running = await asyncio.create_subprocess_exec(
+        *command, cwd=_ROOT, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            _, said = await running.communicate()
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    lines = said.decode(errors="replace").strip().splitlines()
+    return running.returncode or 0, lines[-1] if lines else ""
 
 
 def settings_variables(groups: Mapping[str, str]) -> dict[str, str]:
