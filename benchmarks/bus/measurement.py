@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.bus.counting import Input
-from benchmarks.bus.feed import event_values
 from benchmarks.bus.trial import run_trial
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.contract import GUARANTEES, Guarantee, Order, Unprepared
 from benchmarks.processes import ProcessFailed, run_until_exit
+from benchmarks.sized_events import sized_values
 from benchmarks.topics import fill
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection
@@ -94,7 +94,7 @@ class Measuring:
                 partitions=partitions,
                 value_bytes=value_bytes,
             )
-            values = event_values(events, value_bytes)
+            values = sized_values(events, value_bytes, "prompt")
             await fill(self._connection, source.topic, values, partitions=partitions)
             self._inputs[key] = source
         return self._inputs[key]
