@@ -40,9 +40,12 @@ _SPECIAL_TOKEN = re.compile(r"<\|[^|\n]{1,40}\|>|<[|\uff5c][^>\n]{1,40}[|\uff5c]
 PromptForm = Literal["raw", "chat"]
 
 
+_OPENING = f"{INSTRUCTION}\nHuman user:\n"
+
+
 def _input_text(prompt: str, response: str | None) -> str:
     answer = _MISSING_RESPONSE if response is None else response
-    return f"{INSTRUCTION}\nHuman user:\n{prompt}\n\nAI assistant:\n{answer}\n\n"
+    return f"{_OPENING}{prompt}\n\nAI assistant:\n{answer}\n\n"
 
 
 class GuardReasoner:
@@ -66,10 +69,10 @@ class GuardReasoner:
         """The prompt for one exchange; blanks and control characters are kept as they are."""
         text = _input_text(prompt, response)
         if self._form == "raw":
-            return Prompt((_BEGIN, text))
+            return Prompt((_BEGIN, text), _OPENING)
         start, end = Control("<|start_header_id|>"), Control("<|end_header_id|>")
         user = (start, "user", end, "\n\n" + text, Control("<|eot_id|>"))
-        return Prompt((_BEGIN, *user, start, "assistant", end, "\n\n"))
+        return Prompt((_BEGIN, *user, start, "assistant", end, "\n\n"), "\n\n" + _OPENING)
 
     def imitations(self, prompt: str, response: str | None) -> tuple[str, ...]:
         """`template_imitation` and `special_token_text`, where the exchange holds such text."""
