@@ -26,7 +26,7 @@ _MISSING_RESPONSE = "None"
 _BEGIN = Control("<|begin_of_text|>", shown=False)
 
 # characters that show nothing and would split a word for us but not for a reader
-_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 _IMITATION = re.compile(
     r"^[ \t#>*-]{0,8}"
     r"(?:human[ \t]+user[ \t]*:|ai[ \t]+assistant[ \t]*:|answers?[ \t]*(?::|$)"
@@ -79,7 +79,7 @@ class GuardReasoner:
         text = prompt if response is None else f"{prompt}\n{response}"
         text = text.replace("\r", "\n")
         if not text.isascii():
-            text = text.translate(_INVISIBLE)
+            text = _INVISIBLE.sub("", text)
         flags = []
         if _IMITATION.search(text):
             flags.append("template_imitation")

@@ -43,7 +43,7 @@ FIELDS = {
     "completion": Task.RESPONSE_REFUSAL,
     "response": Task.RESPONSE_HARMFULNESS,
 }
-INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\x00"))
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\x00"
 MAX_LINE_CHARS = 2_000
 _MAX_STEPS = 12
 MAX_TEXT_CHARS = 4_000
@@ -52,6 +52,7 @@ _LOOP_HEADERS = 24
 _NONE = "none"
 
 SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>")
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 WORDS = re.compile(r"[a-z'-]+")
 _ONE_LINE = re.compile(
     r"request ?:? ?(?P<request>[a-z-]+)[ ,;.|]+completion ?:? ?(?P<completion>[a-z-]+)"
@@ -154,7 +155,7 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
     """Everything the lines say; `places` is told which of them said it."""
     scan = Scan()
     if not completion.isascii():
-        completion = completion.translate(INVISIBLE)
+        completion = _INVISIBLE.sub("", completion)
     task: Task | None = None
     part: list[str] | None = None
     block: Block | None = None
