@@ -8,7 +8,6 @@ section. A label that is not written is never guessed. `FLAGS` says what is note
 """
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -106,7 +105,7 @@ class Scan:
     sections: dict[Task, Section] = field(default_factory=dict)
     headers: list[int] = field(default_factory=list)
     prose_first: bool = False
-    lines: Counter[str] = field(default_factory=Counter)
+    lines: dict[str, int] = field(default_factory=dict)
     leading: int = 0  # blocks before the first task header
 
 
@@ -212,7 +211,7 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
             part = _begin_conclusion(scan, task)
         else:
             if len(line) > 20:
-                scan.lines[line] += 1
+                scan.lines[line] = scan.lines.get(line, 0) + 1
             if part is not None:
                 part.append(line)
                 if places is not None:
