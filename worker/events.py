@@ -6,6 +6,7 @@ be decoded raises `NotAnEvent` or `NothingToJudge`, whose messages name fields, 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -91,10 +92,9 @@ class Event(BaseModel):
         return self
 
 
-class Exchange(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Exchange:
     """What is judged of an event: a request, and the answer to it if there is one."""
-
-    model_config = ConfigDict(frozen=True)
 
     prompt: str
     response: str | None
@@ -118,7 +118,7 @@ def judged_exchange(event: Event) -> Exchange:
         response = answers[-1] if answers else None
     if not prompt.strip():
         raise NothingToJudge("The user's message is blank; there is nothing to judge.")
-    return Exchange.model_construct(prompt=prompt, response=response)
+    return Exchange(prompt, response)
 
 
 def unframe(value: bytes, framing: Framing) -> bytes:
@@ -143,10 +143,11 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
     Raises:
         NotAnEvent: the value is not JSON, or not an event.
     """
-    # a header's value can be null
-    given = {name: value or b"" for name, value in (headers or {}).items()}
     data = _parse_json(value)
-    content_type = given.get("content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+    given = headers or {}
+    # a header's value can be null
+    content_type = (given.get("content-type") or b"").decode("latin-1")
+    content_type = content_type.split(";")[0].strip().lower()
     attributes: Mapping[str, object] = {}
     if content_type == CLOUDEVENTS_JSON or (isinstance(data, dict) and "specversion" in data):
         if not isinstance(data, dict) or not isinstance(data.get("data"), dict):
@@ -154,8 +155,8 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
         attributes, data = data, data["data"]
     elif "ce_specversion" in given:
         attributes = {
-            "id": given.get("ce_id", b"").decode("utf-8", "replace"),
-            "time": given.get("ce_time", b"").decode("utf-8", "replace"),
+            "id": (given.get("ce_id") or b"").decode("utf-8", "replace"),
+            "time": (given.get("ce_time") or b"").decode("utf-8", "replace"),
         }
     if not isinstance(data, dict):
         raise NotAnEvent(f"The value is JSON, but {_kind(data)} instead of an object.")
@@ -169,18 +170,20 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
 
 
 def _parse_json(value: bytes) -> Any:
-    if not value.strip():
-        raise NotAnEvent("The value is empty.")
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise NotAnEvent(f"The value is not UTF-8 (byte {error.start}).") from None
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise NotAnEvent(
-            f"The value is not JSON (line {error.lineno}, column {error.colno})."
-        ) from None
+        raise NotAnEvent(_not_json(value, error)) from None
+
+
+def _not_json(value: bytes, error: orjson.JSONDecodeError) -> str:
+    if not value.strip():
+        return "The value is empty."
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        return f"The value is not UTF-8 (byte {fault.start})."
+    return f"The value is not JSON (line {error.lineno}, column {error.colno})."
 
 
 def _kind(value: object) -> str:

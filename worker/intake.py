@@ -56,8 +56,9 @@ class Intake:
         """Queue a record."""
         queue = self._queues.setdefault(record.partition, _Queue())
         queue.records.append(record)
-        queue.size_bytes += record.size_bytes
-        self._total_bytes += record.size_bytes
+        size_bytes = record.size_bytes
+        queue.size_bytes += size_bytes
+        self._total_bytes += size_bytes
 
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` records, one of each partition in turn; in order within a partition."""
@@ -66,8 +67,9 @@ class Intake:
             for partition in list(self._queues):
                 queue = self._queues.pop(partition)
                 record = queue.records.popleft()
-                queue.size_bytes -= record.size_bytes
-                self._total_bytes -= record.size_bytes
+                size_bytes = record.size_bytes
+                queue.size_bytes -= size_bytes
+                self._total_bytes -= size_bytes
                 taken.append(record)
                 if queue.records:
                     # to the end of the dict: whoever was served goes last next time

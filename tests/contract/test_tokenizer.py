@@ -1,5 +1,12 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.guards.guardreasoner import GuardReasoner
+from worker.guards.guardreasoner import INSTRUCTION, GuardReasoner
 from worker.guards.prompts import Prompt
 from worker.parts import demonstration_model
 
@@ -30,3 +37,72 @@ async def test_what_exceeds_the_limit_is_none_and_holds_up_nobody():
 async def test_a_lone_surrogate_is_no_reason_to_fall_over():
     (ids,) = await TOKENIZER.encode([Prompt(("a \ud800 b",))], 100)
     assert ids
+
+
+def trained(pre_tokenizer, normalizer=None):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.normalizer = normalizer
+    tokenizer.train_from_iterator(
+        [INSTRUCTION] * 4,
+        trainers.BpeTrainer(
+            vocab_size=600,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            special_tokens=["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
+                            "<|eot_id|>"],
+            show_progress=False,
+        ),
+    )  # fmt: skip
+    return tokenizer
+
+
+# as the tokenizers of Llama 3 and Qwen split words: \n after punctuation belongs to it
+SPLIT = pre_tokenizers.Sequence(
+    [
+        pre_tokenizers.Split(
+            Regex(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+                r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            ),
+            "isolated",
+        ),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+)
+BYTES = pre_tokenizers.ByteLevel(add_prefix_space=True)
+SHARED = {
+    "the demonstration's": TOKENIZER,
+    "Llama 3's": JsonTokenizer(trained(SPLIT), "m"),
+    "Qwen's": JsonTokenizer(trained(SPLIT, normalizers.NFC()), "m"),
+    "by spaces": JsonTokenizer(trained(pre_tokenizers.Metaspace()), "m"),
+}
+WHOLE = {
+    "without words": JsonTokenizer(trained(None), "m"),
+    "a mark first": JsonTokenizer(trained(BYTES, normalizers.Prepend("_")), "m"),
+    "no space first": JsonTokenizer(trained(SPLIT, normalizers.Strip()), "m"),
+}
+HOSTILE = st.text(st.sampled_from("\r\n\t  '.:aZ7\u00e9\u0301\u4e2d\u200b\U0001f600"), max_size=12)
+
+
+def whole(prompt):
+    """The same prompt, of which the tokenizer is not told how it begins."""
+    return dataclasses.replace(prompt, opening="")
+
+
+@given(prompt=st.text(max_size=30) | HOSTILE, response=st.none() | HOSTILE)
+@pytest.mark.parametrize("form", ["raw", "chat"])
+@pytest.mark.parametrize("tokenizer", (SHARED | WHOLE).values(), ids=SHARED | WHOLE)
+def test_an_opening_that_is_kept_changes_no_token(tokenizer, form, prompt, response):
+    rendered = GuardReasoner(form).render(prompt, response)
+    assert tokenizer._encode([rendered], 4096) == tokenizer._encode([whole(rendered)], 4096)
+
+
+@pytest.mark.parametrize("tokenizer", SHARED.values(), ids=SHARED)
+def test_the_instruction_is_encoded_once_where_words_are_split(tokenizer):
+    kept = tokenizer._opening(GuardReasoner().render("a", None).opening)
+    assert len(kept.text) > 0.9 * len(INSTRUCTION)
+
+
+@pytest.mark.parametrize("tokenizer", WHOLE.values(), ids=WHOLE)
+def test_nothing_is_kept_where_the_start_of_a_text_counts(tokenizer):
+    assert tokenizer._opening(GuardReasoner().render("a", None).opening).text == ""

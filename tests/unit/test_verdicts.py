@@ -1,4 +1,5 @@
-from datetime import datetime
+import uuid
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.house import House
-from worker.verdicts import rfc3339
+from worker.verdicts import GuardReference, VerdictSource, rfc3339, verdict_id
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
@@ -27,6 +28,23 @@ def test_any_timestamp_of_kafka_can_be_written(timestamp_ms):
 )
 def test_a_time_that_the_format_cannot_hold_is_its_nearest_end(timestamp_ms, written):
     assert rfc3339(timestamp_ms / 1000) == written
+
+
+@given(
+    st.integers(0, 10**6), st.integers(0, 10**12), st.text(st.characters(exclude_categories=["Cs"]))
+)
+def test_a_verdicts_id_is_the_uuid_of_its_source_and_guard(partition, offset, model):
+    source, guard = VerdictSource("t", partition, offset, ""), GuardReference("g", model, None, "s")
+    name = "\x00".join(("t", str(partition), str(offset), "g", model, "", "s"))
+    namespace = uuid.UUID("6f1c2f0e-3a57-5c55-9d0b-4a0e6e0d7c11")
+    assert verdict_id(source, guard) == str(uuid.uuid5(namespace, name))
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_a_time_is_written_to_its_millisecond(timestamp_ms):
+    seconds, milliseconds = divmod(timestamp_ms, 1000)
+    time = datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
+    assert rfc3339(timestamp_ms / 1000) == time.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 async def test_a_verdict_can_be_a_cloudevent_too():

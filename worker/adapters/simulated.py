@@ -77,16 +77,16 @@ class SimulatedEngine:
             raise InvalidRequest("The engine refuses this prompt.")
         prompt = struct.pack(f"<{len(prompt_token_ids)}I", *prompt_token_ids)
         draw = int.from_bytes(hashlib.blake2b(prompt, digest_size=8).digest())
-        if _unit(draw, "refusal") < self._behaviour.refusal_rate:
+        if _happens(draw, "refusal", self._behaviour.refusal_rate):
             raise InvalidRequest("The engine refuses this prompt.")
         self._calls += 1
         chance = draw + self._calls
-        self._dead = self._dead or _unit(chance, "death") < self._behaviour.death_rate
+        self._dead = self._dead or _happens(chance, "death", self._behaviour.death_rate)
         if self._dead:
             raise EngineDead("The engine died, as it was told to.")
-        if _unit(chance, "hang") < self._behaviour.hang_rate:
+        if _happens(chance, "hang", self._behaviour.hang_rate):
             await asyncio.get_running_loop().create_future()
-        fails = _unit(chance, "failure") < self._behaviour.failure_rate
+        fails = _happens(chance, "failure", self._behaviour.failure_rate)
         text = _completion(draw)
         tokens = len(text) // 4
         async with self._slots:
@@ -103,10 +103,12 @@ class SimulatedEngine:
         """There is nothing to free."""
 
 
-def _unit(draw: int, salt: str) -> float:
-    """A number in [0, 1) for a draw."""
+def _happens(draw: int, salt: str, rate: float) -> bool:
+    """Whether a draw is among the share of all that `rate` says."""
+    if not rate:
+        return False
     digest = hashlib.blake2b(f"{salt}{draw}".encode(), digest_size=7).digest()
-    return int.from_bytes(digest) / 2**56
+    return int.from_bytes(digest) / 2**56 < rate
 
 
 def _completion(draw: int) -> str:

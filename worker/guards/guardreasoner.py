@@ -26,7 +26,7 @@ _MISSING_RESPONSE = "None"
 _BEGIN = Control("<|begin_of_text|>", shown=False)
 
 # characters that show nothing and would split a word for us but not for a reader
-_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 _IMITATION = re.compile(
     r"^[ \t#>*-]{0,8}"
     r"(?:human[ \t]+user[ \t]*:|ai[ \t]+assistant[ \t]*:|answers?[ \t]*(?::|$)"
@@ -40,9 +40,12 @@ _SPECIAL_TOKEN = re.compile(r"<\|[^|\n]{1,40}\|>|<[|\uff5c][^>\n]{1,40}[|\uff5c]
 PromptForm = Literal["raw", "chat"]
 
 
+_OPENING = f"{INSTRUCTION}\nHuman user:\n"
+
+
 def _input_text(prompt: str, response: str | None) -> str:
     answer = _MISSING_RESPONSE if response is None else response
-    return f"{INSTRUCTION}\nHuman user:\n{prompt}\n\nAI assistant:\n{answer}\n\n"
+    return f"{_OPENING}{prompt}\n\nAI assistant:\n{answer}\n\n"
 
 
 class GuardReasoner:
@@ -66,17 +69,17 @@ class GuardReasoner:
         """The prompt for one exchange; blanks and control characters are kept as they are."""
         text = _input_text(prompt, response)
         if self._form == "raw":
-            return Prompt((_BEGIN, text))
+            return Prompt((_BEGIN, text), _OPENING)
         start, end = Control("<|start_header_id|>"), Control("<|end_header_id|>")
         user = (start, "user", end, "\n\n" + text, Control("<|eot_id|>"))
-        return Prompt((_BEGIN, *user, start, "assistant", end, "\n\n"))
+        return Prompt((_BEGIN, *user, start, "assistant", end, "\n\n"), "\n\n" + _OPENING)
 
     def imitations(self, prompt: str, response: str | None) -> tuple[str, ...]:
         """`template_imitation` and `special_token_text`, where the exchange holds such text."""
         text = prompt if response is None else f"{prompt}\n{response}"
         text = text.replace("\r", "\n")
         if not text.isascii():
-            text = text.translate(_INVISIBLE)
+            text = _INVISIBLE.sub("", text)
         flags = []
         if _IMITATION.search(text):
             flags.append("template_imitation")

@@ -79,7 +79,7 @@ def _lines(completion: str) -> list[_Line]:
     kept = range(len(completion))
     whole = _Line(completion, list(kept))
     if not completion.isascii():
-        whole = whole.only([n for n in kept if ord(completion[n]) not in INVISIBLE])
+        whole = whole.only([n for n in kept if completion[n] not in INVISIBLE])
     lines, start = [], 0
     for text in whole.text.splitlines(keepends=True):
         line = _Line(text, whole.at[start : start + len(text)]).stripped()

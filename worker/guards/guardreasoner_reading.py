@@ -8,8 +8,8 @@ section. A label that is not written is never guessed. `FLAGS` says what is note
 """
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from worker.verdicts import (
@@ -42,7 +42,7 @@ FIELDS = {
     "completion": Task.RESPONSE_REFUSAL,
     "response": Task.RESPONSE_HARMFULNESS,
 }
-INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\x00"))
+INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\x00"
 MAX_LINE_CHARS = 2_000
 _MAX_STEPS = 12
 MAX_TEXT_CHARS = 4_000
@@ -51,6 +51,7 @@ _LOOP_HEADERS = 24
 _NONE = "none"
 
 SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>")
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 WORDS = re.compile(r"[a-z'-]+")
 _ONE_LINE = re.compile(
     r"request ?:? ?(?P<request>[a-z-]+)[ ,;.|]+completion ?:? ?(?P<completion>[a-z-]+)"
@@ -59,6 +60,10 @@ _ONE_LINE = re.compile(
 _NEGATIONS = frozenset(
     ("not", "non", "never", "neither", "nor", "no", "cannot", "without", "hardly", "rather")
 )
+
+_BY_WORD: dict[Task, dict[str, Label]] = {
+    task: {label: label for label in labels} for task, labels in LABELS.items()
+}
 
 _Value = str  # a label, `none`, or another word
 
@@ -100,7 +105,7 @@ class Scan:
     sections: dict[Task, Section] = field(default_factory=dict)
     headers: list[int] = field(default_factory=list)
     prose_first: bool = False
-    lines: Counter[str] = field(default_factory=Counter)
+    lines: dict[str, int] = field(default_factory=dict)
     leading: int = 0  # blocks before the first task header
 
 
@@ -149,7 +154,7 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
     """Everything the lines say; `places` is told which of them said it."""
     scan = Scan()
     if not completion.isascii():
-        completion = completion.translate(INVISIBLE)
+        completion = _INVISIBLE.sub("", completion)
     task: Task | None = None
     part: list[str] | None = None
     block: Block | None = None
@@ -163,7 +168,10 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
             line = SPECIAL.sub("", line).strip()
         if not line.strip("-*_# "):
             continue
-        kind, of_task, value = _classify(line) if len(line) < 200 else ("prose", 0, None)
+        kind, of_task, value = _PROSE
+        # what is neither a header nor a field is told by its first character, nearly always
+        if line[0] in _STARTS and len(line) < 200:
+            kind, of_task, value = _classify(line)
         if kind == "fields":
             if block is None:
                 block = Block(task, headed=False)
@@ -203,7 +211,7 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
             part = _begin_conclusion(scan, task)
         else:
             if len(line) > 20:
-                scan.lines[line] += 1
+                scan.lines[line] = scan.lines.get(line, 0) + 1
             if part is not None:
                 part.append(line)
                 if places is not None:
@@ -224,14 +232,15 @@ def _begin_conclusion(scan: Scan, task: Task | None) -> list[str]:
     return part
 
 
-# what is neither a header nor a field is told by its first character, nearly always
 _STARTS = frozenset("#*>-_`rcaRCA")
 _Kind = Literal["fields", "answers", "task", "task conclusion", "step", "conclusion", "prose"]
+_Class = tuple[_Kind, int, list[tuple[Task, str]] | None]
+_PROSE: _Class = ("prose", 0, None)
 
 
-def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  # noqa: C901, PLR0911
-    if line[0] not in _STARTS:
-        return "prose", 0, None
+# the same few headers and fields stand in every completion
+@lru_cache(maxsize=512)
+def _classify(line: str) -> _Class:  # noqa: C901, PLR0911
     core = line.lstrip("#*>- \t").rstrip("*: \t").lower()
     first = core[:1]
     if first == "a" and core in ("answers", "answer", "final answers", "final answer"):
@@ -243,7 +252,7 @@ def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  #
         if found:
             return "fields", 0, found
     if line[0] != "#":
-        return "prose", 0, None
+        return _PROSE
     if first == "t" and core.startswith("task"):
         words = core.replace(":", " ").split()
         if len(words) > 1 and words[1].isdecimal() and len(words[1]) < 5:
@@ -255,7 +264,7 @@ def _classify(line: str) -> tuple[_Kind, int, list[tuple[Task, str]] | None]:  #
         return "step", 0, None
     if core.startswith("conclusion"):
         return "conclusion", 0, None
-    return "prose", 0, None
+    return _PROSE
 
 
 def _fields(core: str) -> list[tuple[Task, str]] | None:
@@ -312,7 +321,7 @@ def _readings(scan: Scan, tasks: tuple[Task, ...], flags: list[str]) -> dict[Tas
 
 
 def _label(task: Task, value: str | None) -> Label | None:
-    return next((label for label in LABELS[task] if label == value), None)
+    return None if value is None else _BY_WORD[task].get(value)
 
 
 def _section_label(scan: Scan, task: Task) -> Label | None:
@@ -341,8 +350,9 @@ def concluded_label(scan: Scan, task: Task) -> Label | None:
         return None
     words = WORDS.findall(" ".join(section.conclusion)[:MAX_TEXT_CHARS].lower())
     found: set[Label] = set()
+    labels = _BY_WORD[task]
     for at, word in enumerate(words):
-        label = _label(task, word.strip("'-"))
+        label = labels.get(word.strip("'-"))
         if label is None:
             continue
         before = words[max(at - 3, 0) : at]

@@ -1,6 +1,6 @@
 """What a guard is: a prompt to render and a completion to read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from worker.verdicts import FinishReason, Judgement
@@ -21,9 +21,15 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered prompt: text and control tokens in turn."""
+    """A rendered prompt: text and control tokens in turn.
+
+    Attributes:
+        opening: what the guard begins a text with in each of its prompts, so that a tokenizer
+            need not read it each time.
+    """
 
     runs: tuple[str | Control, ...]
+    opening: str = field(default="", compare=False)
 
     @property
     def text(self) -> str:

@@ -60,7 +60,7 @@ class Telemetry:
         self._clock = clock
         self._tracing = tracing or Tracing()
         self._instruments = made = Instruments(self.registry)
-        self._recent: deque[tuple[Verdict, float, float, str | None]] = deque(maxlen=_RECENT)
+        self._recent: deque[tuple[Verdict, float, float, Headers]] = deque(maxlen=_RECENT)
         # children that every record touches are looked up once
         self._queue, self._batch, self._judge, self._publish = (
             made.histogram(names.STAGE_DURATION, stage)
@@ -169,7 +169,7 @@ class Telemetry:
         for flag in verdict.flags:
             self._instruments.counter(names.FLAGS, flag).add()
         age = max(now - record.timestamp_ms / 1000, 0.0)
-        self._recent.appendleft((verdict, now, age, trace_id(record.headers)))
+        self._recent.appendleft((verdict, now, age, record.headers))
 
     def buried(self, error: RecordError, taken_at: float, span: Span) -> None:
         """A record turned out not to be judgeable."""
@@ -280,9 +280,9 @@ class Telemetry:
                 "flags": list(verdict.flags),
                 "judged_at": at,
                 "age_seconds": age,
-                "trace_id": trace,
+                "trace_id": trace_id(headers),
             }
-            for verdict, at, age, trace in self._recent
+            for verdict, at, age, headers in self._recent
         ]
 
 

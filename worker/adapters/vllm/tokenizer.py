@@ -1,10 +1,12 @@
 """Prompts to token ids, with a Hugging Face `tokenizer.json`.
 
-Text is encoded with special tokens disabled: what a person writes as `<|eot_id|>` stays text.
+Text is encoded with special tokens disabled: what a person writes as `<|eot_id|>` stays text. An
+opening that all prompts share is encoded once, where what follows cannot change its tokens.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -16,6 +18,30 @@ from worker.guards.prompts import Control, Prompt
 
 # no tokenizer makes fewer tokens of text than one for this many characters of it
 _MAX_CHARACTERS_PER_TOKEN = 64
+# the last pieces of an opening can grow by what follows, and lookahead reaches no farther
+_LOOSE_PIECES = 3
+_CONTINUATIONS = (
+    "",
+    "a",
+    " a",
+    "\n",
+    "\n\n a",
+    "  \n",
+    "'s",
+    "7",
+    ".",
+    "\u00e9",
+    "\u0301",
+    "\u4e2d",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The part of an opening that is tokenised alike whatever follows it, and its tokens."""
+
+    text: str
+    ids: list[int]
 
 
 class JsonTokenizer:
@@ -27,6 +53,7 @@ class JsonTokenizer:
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self._model = model
+        self._openings: dict[str, _Opening] = {}
 
     @classmethod
     def load(cls, model: str, revision: str | None = None) -> "JsonTokenizer":
@@ -71,16 +98,17 @@ class JsonTokenizer:
 
     def _encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
         fits = [len(prompt.text) <= limit * _MAX_CHARACTERS_PER_TOKEN for prompt in prompts]
+        openings = [self._opening(prompt.opening) for prompt in prompts]
         texts = [
-            _printable(run)
-            for prompt, short in zip(prompts, fits, strict=True)
+            _printable(run.removeprefix(opening.text))
+            for prompt, opening, short in zip(prompts, openings, fits, strict=True)
             if short
             for run in prompt.runs
             if isinstance(run, str)
         ]
         encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
         result: list[list[int] | None] = []
-        for prompt, short in zip(prompts, fits, strict=True):
+        for prompt, opening, short in zip(prompts, openings, fits, strict=True):
             if not short:
                 result.append(None)
                 continue
@@ -88,10 +116,40 @@ class JsonTokenizer:
             for run in prompt.runs:
                 if isinstance(run, Control):
                     ids.append(self.token_id(run.name))
-                else:
-                    ids.extend(next(encoded).ids)
+                    continue
+                if opening.text and run.startswith(opening.text):
+                    ids.extend(opening.ids)
+                ids.extend(next(encoded).ids)
             result.append(ids if len(ids) <= limit else None)
         return result
+
+    def _opening(self, text: str) -> _Opening:
+        found = self._openings.get(text)
+        if found is None:
+            found = self._openings[text] = self._fixed_part(text)
+        return found
+
+    def _fixed_part(self, text: str) -> _Opening:
+        """As much of a text as ends where the pre-tokenizer always splits.
+
+        Tokens never span such a place. A tokenizer that has none (SentencePiece's merge across
+        words), or that treats the start of a text in its own way, gets nothing.
+        """
+        nothing = _Opening("", [])
+        if self._tokenizer.pre_tokenizer is None:
+            return nothing
+        pieces = self._tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        if len(pieces) <= _LOOSE_PIECES:
+            return nothing
+        _, (cut, _) = pieces[-_LOOSE_PIECES]
+        fixed = _Opening(text[:cut], self._ids(text[:cut]))
+        for more in _CONTINUATIONS:
+            if fixed.ids + self._ids(text[cut:] + more) != self._ids(text + more):
+                return nothing
+        return fixed
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _printable(text: str) -> str:

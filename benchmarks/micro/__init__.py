@@ -1,0 +1,73 @@
+"""What each step of a record's way costs: in time, and in instructions, which do not vary."""
+
+import gc
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import spread, table
+from benchmarks.micro.baseline import MAX_GROWTH
+from benchmarks.micro.counting import NoCountsError, count_instructions
+from benchmarks.micro.operations import EVENTS, INTERPRETER, OPERATIONS
+
+TITLE = "What a step costs"
+_ROUNDS = 15
+
+
+def measure(*, quick: bool) -> dict[str, Any]:
+    """Microseconds of CPU an event, all operations in turn in each round, and instructions."""
+    calls = {name: operation.make() for name, operation in OPERATIONS.items()}
+    microseconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(3 if quick else _ROUNDS + 1):
+        for name, call in calls.items():
+            gc.collect()
+            began = time.process_time()
+            call()
+            if number:  # the first round warms up
+                microseconds[name].append((time.process_time() - began) / EVENTS * 1e6)
+    print(f"  {len(microseconds)} operations timed")
+    try:
+        counts = [count_instructions() for _ in range(1 if quick else 2)]
+    except NoCountsError as error:
+        print(f"  {error}")
+        counts = []
+    else:
+        print(f"  instructions counted, {len(counts)} times")
+    return {"events": EVENTS, "microseconds": microseconds, "instructions": counts}
+
+
+def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - the table says it
+    """A row for each step, and its share of the whole way."""
+    microseconds, counts = figures["microseconds"], figures["instructions"]
+    rows = []
+    for name, operation in OPERATIONS.items():
+        if name == INTERPRETER:
+            continue
+        share = statistics.median(microseconds[name]) / statistics.median(microseconds["way"])
+        counted = f"{statistics.median(c[name] for c in counts) / 1000:,.1f}" if counts else "-"
+        cells = [f"**{name}**: {operation.what}", spread(microseconds[name], ".1f")]
+        rows.append([*cells, f"{share:.1%}", counted])
+    head = ["step", "CPU µs an event", "of the way", "thousand instructions"]
+    return (
+        f"Each step of a record's way alone, on the same {figures['events']} events (a few words to"
+        " 8 KiB, half of them conversations; completions of 600 and of 1,500 characters), and"
+        " the whole way with a bus in memory and an engine that has its answers ready. All steps"
+        " alternate in each round.\n\n"
+        + table(head, rows)
+        + _repeatability(counts)
+        + f"\nCI counts them anew (`python -m benchmarks.micro check`) and fails when one takes"
+        f" {MAX_GROWTH:.0%} more instructions than `benchmarks/micro/baseline.json` says.\n"
+    )
+
+
+def _repeatability(counts: list[dict[str, int]]) -> str:
+    if len(counts) < 2:
+        return ""
+    apart = {name: max(c[name] for c in counts) / min(c[name] for c in counts) - 1
+             for name in counts[0]}  # fmt: skip
+    worst = max(apart, key=lambda name: apart[name])
+    return (
+        f"\nCounted {len(counts)} times, instructions differ by at most {apart[worst]:.2%}"
+        f" (`{worst}`), whatever else the machine does.\n"
+    )

@@ -1,0 +1,183 @@
+"""The steps of a record's way through the worker, each alone, and the whole way without Kafka.
+
+An operation is made once; each call of it takes the same `EVENTS` events through its step, so that
+a call can be counted after others have warmed everything up.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.micro.samples import PARTITIONS, completions, records
+from benchmarks.micro.telling import BATCH, Teller
+from benchmarks.micro.way import Way, demonstration_tokenizer
+from worker.events import decode_event, judged_exchange
+from worker.guards.guardreasoner import GuardReasoner
+from worker.ledger import Ledger
+from worker.outcomes import Destinations
+from worker.records import Partition
+from worker.verdicts import (
+    EngineReference,
+    GuardReference,
+    Usage,
+    VerdictSource,
+    judge_event,
+    rfc3339,
+)
+
+EVENTS = 256
+INTERPRETER = "interpreter"
+_TAKEN_AT_ONCE = 64
+_MAX_PROMPT_TOKENS = 7792
+_MAX_BYTES = 1 << 20
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A step: its name, what it does, and how it is made."""
+
+    name: str
+    what: str
+    make: Callable[[], Call]
+
+
+def _interpreter() -> Call:
+    words = [f"word {n}" for n in range(EVENTS)]
+
+    def call() -> None:
+        for word in words:
+            found: dict[str, int] = {}
+            for at in range(200):
+                found[f"{word[at % 6 :]}{at}"] = len(word) + at
+            sorted(found.items())
+
+    return call
+
+
+def _decode() -> Call:
+    values = records(EVENTS)
+
+    def call() -> None:
+        for record in values:
+            judged_exchange(decode_event(record.value or b"", dict(record.headers)))
+
+    return call
+
+
+def _prompt() -> Call:
+    guard, tokenizer = GuardReasoner(), demonstration_tokenizer()
+    exchanges = [
+        judged_exchange(decode_event(r.value or b"", dict(r.headers))) for r in records(EVENTS)
+    ]
+
+    async def render() -> None:
+        for start in range(0, EVENTS, _TAKEN_AT_ONCE):
+            chunk = exchanges[start : start + _TAKEN_AT_ONCE]
+            prompts = [guard.render(e.prompt, e.response) for e in chunk]
+            await tokenizer.encode(prompts, _MAX_PROMPT_TOKENS)
+            for exchange in chunk:
+                guard.imitations(exchange.prompt, exchange.response)
+
+    return lambda: asyncio.run(render())
+
+
+def _parse() -> Call:
+    guard, texts = GuardReasoner(), completions(EVENTS)
+
+    def call() -> None:
+        for text in texts:
+            guard.read(text, has_response=True, finish_reason="stop")
+
+    return call
+
+
+def _encode() -> Call:
+    guard = GuardReasoner()
+    reference = GuardReference(guard.name, "m", None, guard.prompt_sha256)
+    engine, usage = EngineReference("vllm", "1"), Usage(200, 100, 110)
+    given = records(EVENTS)
+    events = [decode_event(record.value or b"", dict(record.headers)) for record in given]
+    read = [
+        guard.read(text, has_response=True, finish_reason="stop") for text in completions(EVENTS)
+    ]
+    destinations = Destinations("verdicts", "dead", "group", lambda _: _MAX_BYTES)
+
+    def call() -> None:
+        for record, event, judgement in zip(given, events, read, strict=True):
+            where = record.partition
+            verdict = judge_event(
+                judgement,
+                event=event,
+                event_id=event.id or "",
+                source=VerdictSource(
+                    *(where.topic, where.number, record.offset),
+                    rfc3339(record.timestamp_ms / 1000),
+                ),
+                guard=reference,
+                engine=engine,
+                usage=usage,
+                finish_reason="stop",
+                flags=(),
+                with_reasoning=True,
+                received_at=record.received_at,
+                judged_at=record.received_at,
+            )
+            destinations.verdict(record, verdict, ())
+
+    return call
+
+
+def _ledger() -> Call:
+    ledger = Ledger()
+    partitions = [Partition("events", number) for number in range(PARTITIONS)]
+    for partition in partitions:
+        ledger.assign(partition, 1, 0)
+    epochs = dict.fromkeys(partitions, 1)
+    draw, first = random.Random(11), 0
+
+    def call() -> None:
+        nonlocal first
+        last = first + EVENTS // PARTITIONS
+        received = [(p, offset) for offset in range(first, last) for p in partitions]
+        for partition, offset in received:
+            ledger.receive(partition, 1, offset)
+        draw.shuffle(received)
+        for partition, offset in received:
+            ledger.resolve(partition, 1, offset)
+        ledger.committed(ledger.committable(), epochs)
+        first = last
+
+    return call
+
+
+def _telling() -> Call:
+    teller = Teller()
+
+    def call() -> None:
+        for _ in range(EVENTS // BATCH):
+            teller.tell()
+
+    return call
+
+
+def _way() -> Call:
+    way = Way(records(EVENTS), completions(EVENTS))
+    return way.go
+
+
+OPERATIONS = {
+    operation.name: operation
+    for operation in (
+        Operation(INTERPRETER, "Python alone, for comparison", _interpreter),
+        Operation("decode", "bytes to the exchange that is judged", _decode),
+        Operation("prompt", "rendering, tokenising, looking for imitations", _prompt),
+        Operation("parse", "completion to judgement", _parse),
+        Operation("encode", "judgement to the verdict's record", _encode),
+        Operation("ledger", "an offset received, resolved, committable", _ledger),
+        Operation("telling", "metrics and log context", _telling),
+        Operation("way", "all of it and the pipeline around it, on a bus in memory", _way),
+    )
+}

@@ -1,0 +1,133 @@
+"""The whole way of a record through the pipeline, with a bus in memory and a ready engine."""
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+
+from benchmarks.micro.samples import PARTITIONS
+from worker.adapters.clock import SystemClock
+from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource
+from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.at_least_once import AtLeastOnce
+from worker.batching import BatchPolicy
+from worker.breaker import BreakerPolicy
+from worker.guards.guardreasoner import GuardReasoner
+from worker.judging import Judge
+from worker.outcomes import Destinations
+from worker.parts import demonstration_model
+from worker.pipeline import Bounds, Pipeline
+from worker.ports import Completion
+from worker.records import Record
+from worker.retrying import RetryPolicy
+from worker.supervision import SupervisedEngine, SupervisionPolicy
+from worker.telemetry import Telemetry
+from worker.verdicts import EngineReference, Usage
+
+_SEQUENCES = 256
+
+
+def demonstration_tokenizer() -> JsonTokenizer:
+    """The tokenizer of the guard that ships."""
+    return JsonTokenizer.load(demonstration_model())
+
+
+class ReadyEngine:
+    """Implements `worker.ports.Engine`: its completions are there, in turn, at the next moment."""
+
+    flags = ()
+    reference = EngineReference("ready", "1")
+    max_num_seqs = _SEQUENCES
+    max_prompt_tokens = 7792
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._answers = itertools.cycle(
+            [Completion(text, "stop", Usage(200, len(text) // 4, 0)) for text in texts]
+        )
+        self.progress = 0
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def ready(self) -> None:
+        """See `Engine`."""
+
+    async def complete(
+        self,
+        prompt_token_ids: Sequence[int],  # noqa: ARG002 - the port's
+        *,
+        request_id: str,  # noqa: ARG002
+        trace: Mapping[str, str],  # noqa: ARG002
+    ) -> Completion:
+        """See `Engine`."""
+        await asyncio.sleep(0)
+        self.progress += 1
+        return next(self._answers)
+
+    async def stop(self) -> None:
+        """There is nothing to free."""
+
+
+class Way:
+    """Takes records from a bus in memory, through a worker, and back to the bus."""
+
+    def __init__(self, given: Sequence[Record], texts: Sequence[str]) -> None:
+        self._given = given
+        self._texts = texts
+        self._tokenizer = demonstration_tokenizer()
+
+    def go(self) -> None:
+        """Take all records through: from the start of a worker until it has stopped."""
+        asyncio.run(self._go())
+
+    async def _go(self) -> None:
+        bus = MemoryBus(PARTITIONS)
+        for record in self._given:
+            bus.append(
+                record.partition.topic,
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+                partition=record.partition.number,
+                now=record.received_at,
+            )
+        pipeline, delivery = self._worker(bus)
+        running = asyncio.create_task(pipeline.run())
+        while delivery.settled < len(self._given) and not running.done():  # noqa: ASYNC110 - a plain poll
+            await asyncio.sleep(0.001)
+        pipeline.stop()
+        await running
+
+    def _worker(self, bus: MemoryBus) -> tuple[Pipeline, AtLeastOnce]:
+        clock = SystemClock()
+        telemetry = Telemetry(clock)
+        source = MemorySource(bus, ["events"])
+        delivery = AtLeastOnce(
+            source=source, publisher=MemoryPublisher(bus), clock=clock, telemetry=telemetry
+        )
+        engine = SupervisedEngine(
+            ReadyEngine(self._texts), policy=SupervisionPolicy(), clock=clock, telemetry=telemetry
+        )
+        judge = Judge(
+            guard=GuardReasoner(),
+            engine=engine,
+            tokenizer=self._tokenizer,
+            telemetry=telemetry,
+            clock=clock,
+            model="m",
+            revision=None,
+            request_timeout_seconds=300.0,
+            retries=RetryPolicy(),
+            with_reasoning=True,
+        )
+        pipeline = Pipeline(
+            source=source,
+            delivery=delivery,
+            judge=judge,
+            policy=BatchPolicy(),
+            breaker=BreakerPolicy(),
+            bounds=Bounds(max_in_flight=_SEQUENCES + 64),
+            destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes),
+            telemetry=telemetry,
+            clock=clock,
+        )
+        return pipeline, delivery
