@@ -1,0 +1,1 @@
+"""What people would use instead, each moving the same records."""
