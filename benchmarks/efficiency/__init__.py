@@ -21,7 +21,7 @@ _GOALS = {"cpu": 0.90, "gpu": 0.97}
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """Rounds of both sides in turn, each side a process that keeps its engine."""
-    count, rounds = (150, 1) if quick else (800, 5)
+    count, rounds = (150, 1) if quick else (800, 4)
     with tempfile.TemporaryDirectory(prefix="guardstream-shape-") as folder, ExitStack() as stack:
         model = choose_model(Path(folder))
         sides = {}
@@ -34,8 +34,12 @@ def measure(*, quick: bool) -> dict[str, Any]:
             # whoever goes first in one round goes last in the next
             for name in _SIDES if number % 2 else reversed(_SIDES):
                 found[name].append(_round(sides[name], count, number))
-                rate = found[name][-1]["events_per_second"]
-                print(f"efficiency: round {number}, {name}: {rate:.1f} events/s", flush=True)
+                rate, beside = found[name][-1]["events_per_second"], _elsewhere(found[name][-1:])
+                print(
+                    f"efficiency: round {number}, {name}: {rate:.1f} events/s,"
+                    f" {beside:.2f} cores taken by others",
+                    flush=True,
+                )
     return {
         "model": model.words,
         "on": "cpu" if model.settings["model"] == "demonstration" else "gpu",
@@ -103,8 +107,15 @@ def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - d
         " shared part of the prompt in the prefix cache and the rest not, and an engine that has"
         f" run before; {len(shares)} round{'s' if len(shares) > 1 else ''} of each, in turn.\n\n"
         f"{table(head, rows)}\n"
-        f"**Worker / engine alone: {spread(shares, '.3f')}**, {verdict} the goal of {goal:.2f}.\n"
+        f"**Worker / engine alone: {spread(shares, '.3f')}**, {verdict} the goal of {goal:.2f}."
+        " What else ran on the machine took"
+        f" {' and '.join(f'{_elsewhere(rounds[n]):.2f} cores beside {_WORDS[n]}' for n in _SIDES)}"
+        " meanwhile.\n"
     )
+
+
+def _elsewhere(rounds: list[dict[str, Any]]) -> float:
+    return median([r["cpu_seconds"]["elsewhere"] / r["seconds"] for r in rounds])
 
 
 def _cpu(rounds: list[dict[str, Any]], whose: str, count: int) -> str:

@@ -39,6 +39,12 @@ _SHAPE_3B: dict[str, Any] = {
 }
 # what a guard writes of an exchange; a model of random weights never ends by itself
 _COMPLETION_TOKENS = 258
+_DEMONSTRATION: dict[str, Any] = {
+    "model": DEMONSTRATION,
+    "max_tokens": 400,
+    # twice what the demonstration takes: room for 256 exchanges at once, none computed again
+    "extra": {"kv_cache_memory_bytes": 512 << 20},
+}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -55,9 +61,7 @@ def choose_model(folder: Path) -> Model:
     import torch  # noqa: PLC0415 - some seconds
 
     if not torch.cuda.is_available():
-        return Model(
-            "the demonstration guard on the CPU", {"model": DEMONSTRATION, "max_tokens": 400}
-        )
+        return Model("the demonstration guard on the CPU", _DEMONSTRATION)
     write_shape(folder)
     return Model(
         f"GuardReasoner-3B's shape with random weights on one {torch.cuda.get_device_name(0)}, "

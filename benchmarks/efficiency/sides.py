@@ -37,21 +37,24 @@ _WARM_UP = (128, 0)
 
 
 class ProcessorTime:
-    """CPU seconds of this process, of the broker and of the engine, since it was made."""
+    """CPU seconds of this process, of the broker, of the engine and of all else, since then."""
 
     def __init__(self) -> None:
         self._before = self._now()
 
     def passed(self) -> dict[str, float]:
         """Seconds by whose they are; of what is not there, 0."""
-        return {name: round(now - self._before[name], 2) for name, now in self._now().items()}
+        passed = {name: now - self._before[name] for name, now in self._now().items()}
+        passed["elsewhere"] -= sum(passed[name] for name in ("client", "broker", "engine"))
+        return {name: round(seconds, 2) for name, seconds in passed.items()}
 
     def _now(self) -> dict[str, float]:
         here = psutil.Process()
         seconds = {"client": sum(here.cpu_times()[:2]), "broker": 0.0, "engine": 0.0}
         for child in here.children(recursive=True):
             seconds["broker" if child.name() == "java" else "engine"] += sum(child.cpu_times()[:2])
-        return seconds
+        machine = psutil.cpu_times()
+        return seconds | {"elsewhere": sum(machine) - machine.idle - machine.iowait}
 
 
 @app.command()

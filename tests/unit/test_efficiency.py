@@ -1,12 +1,14 @@
 """The part `efficiency`: the model that only a GPU runs, and what the page says of the figures."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.efficiency import section
 from benchmarks.efficiency.model import shape_settings, write_shape
+from benchmarks.efficiency.sides import ProcessorTime
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.guards.guardreasoner import GuardReasoner
 from worker.settings import load_settings
@@ -39,10 +41,9 @@ async def test_the_shape_is_a_model_folder_that_the_settings_and_the_tokenizer_t
 )
 def test_the_section_says_whether_the_goal_is_met(rates, said):
     def rounds(figures, broker):
-        cpu = {"client": 1.0, "broker": broker, "engine": 9.0}
-        return [
-            {"events_per_second": f, "cpu_seconds": cpu, "completion_tokens": 2000} for f in figures
-        ]
+        cpu = {"client": 1.0, "broker": broker, "engine": 9.0, "elsewhere": 1.5}
+        common = {"cpu_seconds": cpu, "completion_tokens": 2000, "seconds": 6.0}
+        return [common | {"events_per_second": rate} for rate in figures]
 
     figures = {
         "model": "a guard",
@@ -54,3 +55,15 @@ def test_the_section_says_whether_the_goal_is_met(rates, said):
     assert f"**Worker / engine alone: {sum(rates) / 100:.3f}" in text
     assert said in text
     assert "| 100.00 | 200.00 | 900.00 | 200.0 |" in text
+    assert "0.25 cores beside `LLM.generate`" in text
+
+
+def test_the_processor_time_is_told_apart_by_whose_it_is():
+    used = ProcessorTime()
+    deadline = time.process_time() + 0.2
+    while time.process_time() < deadline:
+        pass
+    passed = used.passed()
+    assert passed["client"] >= 0.2
+    assert passed["broker"] == passed["engine"] == 0
+    assert passed["elsewhere"] > -0.1
