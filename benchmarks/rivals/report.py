@@ -15,12 +15,12 @@ _COLORS = {OURS: "#218bff", THEIRS: "#bf8700"}
 _STYLES = {"p50": ("-", "o"), "p99": ("--", "s")}
 _OPENING = f"""
 The usual worker: aiokafka, a batch of up to {MAX_NUM_SEQS} records whose prompts are all in flight
-at once over HTTP to `vllm serve`, a commit after the batch; at least once, as Guardstream is run
-here. Each side has a vLLM of its own with the same arguments and the demonstration guard on the
-CPU, loaded once, and gets the same events in turn. Most events are as `training.exchanges` composes
-them, a fifth of them without a response; {LONG_PROMPT_SHARE:.0%} have a request around pasted text,
-{LONG_RESPONSE_SHARE:.0%} a reply of the same length. Age is the time from the input record's
-timestamp to the broker's append of the verdict.
+at once over HTTP to vLLM's own OpenAI-compatible server, a commit after the batch; at least once,
+as Guardstream is run here. Each side has a vLLM of its own with the same arguments and the
+demonstration guard on the CPU, loaded once, and gets the same events in turn. Most events are as
+`training.exchanges` composes them, a fifth of them without a response; {LONG_PROMPT_SHARE:.0%} have
+a request around pasted text, and {LONG_RESPONSE_SHARE:.0%}, if there is a reply, one of as many
+texts. Age is the time from the input record's timestamp to the broker's append of the verdict.
 """
 
 
@@ -50,12 +50,13 @@ def _capacities(figures: dict[str, Any]) -> str:
             cpu = spread([t["cpu_ms_per_event"] for t in trials[name]], ".1f")
             rows.append([words, _WORDS[name], spread(rates[name], ".1f"), tokens, cpu])
         shares = ratios(rates[OURS], rates[THEIRS])
-        said.append(f"{spread(shares)} times on {words}")
+        said.append(spread(shares))
     events = figures["capacity"][OURS][0]["events"]
     return (
-        f"{table(head, rows)}\n**Guardstream does {said[0]} what the hand-written worker does,"
-        f" {said[1]}** (backlogs of {events} events, all there at once; from then to the last"
-        " verdict; CPU with the engine's and, there, the server's).\n"
+        f"{table(head, rows)}\n**Guardstream does {said[0]} times what the hand-written worker does"
+        f" on the mix, and {said[1]} times on requests alone** (backlogs of {events} events, all"
+        " there at once; from then to the last verdict; CPU with the engine's and, there, the"
+        " server's).\n"
     )
 
 
@@ -145,5 +146,5 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     axes.set_ylabel("age at the verdict, seconds")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", which="both", alpha=0.25)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
     figure.savefig(path, dpi=110)
