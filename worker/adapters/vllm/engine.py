@@ -122,6 +122,7 @@ class VllmEngine:
             ) from error
         import vllm  # noqa: PLC0415
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
+        from vllm.envs import enable_envs_cache  # noqa: PLC0415
         from vllm.platforms import current_platform  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # noqa: PLC0415
         from vllm.usage.usage_lib import UsageContext  # noqa: PLC0415
@@ -154,6 +155,8 @@ class VllmEngine:
             raise EngineUnavailable(
                 f"vLLM could not load {self._model}: {reason or type(error).__name__}"
             ) from error
+        # as its core does: this side looks a variable up for every token
+        enable_envs_cache()
         self._version = vllm.__version__
         self._max_model_len = int(self._engine.model_config.max_model_len)
         self._max_tokens = min(self._max_tokens, self._max_model_len // 2)
