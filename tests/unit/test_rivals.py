@@ -17,6 +17,7 @@ from benchmarks.rivals.workload import (
     prompt_only_values,
     with_slow,
 )
+from training.exchanges import compose
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.events import decode_event, judged_exchange
 from worker.guards.guardreasoner import GuardReasoner
@@ -51,8 +52,11 @@ async def test_the_mix_is_of_short_and_long_and_fits_the_model():
     prompts = [guard.render(e.prompt, e.response) for e in found]
     lengths = [len(ids) for ids in await tokenizer.encode(prompts, 2048 - MAX_TOKENS) if ids]
     assert len(lengths) == 1000
-    assert 0.1 < sum(length > 240 for length in lengths) / 1000 < 0.3
-    assert 0.1 < sum(e.response is None for e in found) / 1000 < 0.3
+    pairs = list(zip(found, compose("held_out", 1000, 5), strict=True))
+    assert sum(ours.prompt != e.prompt for ours, e in pairs) == pytest.approx(150, abs=40)
+    assert sum(ours.response != e.response for ours, e in pairs) == pytest.approx(80, abs=30)
+    assert sum(e.response is None for e in found) == pytest.approx(200, abs=40)
+    assert max(lengths) > 2 * sorted(lengths)[500]
 
 
 async def test_the_endpoint_makes_the_same_tokens_of_the_text_that_the_worker_renders():
