@@ -122,8 +122,10 @@ class VllmEngine:
             ) from error
         import vllm  # noqa: PLC0415
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
+        from vllm.envs import enable_envs_cache  # noqa: PLC0415
         from vllm.platforms import current_platform  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # noqa: PLC0415
+        from vllm.usage.usage_lib import UsageContext  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
         from vllm.v1.metrics.loggers import StatLoggerBase  # noqa: PLC0415
 
@@ -143,13 +145,18 @@ class VllmEngine:
         try:
             # it binds itself to the running loop, so it is built here, in the loop's own thread
             self._engine = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(**arguments), stat_loggers=[Steps]
+                AsyncEngineArgs(**arguments),
+                # steps as large as offline: without a word of its use vLLM takes the smallest
+                usage_context=UsageContext.LLM_CLASS,
+                stat_loggers=[Steps],
             )
         except (Exception, SystemExit) as error:
             reason = " ".join(str(error).split())[:300]
             raise EngineUnavailable(
                 f"vLLM could not load {self._model}: {reason or type(error).__name__}"
             ) from error
+        # as its core does: this side looks a variable up for every token
+        enable_envs_cache()
         self._version = vllm.__version__
         self._max_model_len = int(self._engine.model_config.max_model_len)
         self._max_tokens = min(self._max_tokens, self._max_model_len // 2)

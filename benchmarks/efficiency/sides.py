@@ -1,0 +1,205 @@
+"""The two sides, each a process that loads its engine once and then does a round when told to.
+
+`python -m benchmarks.efficiency.sides worker|engine SETTINGS`: SETTINGS is the group `engine` as
+JSON. A line on stdin, `COUNT SEED`, asks for a round; a line of JSON on stdout says what it took. A
+round's exchanges follow from its seed, so both sides get the same ones, and no round finds its
+prompts in the prefix cache.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import psutil  # type: ignore[import-untyped]
+import typer
+
+from training.exchanges import compose
+from worker.adapters.kafka.broker import Broker
+from worker.adapters.kafka.connection import create_topics
+from worker.adapters.kafka.publisher import KafkaPublisher
+from worker.adapters.kafka.reader import held_offsets, read_ranges
+from worker.app import Worker
+from worker.events import Exchange
+from worker.parts import DEMONSTRATION, Judging, build_guard, build_judging, demonstration_model
+from worker.records import OutgoingRecord
+from worker.settings import Settings, load_settings
+
+app = typer.Typer()
+
+_PARTITIONS = 4
+_WARM_UP = (128, 0)
+
+
+class ProcessorTime:
+    """CPU seconds of this process, of the broker, of the engine and of all else, since then."""
+
+    def __init__(self) -> None:
+        self._before = self._now()
+
+    def passed(self) -> dict[str, float]:
+        """Seconds by whose they are; of what is not there, 0."""
+        passed = {name: now - self._before[name] for name, now in self._now().items()}
+        passed["elsewhere"] -= sum(passed[name] for name in ("client", "broker", "engine"))
+        return {name: round(seconds, 2) for name, seconds in passed.items()}
+
+    def _now(self) -> dict[str, float]:
+        here = psutil.Process()
+        seconds = {"client": sum(here.cpu_times()[:2]), "broker": 0.0, "engine": 0.0}
+        for child in here.children(recursive=True):
+            seconds["broker" if child.name() == "java" else "engine"] += sum(child.cpu_times()[:2])
+        machine = psutil.cpu_times()
+        return seconds | {"elsewhere": sum(machine) - machine.idle - machine.iowait}
+
+
+@app.command()
+def worker(engine: str) -> None:
+    """Kafka to Kafka: from the partitions' takeover to the last outcome's acknowledgement."""
+    asyncio.run(_serve_worker(json.loads(engine)))
+
+
+async def _serve_worker(engine: dict[str, Any]) -> None:
+    async with Broker() as broker:
+        judging = build_judging(load_settings(engine=engine))
+        await judging.start()
+        try:
+            await _work(judging, broker.bootstrap_servers, engine, *_WARM_UP)
+            _tell({"ready": True})
+            while asked := await asyncio.to_thread(sys.stdin.readline):
+                count, seed = map(int, asked.split())
+                _tell(await _work(judging, broker.bootstrap_servers, engine, count, seed))
+        finally:
+            await judging.stop()
+
+
+async def _work(
+    judging: Judging, bootstrap_servers: str, engine: dict[str, Any], count: int, seed: int
+) -> dict[str, Any]:
+    topics = [f"{kind}-{seed}" for kind in ("events", "verdicts", "dead")]
+    settings = load_settings(
+        kafka={"bootstrap_servers": bootstrap_servers},
+        input={"topics": topics[:1], "group_id": f"group-{seed}"},
+        output={"verdict_topic": topics[1], "dead_letter_topic": topics[2]},
+        engine=engine,
+        health={"port": 0},
+    )
+    worker = Worker(settings, judging)
+    await create_topics(worker.connection, topics, partitions=_PARTITIONS)
+    publisher = KafkaPublisher(worker.connection, topics=topics[:1])
+    await publisher.start()
+    values = [orjson.dumps(exchange.model_dump()) for exchange in _exchanges(count, seed)]
+    await publisher.publish_all(
+        [OutgoingRecord(topics[0], b"%d" % n, value, ()) for n, value in enumerate(values)]
+    )
+    await publisher.stop()
+    running = asyncio.create_task(worker.run())
+    await _until(lambda: worker.held == _PARTITIONS, running)
+    began, used = time.perf_counter(), ProcessorTime()
+    await _until(lambda: worker.settled >= count, running)
+    seconds, cpu = time.perf_counter() - began, used.passed()
+    worker.stop()
+    await running
+    where = await held_offsets(worker.connection, topics[1])
+    usages = [
+        orjson.loads(record.value or b"")["usage"]
+        async for record in read_ranges(worker.connection, where)
+    ]
+    tokens = [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in usages]
+    return _figures(count, seconds, cpu, tokens)
+
+
+async def _until(condition: Callable[[], bool], running: asyncio.Task[None]) -> None:
+    while not condition():
+        if running.done():
+            await running
+        await asyncio.sleep(0.01)
+
+
+@app.command()
+def engine(engine: str) -> None:
+    """`LLM.generate` over all prompts at once, the way an offline run is made."""
+    from worker.adapters.vllm.engine import ENVIRONMENT  # noqa: PLC0415
+
+    os.environ.update(ENVIRONMENT)
+    logging.getLogger("vllm").setLevel(logging.ERROR)
+    offline = _Offline(load_settings(engine=json.loads(engine)))
+    offline.generate(*_WARM_UP)
+    _tell({"ready": True})
+    for asked in sys.stdin:
+        count, seed = map(int, asked.split())
+        _tell(offline.generate(count, seed))
+
+
+class _Offline:
+    def __init__(self, settings: Settings) -> None:
+        from vllm import LLM, SamplingParams  # noqa: PLC0415 - 20 s of CPU
+        from vllm.platforms import current_platform  # noqa: PLC0415
+
+        from worker.adapters.vllm.engine import ON_CPU  # noqa: PLC0415
+        from worker.adapters.vllm.tokenizer import JsonTokenizer  # noqa: PLC0415
+
+        chosen = settings.engine
+        model = demonstration_model() if chosen.model == DEMONSTRATION else chosen.model
+        self._guard = build_guard(settings)
+        self._tokenizer = JsonTokenizer.load(model)
+        arguments: dict[str, Any] = {
+            "max_num_seqs": chosen.max_num_seqs,
+            "max_model_len": chosen.max_model_len,
+            "gpu_memory_utilization": chosen.gpu_memory_utilization,
+            "generation_config": "vllm",
+        }
+        arguments |= (ON_CPU if current_platform.is_cpu() else {}) | chosen.extra
+        self._llm = LLM(model, **arguments)
+        self._limit = self._llm.model_config.max_model_len - chosen.max_tokens
+        self._sampling = SamplingParams(
+            temperature=0.0,
+            max_tokens=chosen.max_tokens,
+            stop_token_ids=[self._tokenizer.token_id(name) for name in self._guard.stop_tokens],
+        )
+
+    def generate(self, count: int, seed: int) -> dict[str, Any]:
+        """A round; rendering and tokenising are in it, as they are in the worker's."""
+        exchanges = _exchanges(count, seed)
+        began, used = time.perf_counter(), ProcessorTime()
+        prompts = [self._guard.render(e.prompt, e.response) for e in exchanges]
+        encoded = asyncio.run(self._tokenizer.encode(prompts, self._limit))
+        answers = self._llm.generate(
+            [{"prompt_token_ids": ids} for ids in encoded if ids], self._sampling, use_tqdm=False
+        )
+        seconds, cpu = time.perf_counter() - began, used.passed()
+        tokens = [(len(a.prompt_token_ids or ()), len(a.outputs[0].token_ids)) for a in answers]
+        return _figures(count, seconds, cpu, tokens)
+
+
+def _exchanges(count: int, seed: int) -> list[Exchange]:
+    composed = compose("held_out", count, seed)
+    return [Exchange(prompt=e.prompt, response=e.response) for e in composed]
+
+
+def _figures(
+    count: int, seconds: float, cpu: dict[str, float], tokens: list[tuple[int, int]]
+) -> dict[str, Any]:
+    if len(tokens) != count:
+        raise SystemExit(f"{len(tokens)} of {count} events were answered; this is no measure.")
+    return {
+        "events_per_second": round(count / seconds, 2),
+        "seconds": round(seconds, 3),
+        "cpu_seconds": cpu,
+        "prompt_tokens": sum(prompt for prompt, _ in tokens),
+        "completion_tokens": sum(completion for _, completion in tokens),
+    }
+
+
+def _tell(figures: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)
+    app()
