@@ -89,26 +89,31 @@ async def _work(
         health={"port": 0},
     )
     worker = Worker(settings, judging)
-    await create_topics(worker.connection, topics, partitions=_PARTITIONS)
+    await create_topics(
+        worker.connection,
+        topics,
+        partitions=_PARTITIONS,
+        # the broker's clock says when the last verdict was there
+        message_timestamp_type="LogAppendTime",
+    )
     publisher = KafkaPublisher(worker.connection, topics=topics[:1])
     await publisher.start()
-    values = [orjson.dumps(exchange.model_dump()) for exchange in _exchanges(count, seed)]
+    values = [orjson.dumps(exchange) for exchange in _exchanges(count, seed)]
     await publisher.publish_all(
         [OutgoingRecord(topics[0], b"%d" % n, value, ()) for n, value in enumerate(values)]
     )
     await publisher.stop()
     running = asyncio.create_task(worker.run())
     await _until(lambda: worker.held == _PARTITIONS, running)
-    began, used = time.perf_counter(), ProcessorTime()
-    await _until(lambda: worker.settled >= count, running)
-    seconds, cpu = time.perf_counter() - began, used.passed()
+    began, used = time.time(), ProcessorTime()
+    await _until(lambda: sum(worker.outcomes.values()) >= count, running)
+    cpu = used.passed()
     worker.stop()
     await running
     where = await held_offsets(worker.connection, topics[1])
-    usages = [
-        orjson.loads(record.value or b"")["usage"]
-        async for record in read_ranges(worker.connection, where)
-    ]
+    verdicts = [record async for record in read_ranges(worker.connection, where)]
+    usages = [orjson.loads(record.value or b"")["usage"] for record in verdicts]
+    seconds = max(record.timestamp_ms for record in verdicts) / 1000 - began
     tokens = [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in usages]
     return _figures(count, seconds, cpu, tokens)
 

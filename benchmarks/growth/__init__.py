@@ -16,7 +16,7 @@ __all__ = ["TITLE", "measure", "section"]
 
 TITLE = "As more comes"
 
-_FULL = Effort(rounds=3, events=6_000)
+_FULL = Effort(rounds=2, events=6_000)
 _QUICK = Effort(
     rounds=1,
     events=3_000,
