@@ -27,6 +27,8 @@ class Trial:
 
     Attributes:
         events: of which the figures are: those after the warm-up.
+        seconds: until the last outcome.
+        cpu_seconds: until everything is settled.
         takeover_seconds: from the worker's start until it held every partition.
         first_bytes: resident, before the worker started.
         most_bytes: resident, at most.
@@ -57,9 +59,10 @@ async def _run(events: int, partitions: int) -> Trial:
     await _until(lambda: _judged(worker) >= _WARM_UP * events, running)
     before, began, cpu = _judged(worker), time.perf_counter(), time.process_time()
     await _until(lambda: _judged(worker) >= events, running)
-    used, seconds = time.process_time() - cpu, time.perf_counter() - began
-    counted = _judged(worker) - before
+    seconds, counted = time.perf_counter() - began, _judged(worker) - before
+    # what trails the last outcome is work too: transactions of many partitions above all
     await _until(lambda: worker.settled >= events, running)
+    used = time.process_time() - cpu
     most_bytes = _resident_bytes("VmHWM")
     assert worker.outcomes["verdict"] == _judged(worker), "every outcome is a verdict"  # noqa: S101
     worker.stop()

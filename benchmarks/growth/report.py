@@ -100,8 +100,8 @@ def _costs(trials: Trials) -> str:
 
 One worker alone in its process, with a simulated engine that takes no time, through a topic that
 was filled before; one thing grows at a time, and the others are {PARTITIONS} partitions and events
-of 0.2 KiB. CPU is that of the worker from the first fifth of the events to the last one; its
-start is not in it.
+of 0.2 KiB. CPU is that of the worker from the first fifth of the outcomes until everything is
+settled; its start is not in it.
 
 {_cost_table(trials)}
 ![CPU of an event against partitions, waiting events and size](benchmarks/growth-costs.png)
