@@ -21,7 +21,7 @@ class SharedPrefixTrainer(SFTTrainer):
         self,
         model: torch.nn.Module,
         inputs: dict[str, Any],
-        return_outputs: bool = False,  # noqa: FBT001, FBT002
+        return_outputs: bool = False,  # noqa: FBT001
         num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002
     ) -> Any:
         """The loss of one batch, padded on the right."""

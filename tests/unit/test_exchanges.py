@@ -45,6 +45,17 @@ def test_nothing_held_out_is_composed_for_training():
                     assert not re.search(rf"\b{re.escape(run.strip())}(?!\w)", trained), run
 
 
+def test_no_attack_is_both_trained_on_and_held_out():
+    attacks = tomllib.loads(Path(exchanges.__file__).with_name("attacks.toml").read_text())
+    trained = [text for texts in attacks["train"].values() for text in texts]
+    held_out = [text for texts in attacks["held_out"].values() for text in texts]
+    assert attacks["train"].keys() == attacks["held_out"].keys()
+    assert not set(trained) & set(held_out)
+    composed = "\n".join(f"{e.prompt}\n{e.response}" for e in compose("train", 4000, 3))
+    assert any(text in composed for text in trained)
+    assert not any(text in composed for text in held_out)
+
+
 def _splits(table):
     for key, value in table.items():
         if isinstance(value, dict):

@@ -4,9 +4,11 @@ vllm is imported at start only: that alone takes 20 s of CPU.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.otlp import traces_url
@@ -40,6 +42,17 @@ ON_CPU: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen: greedily, or drawn at a temperature, again alike for the same seed."""
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+GREEDY = Sampling()
+
+
 class VllmEngine:
     """Implements `worker.ports.Engine`.
 
@@ -48,6 +61,7 @@ class VllmEngine:
         stop_token_ids: what ends a completion; generation_config is not trusted with it.
         max_tokens: of a completion; at most half of the model's length.
         otlp_endpoint: a collector's base URL: vLLM's spans of each prompt go there.
+        sampling: verdicts are greedy; training draws several completions of a prompt.
         extra: any other argument of vLLM's `AsyncEngineArgs`; wins over everything set here.
     """
 
@@ -65,8 +79,10 @@ class VllmEngine:
         gpu_memory_utilization: float,
         extra: Mapping[str, Any],
         otlp_endpoint: str | None = None,
+        sampling: Sampling = GREEDY,
     ) -> None:
         self._model = model
+        self._chosen_sampling = sampling
         self._stop_token_ids = list(stop_token_ids)
         self._max_tokens = max_tokens
         self._arguments: dict[str, Any] = {
@@ -154,7 +170,7 @@ class VllmEngine:
         self._max_model_len = int(self._engine.model_config.max_model_len)
         self._max_tokens = min(self._max_tokens, self._max_model_len // 2)
         self._sampling = SamplingParams(
-            temperature=0.0,
+            temperature=self._chosen_sampling.temperature,
             max_tokens=self._max_tokens,
             stop_token_ids=self._stop_token_ids,
             output_kind=RequestOutputKind.FINAL_ONLY,
@@ -173,7 +189,7 @@ class VllmEngine:
         try:
             async for output in engine.generate(
                 {"prompt_token_ids": list(prompt_token_ids)},
-                self._sampling,
+                self._sampling_of(request_id),
                 request_id,
                 trace_headers=dict(trace) or None,
             ):
@@ -198,6 +214,14 @@ class VllmEngine:
             ),
         )
 
+    def _sampling_of(self, request_id: str) -> Any:
+        """A request's own: drawn tokens need a seed that no other request has."""
+        if not self._chosen_sampling.temperature:
+            return self._sampling
+        sampling = self._sampling.clone()
+        sampling.seed = _seed(self._chosen_sampling.seed, request_id)
+        return sampling
+
     async def ready(self) -> None:
         """See `Engine`."""
 
@@ -209,6 +233,11 @@ class VllmEngine:
             if engine.output_handler is not None:
                 engine.output_handler.cancel()
             await asyncio.to_thread(engine.shutdown)
+
+
+def _seed(seed: int, request_id: str) -> int:
+    digest = hashlib.blake2b(f"{seed}/{request_id}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest)
 
 
 def _import() -> None:
