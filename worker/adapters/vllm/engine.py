@@ -4,7 +4,6 @@ vllm is imported at start only: that alone takes 20 s of CPU.
 """
 
 import asyncio
-import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -44,7 +43,11 @@ ON_CPU: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen: greedily, or drawn at a temperature, again alike for the same seed."""
+    """How tokens are chosen: greedily, or drawn at a temperature.
+
+    The seed is the engine's: the same prompts in the same order draw the same. Seeds of single
+    requests are not used, since vLLM dies of them on a CPU when it prefills a prompt in parts.
+    """
 
     temperature: float = 0.0
     seed: int = 0
@@ -93,6 +96,7 @@ class VllmEngine:
             "gpu_memory_utilization": gpu_memory_utilization,
             # token ids go in; vLLM's own tokenizer only turns ids back into text
             "generation_config": "vllm",
+            "seed": sampling.seed,
             # no progress bar amid the log
             "use_tqdm_on_load": False,
         }
@@ -189,7 +193,7 @@ class VllmEngine:
         try:
             async for output in engine.generate(
                 {"prompt_token_ids": list(prompt_token_ids)},
-                self._sampling_of(request_id),
+                self._sampling,
                 request_id,
                 trace_headers=dict(trace) or None,
             ):
@@ -214,14 +218,6 @@ class VllmEngine:
             ),
         )
 
-    def _sampling_of(self, request_id: str) -> Any:
-        """A request's own: drawn tokens need a seed that no other request has."""
-        if not self._chosen_sampling.temperature:
-            return self._sampling
-        sampling = self._sampling.clone()
-        sampling.seed = _seed(self._chosen_sampling.seed, request_id)
-        return sampling
-
     async def ready(self) -> None:
         """See `Engine`."""
 
@@ -233,11 +229,6 @@ class VllmEngine:
             if engine.output_handler is not None:
                 engine.output_handler.cancel()
             await asyncio.to_thread(engine.shutdown)
-
-
-def _seed(seed: int, request_id: str) -> int:
-    digest = hashlib.blake2b(f"{seed}/{request_id}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest)
 
 
 def _import() -> None:
