@@ -15,16 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
-from training.exchanges import compose
+from benchmarks.topics import event_values, fill, uncommitted
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import create_topics
-from worker.adapters.kafka.publisher import KafkaPublisher
-from worker.adapters.kafka.reader import committed_offsets
 from worker.app import Worker
-from worker.records import OutgoingRecord
 from worker.settings import Settings, load_settings
 
 GUARANTEES = ("at_least_once", "exactly_once")
@@ -58,10 +54,7 @@ async def measure(
     events: int, rounds: int, partitions: int, **groups: dict[str, Any]
 ) -> dict[str, list[dict[str, Any]]]:
     """The figures of each guarantee, round by round; `groups` are further settings."""
-    values = [
-        orjson.dumps({"id": str(n), "prompt": e.prompt, "response": e.response})
-        for n, e in enumerate(compose("held_out", events, 11))
-    ]
+    values = event_values(events)
     figures: dict[str, list[dict[str, Any]]] = {guarantee: [] for guarantee in GUARANTEES}
     async with Broker(heap_mebibytes=512) as broker:
         for round_number in range(rounds):
@@ -90,14 +83,8 @@ async def _one_round(settings: Settings, values: list[bytes], partitions: int) -
     worker = Worker(settings)
     topic = settings.input.topics[0]
     outputs = [settings.output.verdict_topic, settings.output.dead_letter_topic]
-    await create_topics(worker.connection, [topic], partitions=partitions)
     await create_topics(worker.connection, outputs, partitions=4)
-    publisher = KafkaPublisher(worker.connection, topics=[topic])
-    await publisher.start()
-    for start in range(0, len(values), 1000):
-        chunk = enumerate(values[start : start + 1000])
-        await publisher.publish_all([OutgoingRecord(topic, b"%d" % n, v, ()) for n, v in chunk])
-    await publisher.stop()
+    await fill(worker.connection, topic, values, partitions=partitions)
     started, cpu = time.perf_counter(), _cpu_seconds()
     running = asyncio.create_task(worker.run())
     await _until(lambda: worker.held == partitions)
@@ -107,8 +94,8 @@ async def _one_round(settings: Settings, values: list[bytes], partitions: int) -
     seconds = time.perf_counter() - taken_over
     worker.stop()
     await running
-    offsets = await committed_offsets(worker.connection, topic, settings.input.group_id)
-    assert all(committed == end for _, committed, end in offsets), "everything is settled"  # noqa: S101
+    left = await uncommitted(worker.connection, topic, settings.input.group_id)
+    assert not left, "everything is settled"  # noqa: S101
     return {
         "guarantee": settings.delivery.guarantee,
         "partitions": partitions,

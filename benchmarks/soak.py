@@ -6,31 +6,27 @@ one otherwise), and every partition must be committed to its end.
 """
 
 import asyncio
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from training.exchanges import compose
+from benchmarks.processes import WORKER, Process, settings_variables
+from benchmarks.topics import count_outcomes, event_values, fill
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection, create_topics
-from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import committed_offsets
-from worker.records import OutgoingRecord
 
-_INPUT, _VERDICTS, _DEAD, _GROUP = "events", "verdicts", "dead", "soak"
+VERDICTS, DEAD = "verdicts", "dead"
+_INPUT, _GROUP = "events", "soak"
 _PARTITIONS = 8
-_CHUNK = 2000
+_COMPOSED = 5000
+_YOUNG_SECONDS = 20.0
 
 
 def main(
@@ -51,158 +47,140 @@ def main(
         raise typer.Exit(1)
 
 
-class _Fleet:
-    """Worker processes, and how much memory each took when."""
+@dataclass(slots=True)
+class Soaked:
+    """What became of the events.
 
-    def __init__(self, bootstrap_servers: str, guarantee: str, log: Path) -> None:
-        variables = {
-            "KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
-            "INPUT__TOPICS": f'["{_INPUT}"]',
+    Attributes:
+        workers: every process there was; their meters hold what memory each took when.
+        progress: Unix seconds, and how many events were committed then.
+    """
+
+    seconds: float = 0.0
+    restarts: int = 0
+    uncommitted: int = 0
+    workers: list[Process] = field(default_factory=list)
+    progress: list[tuple[float, int]] = field(default_factory=list)
+
+
+async def push(
+    connection: Connection,
+    events: int,
+    guarantee: str,
+    folder: Path,
+    *,
+    workers: int = 2,
+    restart_seconds: float = float("inf"),
+) -> Soaked:
+    """Push events through this many workers, as fast as it goes, until all are committed."""
+    await create_topics(connection, [_INPUT, VERDICTS, DEAD], partitions=_PARTITIONS)
+    soaked = Soaked()
+    values = islice(cycle(event_values(_COMPOSED)), events)
+    filling = asyncio.create_task(fill(connection, _INPUT, values, partitions=_PARTITIONS))
+    started = restarted = time.monotonic()
+    running: list[Process] = []
+
+    def start() -> None:
+        name = f"worker-{len(soaked.workers)}"
+        worker = Process(name, WORKER, folder / f"{name}.log", _settings(connection, guarantee))
+        worker.start()
+        running.append(worker)
+        soaked.workers.append(worker)
+
+    try:
+        for _ in range(workers):
+            start()
+        while not await _settled(connection, filling, soaked):
+            for worker in running:
+                worker.require_running()
+                worker.meter.read()
+            await asyncio.sleep(1.0)
+            if time.monotonic() - restarted > restart_seconds:
+                await running.pop(0).stop()
+                soaked.restarts += 1
+                start()
+                restarted = time.monotonic()
+        soaked.seconds = time.monotonic() - started
+        for worker in running:
+            await worker.stop()
+    finally:
+        filling.cancel()
+        for worker in running:
+            worker.kill()
+    soaked.uncommitted = await _note_progress(connection, soaked)
+    return soaked
+
+
+def _settings(connection: Connection, guarantee: str) -> dict[str, str]:
+    return settings_variables(
+        {
+            "KAFKA__BOOTSTRAP_SERVERS": connection.bootstrap_servers,
+            "INPUT__TOPICS": json.dumps([_INPUT]),
             "INPUT__GROUP_ID": _GROUP,
-            "OUTPUT__VERDICT_TOPIC": _VERDICTS,
-            "OUTPUT__DEAD_LETTER_TOPIC": _DEAD,
+            "OUTPUT__VERDICT_TOPIC": VERDICTS,
+            "OUTPUT__DEAD_LETTER_TOPIC": DEAD,
             "DELIVERY__GUARANTEE": guarantee,
             "ENGINE__KIND": "simulated",
             "ENGINE__SIMULATED__TIME_TO_FIRST_TOKEN_SECONDS": "0.01",
             "ENGINE__SIMULATED__TIME_PER_OUTPUT_TOKEN_SECONDS": "0",
             "HEALTH__PORT": "0",
         }
-        self._environment = os.environ | {f"GUARDSTREAM_{k}": v for k, v in variables.items()}
-        self._log = log.open("ab")
-        self._running: list[subprocess.Popen[bytes]] = []
-        self.memory: list[tuple[int, float, int]] = []  # process, its age in seconds, bytes
-        self._born: dict[int, float] = {}
-        self.restarts = 0
+    )
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "worker", "run"]
-        worker = subprocess.Popen(command, env=self._environment, stderr=self._log)  # noqa: S603
-        self._running.append(worker)
-        self._born[worker.pid] = time.monotonic()
 
-    async def restart_oldest(self) -> None:
-        oldest = self._running.pop(0)
-        oldest.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(oldest.wait, 120)
-        assert code == 0, f"a worker ended with {code}; see {self._log.name}"  # noqa: S101
-        self.restarts += 1
-        self.start()
+async def _settled(connection: Connection, filling: asyncio.Task[None], soaked: Soaked) -> bool:
+    filled = filling.done()
+    if filled:
+        filling.result()
+    return await _note_progress(connection, soaked) == 0 and filled
 
-    def sample(self) -> None:
-        for worker in self._running:
-            with contextlib.suppress(OSError, IndexError):
-                pages = int(Path(f"/proc/{worker.pid}/statm").read_text().split()[1])
-                age = time.monotonic() - self._born[worker.pid]
-                self.memory.append((worker.pid, age, pages * os.sysconf("SC_PAGE_SIZE")))
 
-    def stop(self) -> None:
-        for worker in self._running:
-            worker.send_signal(signal.SIGTERM)
-        for worker in self._running:
-            worker.wait(120)
-
-    def kill(self) -> None:
-        for worker in self._running:
-            worker.kill()
+async def _note_progress(connection: Connection, soaked: Soaked) -> int:
+    """Add to the progress; how much of what is there is not committed."""
+    offsets = await committed_offsets(connection, _INPUT, _GROUP)
+    done = sum(committed or 0 for _, committed, _ in offsets)
+    soaked.progress.append((time.time(), done))
+    return sum(end for *_, end in offsets) - done
 
 
 async def _soak(events: int, guarantee: str, restart_seconds: float) -> dict[str, Any]:
-    log = Path(tempfile.mkdtemp(prefix="guardstream-soak-")) / "workers.log"
+    folder = Path(tempfile.mkdtemp(prefix="guardstream-soak-"))
     async with Broker(heap_mebibytes=768) as broker:
         connection = Connection(broker.bootstrap_servers)
-        await create_topics(connection, [_INPUT, _VERDICTS, _DEAD], partitions=_PARTITIONS)
-        fleet = _Fleet(broker.bootstrap_servers, guarantee, log)
-        producing = asyncio.create_task(_produce(connection, events))
-        started = time.monotonic()
-        try:
-            for _ in range(2):
-                fleet.start()
-            restarted = time.monotonic()
-            while not await _settled(connection, producing):
-                fleet.sample()
-                await asyncio.sleep(1.0)
-                if time.monotonic() - restarted > restart_seconds:
-                    await fleet.restart_oldest()
-                    restarted = time.monotonic()
-            seconds = time.monotonic() - started
-            fleet.stop()
-        finally:
-            fleet.kill()
-        await producing
-        counts = await _count(connection)
-        offsets = await committed_offsets(connection, _INPUT, _GROUP)
+        soaked = await push(connection, events, guarantee, folder, restart_seconds=restart_seconds)
+        counts = await count_outcomes(connection, _INPUT, verdicts=VERDICTS, dead_letters=DEAD)
     return {
         "events": events,
         "guarantee": guarantee,
-        "seconds": round(seconds, 1),
-        "events_per_second": round(events / seconds),
-        "restarts": fleet.restarts,
+        "seconds": round(soaked.seconds, 1),
+        "events_per_second": round(events / soaked.seconds),
+        "restarts": soaked.restarts,
         "lost": sum(times == 0 for held in counts.values() for times in held),
         "repeated": sum(times - 1 for held in counts.values() for times in held if times > 1),
-        "uncommitted": sum(end - (committed or 0) for _, committed, end in offsets),
-        "memory": _memory(fleet.memory),
+        "uncommitted": soaked.uncommitted,
+        "memory": _memory(soaked.workers),
     }
 
 
-def _memory(samples: list[tuple[int, float, int]]) -> dict[str, float]:
+def _memory(workers: list[Process]) -> dict[str, float]:
     """Resident memory in MiB: of workers 20 s old, of the oldest at each's end, and the most."""
     mib = 1 << 20
-    last = {pid: size for pid, _, size in samples}
-    young = {pid: size for pid, age, size in reversed(samples) if age >= 20}
-    grown = [last[pid] - size for pid, size in young.items()]
+    sizes = [reading.resident_bytes for worker in workers for reading in worker.meter.readings]
+    young, grown = [0], [0]
+    for worker in workers:
+        grown_up = [
+            reading.resident_bytes
+            for reading in worker.meter.readings
+            if reading.at - worker.started_at >= _YOUNG_SECONDS
+        ]
+        if grown_up:
+            young.append(grown_up[0])
+            grown.append(grown_up[-1] - grown_up[0])
     return {
-        "at_20_seconds_mib": round(max(young.values(), default=0) / mib),
-        "most_mib": round(max(size for *_, size in samples) / mib),
-        "most_growth_after_20_seconds_mib": round(max(grown, default=0) / mib),
+        "at_20_seconds_mib": round(max(young) / mib),
+        "most_mib": round(max(sizes, default=0) / mib),
+        "most_growth_after_20_seconds_mib": round(max(grown) / mib),
     }
-
-
-async def _produce(connection: Connection, events: int) -> None:
-    values = [
-        orjson.dumps({"prompt": e.prompt, "response": e.response})
-        for e in compose("held_out", 5000, 5)
-    ]
-    publisher = KafkaPublisher(connection, topics=[_INPUT])
-    await publisher.start()
-    for start in range(0, events, _CHUNK):
-        numbers = range(start, min(start + _CHUNK, events))
-        records = [OutgoingRecord(_INPUT, b"%d" % n, values[n % len(values)], ()) for n in numbers]
-        await publisher.publish_all(records)
-    await publisher.stop()
-
-
-async def _settled(connection: Connection, producing: asyncio.Task[None]) -> bool:
-    if not producing.done():
-        return False
-    offsets = await committed_offsets(connection, _INPUT, _GROUP)
-    return all(committed == end for _, committed, end in offsets)
-
-
-async def _count(connection: Connection) -> dict[int, bytearray]:
-    """How often each input offset has an outcome, by partition."""
-    ends = {p.number: end for p, _, end in await committed_offsets(connection, _INPUT, _GROUP)}
-    counts = {number: bytearray(end) for number, end in ends.items()}
-    consumer = AIOKafkaConsumer(
-        **connection.arguments(), auto_offset_reset="earliest", isolation_level="read_committed"
-    )
-    theirs = [TopicPartition(t, n) for t in (_VERDICTS, _DEAD) for n in range(_PARTITIONS)]
-    consumer.assign(theirs)
-    await consumer.start()
-    try:
-        until = await consumer.end_offsets(theirs)
-        while any([await consumer.position(p) < until[p] for p in theirs]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    if record.topic == _VERDICTS:
-                        source = orjson.loads(record.value)["source"]
-                        counts[source["partition"]][source["offset"]] += 1
-                    else:
-                        said = dict(record.headers)
-                        number = int(said["__dlq.errors.partition"])
-                        counts[number][int(said["__dlq.errors.offset"])] += 1
-    finally:
-        await consumer.stop()
-    return counts
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import gc
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -10,6 +11,11 @@ from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.records import Partition, Record
 from worker.settings import Settings, load_settings
+
+
+def pytest_configure() -> None:
+    # a shell starts what it leaves in the background with SIGINT ignored, and children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

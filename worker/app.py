@@ -1,9 +1,11 @@
 """The composition root: settings in, running worker out, and the ladder by which it ends."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections import Counter
+from collections.abc import Callable
 
 from worker import __version__
 from worker.adapters.clock import SystemClock
@@ -111,8 +113,8 @@ class Worker:
         self._enter("stopping")
         self._pipeline.stop()
 
-    async def run(self) -> None:
-        """Run until stopped.
+    async def run(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Run until stopped; `loaded` is called when the model is there, before any record is.
 
         Raises:
             Fatal: what ended it instead.
@@ -126,6 +128,7 @@ class Worker:
             if self._owns_engine:
                 await self._judging.start()
             self._introduce()
+            loaded()
             if not self._stopping:
                 self._enter("running")
                 await self._pipeline.run()
@@ -189,7 +192,7 @@ async def run_until_signalled(worker: Worker) -> None:
     """Run in a process of its own: SIGTERM or SIGINT drains and ends, a second one aborts."""
     worker.observation.install()
     loop = asyncio.get_running_loop()
-    running = asyncio.ensure_future(worker.run())
+    running = asyncio.ensure_future(worker.run(loaded=_collect_seldom))
     signals = 0
 
     def signalled() -> None:
@@ -207,3 +210,14 @@ async def run_until_signalled(worker: Worker) -> None:
         await running
     except asyncio.CancelledError:
         logger.warning("Aborted; what was in flight will be judged again.")
+
+
+def _collect_seldom() -> None:
+    """Spare the garbage collector what lives as long as the process, and most of its looks.
+
+    Hundreds of records are under way at once, so that of the usual 700 new objects most are still
+    in use: a look for cycles among them finds none, and took a tenth of the worker's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)

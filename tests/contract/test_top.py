@@ -221,20 +221,54 @@ async def test_it_leaves_the_terminal_as_it_was(how):
                     shown += os.read(ours, 1 << 16)
                 await asyncio.sleep(0.01)
 
-        async with asyncio.timeout(30):
-            # the second frame knows of rates
-            await until(b"rates over")
-            if how == "sigterm":
-                started.send_signal(signal.SIGTERM)
-            else:
-                os.write(ours, {"ctrl-c": b"\x03", "q": b"q"}[how])
-            await until(b"\x1b[?1049l")
-            assert await started.wait() == 0
+        try:
+            async with asyncio.timeout(30):
+                # the second frame knows of rates
+                await until(b"rates over")
+                if how == "sigterm":
+                    started.send_signal(signal.SIGTERM)
+                else:
+                    os.write(ours, {"ctrl-c": b"\x03", "q": b"q"}[how])
+                await until(b"\x1b[?1049l")
+                assert await started.wait() == 0
+        finally:
+            if started.returncode is None:
+                started.kill()
     assert b"12,345" in shown
     assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == 1
     assert termios.tcgetattr(its) == before
     os.close(ours)
     os.close(its)
+
+
+async def test_it_ends_with_its_terminal():
+    ours, its = pty.openpty()
+
+    def survive_the_hangup():
+        os.setsid()
+        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async with worker() as address:
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", "top", *QUICK, address),
+            **dict.fromkeys(("stdin", "stdout", "stderr"), its),
+            preexec_fn=survive_the_hangup,
+        )
+        try:
+            os.close(its)
+            os.set_blocking(ours, False)
+            shown = b""
+            async with asyncio.timeout(30):
+                while b"rates over" not in shown:
+                    with contextlib.suppress(BlockingIOError):
+                        shown += os.read(ours, 1 << 16)
+                    await asyncio.sleep(0.01)
+                os.close(ours)
+                await started.wait()
+        finally:
+            if started.returncode is None:
+                started.kill()
 
 
 async def looked(addresses, *, window, seconds):

@@ -69,3 +69,10 @@ async def test_what_the_brokers_refuse_is_said_and_exits_1(settings):
     code, _, said = await topics(settings, "--partitions=1", "--replicas=3")
     assert code == 1
     assert "cannot be created: InvalidReplicationFactor" in said
+
+
+async def test_a_topic_that_was_just_created_is_known(connection):
+    for _ in range(5):
+        name = f"just-created-{uuid.uuid4().hex[:8]}"
+        await create_topics(connection, [name], partitions=32)
+        assert (await describe_topics(connection, [name]))[name].partitions == 32

@@ -96,14 +96,14 @@ async def _show(lookout: "Lookout", rounds: AsyncIterator[None], svg: Path | Non
     from rich.console import Console
     from rich.live import Live
 
-    from worker.cli.screen.keyboard import on_key
+    from worker.cli.screen.keyboard import END, on_key
 
     console = Console()
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - for mypy: this is a coroutine
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with (
-        on_key(lambda keys: task.cancel() if "q" in keys else None),
+        on_key(lambda keys: task.cancel() if {"q", END} & set(keys) else None),
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
         while True:

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
+    LeaderNotAvailableError,
     NodeNotReadyError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -30,8 +31,10 @@ from worker.errors import BusUnavailable
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _CONNECT_SECONDS = 15.0
 _ASK_AGAIN_SECONDS = 0.2
+_LOOK_AGAIN_SECONDS = 0.02
 _DEFAULT_MAX_BYTES = 1_048_588
 _NOT_THERE = (UnknownTopicOrPartitionError, InvalidTopicError, TopicAuthorizationFailedError)
+_NOT_YET = (UnknownTopicOrPartitionError, LeaderNotAvailableError)
 _NO_PASSWORD = Secret("kafka.password")
 _SYSTEM_TLS = TlsFiles("kafka")
 _REFUSED = (
@@ -183,11 +186,12 @@ async def create_topics(
     replicas: int = 1,
     **configs: str,
 ) -> None:
-    """Create topics; those that exist already stay as they are.
+    """Create topics, and return when they can be used; those that exist stay as they are.
 
     Raises:
         BusUnavailable: no broker answers, or it refuses.
     """
+    created = []
     async with connection.connecting():
         admin = AIOKafkaAdminClient(**connection.arguments())
         try:
@@ -206,8 +210,24 @@ async def create_topics(
                 error = for_code(code)
                 if code and error is not TopicAlreadyExistsError:
                     raise BusUnavailable(f"The topic {name} cannot be created: {error.__name__}.")
+                if not code:
+                    created.append(name)
+            await _until_led(admin, created)
         finally:
             await admin.close()
+
+
+async def _until_led(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:
+    """Wait for a leader of each partition: a broker knows of a topic some time after it is made."""
+    request = MetadataRequest(list(names), allow_auto_topic_creation=False)
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        while names:
+            answer = (await admin._send_request(request)).to_object()  # noqa: SLF001
+            faults = {for_code(topic["error_code"]) for topic in answer["topics"]}
+            faults |= {for_code(p["error_code"]) for t in answer["topics"] for p in t["partitions"]}
+            if not faults.intersection(_NOT_YET):
+                return
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 async def _max_bytes(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:

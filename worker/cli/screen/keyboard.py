@@ -4,12 +4,18 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+END = "\x04"
+"""What Ctrl-D would give, and what a terminal that is gone gives."""
 
 
 @contextmanager
 def on_key(act: Callable[[str], object]) -> Iterator[None]:
-    """Give each key to `act` and keep it off the screen; nothing without a terminal."""
+    """Give each key to `act` and keep it off the screen; nothing without a terminal.
+
+    A terminal that goes away presses no more keys, and is the end: `act` gets `END`.
+    """
     if not sys.stdin.isatty():
         yield
         return
@@ -21,9 +27,21 @@ def on_key(act: Callable[[str], object]) -> Iterator[None]:
     quiet = termios.tcgetattr(stdin)
     quiet[3] &= ~(termios.ICANON | termios.ECHO)
     termios.tcsetattr(stdin, termios.TCSANOW, quiet)
-    loop.add_reader(stdin, lambda: act(os.read(stdin, 64).decode("utf-8", "replace")))
+
+    def read() -> None:
+        try:
+            keys = os.read(stdin, 64)
+        except OSError:
+            keys = b""
+        if not keys:
+            # a closed terminal stays readable for ever
+            loop.remove_reader(stdin)
+        act(keys.decode("utf-8", "replace") or END)
+
+    loop.add_reader(stdin, read)
     try:
         yield
     finally:
         loop.remove_reader(stdin)
-        termios.tcsetattr(stdin, termios.TCSANOW, before)
+        with suppress(termios.error):  # it is gone
+            termios.tcsetattr(stdin, termios.TCSANOW, before)
