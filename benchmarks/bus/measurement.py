@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.bus.counting import Input
-from benchmarks.bus.feed import event_values
 from benchmarks.bus.trial import run_trial
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.contract import GUARANTEES, Guarantee, Order, Unprepared
 from benchmarks.processes import ProcessFailed, run_until_exit
+from benchmarks.sized_events import sized_values
 from benchmarks.topics import fill
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection
@@ -27,14 +27,13 @@ class Effort:
     """How much is measured. Events are of 2 KiB; of other sizes so many as take as long."""
 
     events: int
-    endpoint_events: int
     rounds: int
     varied: Sequence[tuple[int, int]]
     varied_rounds: int
 
 
-FULL = Effort(events=5_000, endpoint_events=2_000, rounds=3, varied=VARIED, varied_rounds=2)
-QUICK = Effort(events=1_500, endpoint_events=600, rounds=1, varied=VARIED[-1:], varied_rounds=1)
+FULL = Effort(events=8_000, rounds=3, varied=VARIED, varied_rounds=2)
+QUICK = Effort(events=3_000, rounds=1, varied=VARIED[-1:], varied_rounds=1)
 
 
 class Measuring:
@@ -95,7 +94,7 @@ class Measuring:
                 partitions=partitions,
                 value_bytes=value_bytes,
             )
-            values = event_values(events, value_bytes)
+            values = sized_values(events, value_bytes, "prompt")
             await fill(self._connection, source.topic, values, partitions=partitions)
             self._inputs[key] = source
         return self._inputs[key]
@@ -110,13 +109,12 @@ async def measure_all(effort: Effort) -> dict[str, Any]:
             print(f"  round {number + 1} of {effort.rounds}, everybody", flush=True)
             # whoever runs first finds another machine than whoever runs last: each in turn
             for name, guarantee in able[number % len(able) :] + able[: number % len(able)]:
-                endpoint = CONTENDERS[name].needs_endpoint
                 await measuring.run(
                     name,
                     guarantee,
                     partitions=BASE_PARTITIONS,
                     value_bytes=BASE_BYTES,
-                    events=effort.endpoint_events if endpoint else effort.events,
+                    events=effort.events,
                 )
         for number, (partitions, value_bytes) in itertools.product(
             range(effort.varied_rounds), effort.varied

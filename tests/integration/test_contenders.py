@@ -6,11 +6,11 @@ import uuid
 import orjson
 import pytest
 
-from benchmarks.bus.feed import event_values
 from benchmarks.contenders import CONTENDERS, quix_venv
 from benchmarks.contenders.contract import Order
 from benchmarks.contenders.work import Work
 from benchmarks.processes import Process, run_until_exit
+from benchmarks.sized_events import sized_values
 from benchmarks.topics import fill
 from tests.integration.house import read
 from worker.adapters.kafka.connection import create_topics
@@ -32,7 +32,7 @@ async def order(connection, guarantee):
     """An input of two partitions with one value among its events that is no event."""
     name = uuid.uuid4().hex[:8]
     topics = [f"bus-{name}", f"bus-verdicts-{name}", f"bus-dead-{name}"]
-    values = event_values(_EVENTS, 512)
+    values = sized_values(_EVENTS, 512, "prompt")
     values[_BAD] = b'{"id": "17", "prompt": 7}'
     await fill(connection, topics[0], values, partitions=2)
     await create_topics(connection, topics[1:], partitions=2)

@@ -1,9 +1,7 @@
 import pytest
 
 from benchmarks.bus.counting import Input, Outcome, figures_of
-from benchmarks.bus.feed import event_values
 from benchmarks.processes import Meter, ProcessFailed, Reading
-from worker.events import decode_event, judged_exchange
 
 
 def meter(*readings):
@@ -45,13 +43,3 @@ def test_outcomes_of_one_moment_have_no_rate():
     source = Input("events", events=2, partitions=1, value_bytes=0)
     with pytest.raises(ProcessFailed, match="more events"):
         figures_of([meter((0, 0.0), (9, 9.0))], outcomes(1, 1), source)
-
-
-@pytest.mark.parametrize("size_bytes", [512, 2048, 16_384])
-def test_events_have_the_size_that_was_asked_for_and_can_be_judged(size_bytes):
-    values = event_values(200, size_bytes)
-    events = [decode_event(value) for value in values]
-    assert [event.id for event in events] == [str(number) for number in range(200)]
-    assert all(judged_exchange(event).prompt for event in events)
-    assert max(map(len, values)) <= size_bytes
-    assert min(map(len, values)) > 0.75 * size_bytes
