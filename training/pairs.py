@@ -130,7 +130,7 @@ def hard_pairs(sampled: Sequence[Sampled], gamma: float) -> list[Pair]:
             pairs.append(
                 Pair(
                     item.event.id,
-                    found.task,
+                    found.task.value,
                     weight(found.right, found.wrong, gamma),
                     item.texts[found.chosen],
                     item.texts[found.rejected],
