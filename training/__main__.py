@@ -1,15 +1,17 @@
 """`python -m training STEP`: the recipe's steps, each into the run's folder."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from training.config import Config, read_config, rehearsed
-from training.runs import STEPS, Run, disk_trouble
+from training.runs import STEPS, Run, disk_trouble, is_first_process
 from worker.errors import GuardstreamError, WrongSetting
 
 app = typer.Typer(
@@ -33,6 +35,8 @@ DryRun = Annotated[
     ),
 ]
 Step = Callable[[Run, Config, bool], dict[str, Any]]
+
+_INTERRUPTED = 130
 
 
 def _sft(run: Run, config: Config, _: bool) -> dict[str, Any]:  # noqa: FBT001
@@ -71,15 +75,25 @@ _STEPS: dict[str, Step] = dict(zip(STEPS, (_sft, _mine, _dpo, _evaluate, _card),
 def _run_step(step: str, config: Path, folder: Path, *, dry_run: bool) -> None:
     chosen = rehearsed(read_config(config)) if dry_run else read_config(config)
     run = Run.open(folder, chosen)
-    with run.held():
+    # `accelerate launch` starts several processes, one of which speaks and writes for all
+    with run.held() if is_first_process() else nullcontext():
         if run.is_done(step):
-            typer.echo(f"training: {step} is done already in {folder}.", err=True)
+            _tell(f"{step} is done already in {folder}.")
             return
-        typer.echo(f"training: {step} of {chosen.name} in {folder} …", err=True)
-        facts = _STEPS[step](run, chosen, dry_run)
-        if facts.pop("is_main", True):
+        _tell(f"{step} of {chosen.name} in {folder} …")
+        try:
+            facts = _STEPS[step](run, chosen, dry_run)
+        except KeyboardInterrupt:
+            _tell("Interrupted; the same command goes on.")
+            raise typer.Exit(_INTERRUPTED) from None
+        if is_first_process():
             run.finish(step, **facts)
-    typer.echo(f"training: {step} is done.", err=True)
+    _tell(f"{step} is done.")
+
+
+def _tell(sentence: str) -> None:
+    if is_first_process():
+        typer.echo(f"training: {sentence}", err=True)
 
 
 @app.command()
@@ -118,9 +132,19 @@ def run_all(config: ConfigFile, run: Folder, dry_run: DryRun = False) -> None:
     options = ["--config", str(config), "--run", str(run), *(["--dry-run"] if dry_run else [])]
     for step in STEPS:
         # the engine wants the memory that a training held
-        done = subprocess.run([sys.executable, "-m", "training", step, *options], check=False)  # noqa: S603
-        if done.returncode:
-            raise typer.Exit(done.returncode)
+        code = _run_process([sys.executable, "-m", "training", step, *options])
+        if code:
+            raise typer.Exit(code)
+
+
+def _run_process(command: list[str]) -> int:
+    """Run a step to its end; it hears of an interrupt once, and tells of it itself."""
+    with subprocess.Popen(command, start_new_session=True) as running:  # noqa: S603
+        while True:
+            try:
+                return running.wait()
+            except KeyboardInterrupt:
+                running.send_signal(signal.SIGINT)
 
 
 @app.command()
@@ -163,8 +187,6 @@ def main() -> None:
         _say(str(error), 2)
     except GuardstreamError as error:
         _say(str(error), 1)
-    except KeyboardInterrupt:
-        _say("Interrupted; the same command goes on.", 130)
     except Exception as error:
         if (trouble := disk_trouble(error)) is None:
             raise

@@ -24,7 +24,7 @@ def run_dpo(run: Run, config: Config) -> dict[str, Any]:
     facts = {"dpo": _train(run, config, "dpo", "pairs.jsonl")}
     if config.dpo.ablation:
         facts["ablation"] = _train(run, config, "ablation", "random-pairs.jsonl")
-    return {"is_main": facts["dpo"].get("is_main", True)} | facts
+    return facts
 
 
 def _train(run: Run, config: Config, name: str, file: str) -> dict[str, Any]:

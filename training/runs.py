@@ -25,6 +25,11 @@ from worker.evaluation.keeping import write_whole
 STEPS = ("sft", "mine", "dpo", "evaluate", "card")
 
 
+def is_first_process() -> bool:
+    """Whether this process writes: the only one, or the first of those that train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class Run:
     """The folder of one run.
 

@@ -135,7 +135,6 @@ def train_and_save(trainer: Any, run: Run, config: Config, name: str, base: Base
         "resumed": checkpoint is not None,
         "seconds": round(time.monotonic() - began),
         "cpu_seconds": round(time.process_time() - cpu),
-        "is_main": trainer.is_world_process_zero(),
     }
 
 

@@ -172,7 +172,7 @@ def small_config(**changes):
     return parse_config(document | changes, "small")
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The process is gone."""
 
 
@@ -195,10 +195,10 @@ def test_an_interrupted_training_goes_on_and_ends_at_the_same_weights(tmp_path, 
     def cut(self, step, figures):
         log(self, step, figures)
         if figures["at"] == 5:
-            raise Stopped
+            raise StoppedError
 
     monkeypatch.setattr(Run, "log", cut)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run_sft(run, config)
     assert not run.model("sft").exists()
     monkeypatch.undo()
@@ -303,8 +303,8 @@ def test_a_disk_that_is_too_small_is_told_before_the_training(tmp_path, monkeypa
         run_sft(run, config)
 
 
-def training(*arguments, check=None):
-    return subprocess.run(
+def training(*arguments):
+    return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "training", *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -336,16 +336,20 @@ def test_an_interrupt_is_one_line_and_all_goes_on(tmp_path):
     document["data"]["composed"]["train"] = 4000
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(document))
-    command = ["sft", "--config", str(path), "--run", str(tmp_path / "run")]
-    with subprocess.Popen(
-        [sys.executable, "-m", "training", *command], stderr=subprocess.PIPE, text=True
+    command = ["all", "--config", str(path), "--run", str(tmp_path / "run")]
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "training", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     ) as running:
-        for line in running.stderr:
+        for line in running.stdout:
             # the training has begun
             if "'loss'" in line:
                 running.send_signal(signal.SIGINT)
                 break
-        told = running.stderr.read()
+        told = running.stdout.read()
         assert running.wait() == 130
     assert told.splitlines()[-1] == "training: Interrupted; the same command goes on."
     assert "Traceback" not in told
