@@ -126,7 +126,7 @@ def _recipe(figures: dict[str, Any], config: Config) -> str:
         rates = f"{muon:g} (Muon, for the matrices of the layers) and {rates}"
     how = (
         "R-SFT, hard-sample mining and HS-DPO (GuardReasoner, arXiv:2501.18492), as"
-        f" `python -m training all` runs them with `training/configs/{config.name}.yaml`."
+        " `python -m training all` runs them; `metrics.json` has the configuration."
     )
     learnt = (
         f"- R-SFT: loss on the completion alone, {sft['steps']:,} steps of {config.sft.batch},"

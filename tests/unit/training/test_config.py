@@ -1,11 +1,12 @@
 """What a run's configuration takes and refuses."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from training.config import parse_config, read_config, rehearsed
+from training.config import Config, parse_config, read_config, rehearsed
 from worker.errors import WrongSetting
 
 CONFIGS = sorted(Path("training/configs").glob("*.yaml"))
@@ -81,3 +82,11 @@ def test_a_configuration_survives_being_written_down():
         config = read_config(path)
         document = yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))
         assert parse_config(document, "again") == config
+
+
+def test_the_page_names_keys_that_there_are():
+    page = Path("docs/training.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(model|data|sft|mine|dpo)\.([a-z_]+)", page)
+    assert len(named) > 3
+    for group, name in named:
+        assert name in Config.model_fields[group].annotation.model_fields, (group, name)

@@ -5,49 +5,16 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tests.unit.evaluation.rows import ENGINE, GUARD, REFERENCE, labels, line
+from tests.unit.evaluation.rows import GUARD, labels
+from tests.unit.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.labels import write_rows
 from training.rows import read_rows
 from worker.errors import UnusableFile
 from worker.evaluation.labelled import read_event
-from worker.judging import judge_event
-from worker.verdicts import Task, Usage, VerdictSource, encode_verdict
+from worker.verdicts import Task, encode_verdict
 
 EXAMPLES = compose("train", 40, 5)
-
-
-def verdict(number, example, *, completion=None, reasoning=True, flags=()):
-    judgement = GUARD.read(
-        completion or example.completion,
-        has_response=example.response is not None,
-        finish_reason="stop",
-    )
-    event = read_event("line 1", labelled(number, example)).event
-    return judge_event(
-        judgement,
-        event=event,
-        event_id=str(number),
-        source=VerdictSource("events", 0, number, "2026-01-01T00:00:00.000Z"),
-        guard=REFERENCE,
-        engine=ENGINE,
-        usage=Usage(1, 1, 0),
-        finish_reason="stop",
-        flags=flags,
-        with_reasoning=reasoning,
-        received_at=0.0,
-        judged_at=0.0,
-    )
-
-
-def labelled(number, example, given=None):
-    return line(
-        str(number),
-        prompt=example.prompt,
-        response=example.response,
-        given=given or example.labels,
-        metadata={"tenant": "a"},
-    )
 
 
 @pytest.fixture
