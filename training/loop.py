@@ -29,7 +29,6 @@ def trainer_arguments(run: Run, config: Config, chosen: Training, name: str) -> 
     return {
         "output_dir": str(run.checkpoints(name)),
         "num_train_epochs": chosen.epochs,
-        "per_device_train_batch_size": min(chosen.device_batch, chosen.batch),
         "learning_rate": chosen.learning_rate,
         "lr_scheduler_type": "cosine",
         "bf16": chosen.precision == "bfloat16",
@@ -48,8 +47,10 @@ def trainer_arguments(run: Run, config: Config, chosen: Training, name: str) -> 
 
 
 def accumulate(arguments: TrainingArguments, chosen: Training, rows: int) -> None:
-    """Reach the batch by accumulation, and warm up for its share of the steps."""
-    at_once = arguments.per_device_train_batch_size * arguments.world_size
+    """Reach the batch by accumulation over all processes; warm up for its share of the steps."""
+    of_one = max(1, min(chosen.device_batch, chosen.batch // arguments.world_size))
+    arguments.per_device_train_batch_size = of_one
+    at_once = of_one * arguments.world_size
     arguments.gradient_accumulation_steps = max(1, chosen.batch // at_once)
     steps = math.ceil(rows / (at_once * arguments.gradient_accumulation_steps)) * chosen.epochs
     arguments.warmup_steps = round(chosen.warmup_share * steps)
@@ -74,6 +75,7 @@ class Keeping(TrainerCallback):
         **_: Any,
     ) -> None:
         """See `TrainerCallback`: called when all of a checkpoint is written."""
+        args.distributed_state.wait_for_everyone()
         if state.is_world_process_zero:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _WHOLE).touch()
 
@@ -99,5 +101,6 @@ def last_checkpoint(run: Run, name: str) -> str | None:
         if (folder / _WHOLE).is_file():
             found[int(folder.name.rpartition("-")[2])] = folder
         else:
-            shutil.rmtree(folder)
+            # another process may be at it too
+            shutil.rmtree(folder, ignore_errors=True)
     return str(found[max(found)]) if found else None

@@ -5,12 +5,13 @@ The loss is on the completion alone, and no two rows are packed into one.
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import SFTConfig, SFTTrainer
@@ -151,17 +152,19 @@ def _base(run: Run, config: Config, rows: Sequence[Row]) -> Base:
         return load_base(path, config.model.revision, config)
     assert shape is not None  # noqa: S101 - `Model` requires one of the two
     guard, folder = build_guard(config), run.folder / "tokenizer"
-    if not folder.is_dir():
-        exchanges = [(row.event.exchange, row.completion) for row in rows[:_TOKENIZER_ROWS]]
-        texts = (
-            text
-            for exchange, completion in exchanges
-            for text in (guard.render(exchange.prompt, exchange.response).text, completion or "")
-        )
-        make_tokenizer(shape, texts, folder)
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        if not folder.is_dir():
+            make_tokenizer(shape, _texts(guard, rows[:_TOKENIZER_ROWS]), folder)
     tokenizer = load_tokenizer(str(folder), None)
     encoder = Encoder(guard, encoding_tokenizer(str(folder), None))
     return Base(guard, make_model(shape, tokenizer), tokenizer, encoder)
+
+
+def _texts(guard: Guard, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        exchange = row.event.exchange
+        yield guard.render(exchange.prompt, exchange.response).text
+        yield row.completion or ""
 
 
 def encode_rows(encoder: Encoder, rows: Sequence[Row], chosen: Training) -> list[dict[str, Any]]:

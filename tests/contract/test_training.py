@@ -387,3 +387,34 @@ def test_a_process_that_was_killed_leaves_nothing_that_is_taken_for_whole(tmp_pa
     assert run_sft(run, config)["resumed"] is False
     assert weights(run)
     assert not beside.exists()
+
+
+def test_two_processes_train_one_model(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(small_config().model_dump(mode="json")))
+    # what `accelerate launch` starts on several GPUs
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = subprocess.run(  # noqa: S603
+        [
+            sys.executable,
+            *launch,
+            "-m",
+            "training",
+            "sft",
+            "--config",
+            path,
+            "--run",
+            tmp_path / "run",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr.count("training: sft is done.") == 1
+    run = Run(tmp_path / "run")
+    # a batch of 8 is shared out: as many steps as one process makes
+    assert run.state["sft"]["steps"] == 6
+    assert [one["at"] for one in run.logged("sft")] == list(range(1, 7))
+    assert weights(run)
