@@ -66,8 +66,8 @@ helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds h
 	@$(BIN)/python -m helm check
 	@$(BIN)/python -m pytest -q tests/chart tests/unit/test_chart_documents.py
 
-train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about half an hour on 2 cores)
-	@$(BIN)/python -m training.sft worker/models/demonstration
+train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about 45 minutes on 2 cores)
+	@$(BIN)/python -m training all --config training/configs/demonstration.yaml --run build/demonstration
 
 bench: $(VENV)/.benching ## Measure speed, and write docs/benchmarks.md (about half an hour)
 	@$(BIN)/python -m benchmarks

@@ -1,166 +1,187 @@
-"""Trains the demonstration guard from scratch: R-SFT in miniature (arXiv:2501.18492, section 3.2).
+"""R-SFT: a fine-tune on the instruction and the exchange, towards the reasoning and the answers.
 
-The loss is on the completion alone. No exchange is shown twice: more exchanges teach more than
-more epochs, and they cost nothing.
+The loss is on the completion alone, and no two rows are packed into one.
 """
 
-import json
-import platform
-import shutil
+import random
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import torch
-import transformers
-import trl
-import typer
+from accelerate import PartialState
 from datasets import Dataset
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, set_seed
-from trl import SFTConfig
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from trl import SFTConfig, SFTTrainer
 
-from training.card import model_card
-from training.evaluation import Scores, evaluate
-from training.exchanges import LabelledExchange, compose
+from training.config import Config, Training
+from training.loop import Keeping, accumulate, last_checkpoint, set_threads, trainer_arguments
+from training.models import (
+    base_model,
+    build_guard,
+    encoding_tokenizer,
+    load_model,
+    load_tokenizer,
+    lora_config,
+    make_model,
+    make_tokenizer,
+    save_model,
+    space_needed,
+)
 from training.optimizer import MuonWithAdamW
-from training.tokenizer import BEGIN, END, END_OF_TURN, train_tokenizer
+from training.rows import Encoder, Row, data_path, read_events, read_rows
+from training.runs import Run, require_space
 from training.trainer import SharedPrefixTrainer
-from worker.guards.guardreasoner import GuardReasoner
+from worker.errors import UnusableFile
+from worker.guards.prompts import Guard
 
-_GUARD = GuardReasoner()
-_VOCABULARY = 2048
-_BATCH = 16
-# of Muon for the layers' matrices, and of AdamW for the embeddings and norms
-_MATRIX_LEARNING_RATE = 0.02
-_LEARNING_RATE = 2e-3
-_WEIGHT_DECAY = 0.01
+_TOKENIZER_ROWS = 6000
 
 
-def main(
-    output: Annotated[Path, typer.Argument(help="Folder for the weights and their figures.")],
-    exchanges: Annotated[int, typer.Option(help="How many to train on.")] = 28_000,
-    held_out: Annotated[int, typer.Option(help="How many to score on.")] = 1_000,
-    seed: int = 20_251,
-) -> None:
-    """Compose, train, score, save."""
-    set_seed(seed)
-    started = time.monotonic()
-    examples = compose("train", exchanges, seed)
-    tokenizer = train_tokenizer(
-        (text for e in examples[:6000] for text in (_prompt(e), e.completion)), _VOCABULARY
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a training begins with, and how its rows are encoded."""
+
+    guard: Guard
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    encoder: Encoder
+
+
+def run_sft(run: Run, config: Config) -> dict[str, Any]:
+    """Train on all rows with a completion; what there is to tell of it."""
+    path = data_path(run, config, "train")
+    assert path is not None  # noqa: S101 - `Data` requires it
+    rows = read_rows(path)
+    # what would fail at the end of the night is found now
+    for purpose in ("mine", "held_out", "adversarial"):
+        other = data_path(run, config, purpose)
+        if other is not None and other != path:
+            read_events(other)
+    return train_guard(run, config, "sft", learnable(path, rows))
+
+
+def learnable(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows that have a completion to learn.
+
+    Raises:
+        UnusableFile: there is none.
+    """
+    found = [row for row in rows if row.completion is not None]
+    if not found:
+        raise UnusableFile(f"{path} has no row with a completion: there is nothing to learn.")
+    return found
+
+
+def train_guard(run: Run, config: Config, name: str, rows: Sequence[Row]) -> dict[str, Any]:
+    """Train a model on these rows and save it under this name; goes on from a checkpoint."""
+    set_seed(config.seed)
+    set_threads(config)
+    chosen = config.sft
+    base = _base(run, config, rows)
+    require_space(run.folder, space_needed(base.model))
+    encoded = encode_rows(base.encoder, rows, chosen)
+    if not encoded:
+        raise UnusableFile(
+            f"All {len(rows)} rows have more than sft.max_tokens ({chosen.max_tokens}) tokens."
+        )
+    optimizer = None
+    if chosen.muon_learning_rate is not None:
+        optimizer = MuonWithAdamW(
+            base.model,
+            matrix_learning_rate=chosen.muon_learning_rate,
+            learning_rate=chosen.learning_rate,
+            weight_decay=0.01,
+        )
+    arguments = SFTConfig(
+        **trainer_arguments(run, config, chosen, name),
+        train_sampling_strategy="group_by_length",
+        max_length=None,
+        packing=False,
+        completion_only_loss=True,
     )
-    end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
-    begin = tokenizer.convert_tokens_to_ids(BEGIN)
-
-    def tokenized(example: LabelledExchange) -> dict[str, list[int]]:
-        # encoded apart, as the engine will meet them
-        prompt = [begin, *tokenizer.encode(_prompt(example), add_special_tokens=False)]
-        answer = [*tokenizer.encode(example.completion, add_special_tokens=False), end]
-        return {
-            "input_ids": prompt + answer,
-            "completion_mask": [0] * len(prompt) + [1] * len(answer),
-        }
-
-    dataset = Dataset.from_list([tokenized(example) for example in examples])
-    config = LlamaConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=6,
-        num_key_value_heads=6,
-        head_dim=32,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=begin,
-        eos_token_id=end,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = LlamaForCausalLM(config)
-    optimizer = MuonWithAdamW(
-        model,
-        matrix_learning_rate=_MATRIX_LEARNING_RATE,
-        learning_rate=_LEARNING_RATE,
-        weight_decay=_WEIGHT_DECAY,
-    )
-    trainer = SharedPrefixTrainer(
-        model=model,
-        args=SFTConfig(
-            output_dir=str(output / "checkpoints"),
-            num_train_epochs=1,
-            per_device_train_batch_size=_BATCH,
-            learning_rate=_LEARNING_RATE,
-            lr_scheduler_type="cosine",
-            warmup_steps=60,
-            train_sampling_strategy="group_by_length",
-            max_length=1024,
-            completion_only_loss=True,
-            bf16=False,
-            use_cpu=not torch.cuda.is_available(),
-            gradient_checkpointing=False,
-            logging_steps=50,
-            save_strategy="no",
-            report_to="none",
-            seed=seed,
-            disable_tqdm=True,
-        ),
-        train_dataset=dataset,
-        processing_class=tokenizer,
+    accumulate(arguments, chosen, len(encoded))
+    trainer = (SharedPrefixTrainer if chosen.shared_prefix else SFTTrainer)(
+        model=base.model,
+        args=arguments,
+        train_dataset=Dataset.from_list(encoded),
+        processing_class=base.tokenizer,
         optimizers=(optimizer, None),
+        peft_config=lora_config(config.model.lora),
+        callbacks=[Keeping(run, name)],
     )
-    trainer.train()
-    seconds = {
-        "training_seconds": round(time.monotonic() - started),
-        "training_cpu_seconds": round(time.process_time()),
+    facts = {"rows": len(encoded), "too_long": len(rows) - len(encoded)}
+    return facts | train_and_save(trainer, run, config, name, base)
+
+
+def train_and_save(trainer: Any, run: Run, config: Config, name: str, base: Base) -> dict[str, Any]:
+    """Run a trainer to its end and keep the model under this name."""
+    began, cpu = time.monotonic(), time.process_time()
+    checkpoint = last_checkpoint(run, name)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    state = trainer.accelerator.get_state_dict(trainer.model)
+    if config.model.lora is not None:
+        model = model.merge_and_unload()
+        state = model.state_dict()
+    if trainer.is_world_process_zero():
+        dtype = torch.bfloat16 if config.model.saved_as == "bfloat16" else torch.float32
+        save_model(model, state, base.tokenizer, base.guard, run.model(name), dtype)
+    trainer.accelerator.wait_for_everyone()
+    return {
+        "parameters": model.num_parameters(),
+        "steps": trainer.state.global_step,
+        "resumed": checkpoint is not None,
+        "seconds": round(time.monotonic() - began),
+        "cpu_seconds": round(time.process_time() - cpu),
     }
-    model = trainer.model.eval().to(torch.bfloat16)
-    output.mkdir(parents=True, exist_ok=True)
-    eos = [end, tokenizer.convert_tokens_to_ids(END)]
-    model.generation_config = GenerationConfig(
-        do_sample=False, bos_token_id=begin, eos_token_id=eos, pad_token_id=tokenizer.pad_token_id
-    )
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
-    shutil.rmtree(output / "checkpoints", ignore_errors=True)
-    # what was stored is what is scored; computed in float32, which every CPU does quickly
-    scores = evaluate(model.float(), tokenizer, _GUARD, compose("held_out", held_out, seed))
-    _write_metrics(output, scores, model.num_parameters(), exchanges, seed, seconds)
-    typer.echo((output / "metrics.json").read_text())
 
 
-def _prompt(example: LabelledExchange) -> str:
-    return _GUARD.render(example.prompt, example.response).text
+def load_base(path: str, revision: str | None, config: Config) -> Base:
+    """A model that is there, and how it encodes."""
+    guard = build_guard(config)
+    encoder = Encoder(guard, encoding_tokenizer(path, revision))
+    return Base(guard, load_model(path, revision), load_tokenizer(path, revision), encoder)
 
 
-def _write_metrics(
-    output: Path,
-    scores: Scores,
-    parameters: int,
-    exchanges: int,
-    seed: int,
-    seconds: dict[str, int],
-) -> None:
-    recipe = {
-        "parameters": parameters,
-        "vocabulary": _VOCABULARY,
-        "exchanges": exchanges,
-        "epochs": 1,
-        "batch": _BATCH,
-        "learning_rate": _LEARNING_RATE,
-        "matrix_learning_rate": _MATRIX_LEARNING_RATE,
-        "weight_decay": _WEIGHT_DECAY,
-        "seed": seed,
-        **seconds,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "transformers": transformers.__version__,
-        "trl": trl.__version__,
-        "torch": torch.__version__,
-        "prompt_sha256": _GUARD.prompt_sha256,
-    }
-    metrics = {"recipe": recipe, "held_out": scores.as_dict()}
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (output / "README.md").write_text(model_card(metrics))
+def _base(run: Run, config: Config, rows: Sequence[Row]) -> Base:
+    path, shape = base_model(config), config.model.from_scratch
+    if path is not None:
+        return load_base(path, config.model.revision, config)
+    assert shape is not None  # noqa: S101 - `Model` requires one of the two
+    guard, folder = build_guard(config), run.folder / "tokenizer"
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        if not folder.is_dir():
+            make_tokenizer(shape, _texts(guard, rows[:_TOKENIZER_ROWS]), folder)
+    tokenizer = load_tokenizer(str(folder), None)
+    encoder = Encoder(guard, encoding_tokenizer(str(folder), None))
+    return Base(guard, make_model(shape, tokenizer), tokenizer, encoder)
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def _texts(guard: Guard, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        exchange = row.event.exchange
+        yield guard.render(exchange.prompt, exchange.response).text
+        yield row.completion or ""
+
+
+def encode_rows(encoder: Encoder, rows: Sequence[Row], chosen: Training) -> list[dict[str, Any]]:
+    """Rows as the trainer takes them, without those that are too long."""
+    limit = chosen.max_tokens
+    prompts = encoder.prompts([row.event for row in rows], limit)
+    completions = encoder.completions([row.completion or "" for row in rows], limit)
+    encoded = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        if prompt is None or completion is None or len(prompt) + len(completion) > limit:
+            continue
+        mask = [0] * len(prompt) + [1] * len(completion)
+        ids = [*prompt, *completion]
+        encoded.append({"input_ids": ids, "completion_mask": mask, "length": len(ids)})
+    return encoded
+
+
+def subset(rows: Sequence[Row], share: float, seed: int) -> list[Row]:
+    """A part of the rows, the same for the same seed; never none of them."""
+    return random.Random(f"subset-{seed}").sample(list(rows), max(1, round(share * len(rows))))

@@ -17,6 +17,9 @@ class SharedPrefixTrainer(SFTTrainer):
     tokens that are saved, and the logits of the prompts.
     """
 
+    # the loss is a mean: of several device batches, the trainer takes the mean once more
+    loss_is_scaled_for_ga = False
+
     def compute_loss(
         self,
         model: torch.nn.Module,

@@ -10,7 +10,7 @@ from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.adapters.vllm.engine import VllmEngine
+from worker.adapters.vllm.engine import GREEDY, Sampling, VllmEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.at_least_once import AtLeastOnce
 from worker.delivery import Delivery
@@ -61,8 +61,8 @@ def build_guard(settings: Settings) -> Guard:
     return GuardReasoner(settings.guard.prompt_form)
 
 
-def build_judging(settings: Settings) -> Judging:
-    """Guard, engine and judge; the engine is not started.
+def build_judging(settings: Settings, sampling: Sampling = GREEDY) -> Judging:
+    """Guard, engine and judge; the engine is not started. Verdicts are greedy: see `Sampling`.
 
     Raises:
         EngineUnavailable: the model is not there.
@@ -87,6 +87,7 @@ def build_judging(settings: Settings) -> Judging:
                 refusal_rate=chosen.simulated.refusal_rate,
                 hang_rate=chosen.simulated.hang_rate,
                 death_rate=chosen.simulated.death_rate,
+                varies=sampling.temperature > 0,
             ),
             clock=clock,
             max_num_seqs=chosen.max_num_seqs,
@@ -104,6 +105,7 @@ def build_judging(settings: Settings) -> Judging:
             gpu_memory_utilization=chosen.gpu_memory_utilization,
             otlp_endpoint=settings.telemetry.otlp_endpoint,
             extra=chosen.extra,
+            sampling=sampling,
         )
     supervised = SupervisedEngine(
         engine,

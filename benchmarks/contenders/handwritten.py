@@ -94,7 +94,7 @@ class HandWritten:
             aiohttp.ClientError: the engine cannot be reached, or fails.
             KafkaError: the brokers do.
         """
-        connector = aiohttp.TCPConnector(limit=self._batch_size, keepalive_timeout=60)
+        connector = aiohttp.TCPConnector(limit=self._batch_size, keepalive_timeout=3)
         timeout = aiohttp.ClientTimeout(total=600)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             while not self._stopping:

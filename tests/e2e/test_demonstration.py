@@ -8,15 +8,15 @@ import orjson
 import pytest
 
 from tests.collector import Collector
-from training.evaluation import Scores
 from training.exchanges import compose
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import read_topics
 from worker.app import Worker
+from worker.evaluation.scoring import Tally, strict
 from worker.guards.guardreasoner import GuardReasoner
 from worker.parts import DEMONSTRATION, build_judging, demonstration_model
 from worker.records import OutgoingRecord
-from worker.verdicts import Judgement, Reading, Task
+from worker.verdicts import Task
 
 pytestmark = [
     pytest.mark.e2e,
@@ -90,15 +90,12 @@ async def judged(kafka_settings, connection, collector):
 
 def agree(verdicts, examples):
     """Compare labels with what is known, and look at what goes with them."""
-    scores = Scores()
+    tally = Tally()
     for n, example in enumerate(examples):
         verdict = verdicts[n]
         assert verdict["engine"]["name"] == "vllm"
         assert verdict["usage"]["completion_tokens"] > 0
-        scores.add(
-            example,
-            Judgement(verdict["status"], **{t: Reading(**verdict[t]) for t in Task}),
-        )
+        tally.add(example.labels, {task: verdict[task]["label"] for task in Task})
         if example.response is None:
             assert verdict["response_refusal"]["label"] is None
             assert verdict["response_harmfulness"]["label"] is None
@@ -108,7 +105,8 @@ def agree(verdicts, examples):
     card = json.loads((Path(demonstration_model()) / "metrics.json").read_text())
     for task in Task:
         # about four standard errors of an F1 near 0.97 over 300 exchanges
-        assert scores.f1(task) > card["held_out"]["f1"][task] - 0.04, task
+        f1 = strict(tally.confusion(task)).f1
+        assert f1 > card["held_out"]["f1"][task] - 0.04, task
     assert any(verdict["usage"]["cached_tokens"] for verdict in verdicts.values())
 
 

@@ -24,6 +24,7 @@ class Behaviour:
         refusal_rate: share of prompts that are refused for good.
         hang_rate: share of calls that never end.
         death_rate: share of calls at which the engine dies.
+        varies: whether a prompt's completion is chosen anew for each request, as sampling does.
     """
 
     time_to_first_token_seconds: float = 0.05
@@ -32,6 +33,7 @@ class Behaviour:
     refusal_rate: float = 0.0
     hang_rate: float = 0.0
     death_rate: float = 0.0
+    varies: bool = False
 
 
 class SimulatedEngine:
@@ -69,8 +71,8 @@ class SimulatedEngine:
         self,
         prompt_token_ids: Sequence[int],
         *,
-        request_id: str,  # noqa: ARG002 - the port's
-        trace: Mapping[str, str],  # noqa: ARG002
+        request_id: str,
+        trace: Mapping[str, str],  # noqa: ARG002 - the port's
     ) -> Completion:
         """See `Engine`."""
         if not prompt_token_ids or len(prompt_token_ids) > self.max_prompt_tokens:
@@ -87,7 +89,7 @@ class SimulatedEngine:
         if _happens(chance, "hang", self._behaviour.hang_rate):
             await asyncio.get_running_loop().create_future()
         fails = _happens(chance, "failure", self._behaviour.failure_rate)
-        text = _completion(draw)
+        text = _completion(_salted(draw, request_id) if self._behaviour.varies else draw)
         tokens = len(text) // 4
         async with self._slots:
             await self._clock.sleep(
@@ -105,10 +107,12 @@ class SimulatedEngine:
 
 def _happens(draw: int, salt: str, rate: float) -> bool:
     """Whether a draw is among the share of all that `rate` says."""
-    if not rate:
-        return False
+    return bool(rate) and _salted(draw, salt) / 2**56 < rate
+
+
+def _salted(draw: int, salt: str) -> int:
     digest = hashlib.blake2b(f"{salt}{draw}".encode(), digest_size=7).digest()
-    return int.from_bytes(digest) / 2**56 < rate
+    return int.from_bytes(digest)
 
 
 def _completion(draw: int) -> str:

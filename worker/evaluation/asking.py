@@ -68,6 +68,7 @@ async def _complete(
 ) -> AsyncGenerator[tuple[LabelledEvent, Completed], None]:
     """Completions as they come, or why there is none; the cases are the worker's own."""
     waiting = iter(enumerate(events))
+    done: set[asyncio.Task[tuple[LabelledEvent, Completed]]] = set()
     running: set[asyncio.Task[tuple[LabelledEvent, Completed]]] = set()
     try:
         while True:
@@ -81,7 +82,8 @@ async def _complete(
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        # of several that failed at once, one is raised, and the others have been heard
+        await asyncio.gather(*running, *done, return_exceptions=True)
 
 
 async def _complete_one(

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.otlp import traces_url
@@ -40,6 +41,21 @@ ON_CPU: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen: greedily, or drawn at a temperature.
+
+    The seed is the engine's: the same prompts in the same order draw the same. Seeds of single
+    requests are not used, since vLLM dies of them on a CPU when it prefills a prompt in parts.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+GREEDY = Sampling()
+
+
 class VllmEngine:
     """Implements `worker.ports.Engine`.
 
@@ -48,6 +64,7 @@ class VllmEngine:
         stop_token_ids: what ends a completion; generation_config is not trusted with it.
         max_tokens: of a completion; at most half of the model's length.
         otlp_endpoint: a collector's base URL: vLLM's spans of each prompt go there.
+        sampling: verdicts are greedy; training draws several completions of a prompt.
         extra: any other argument of vLLM's `AsyncEngineArgs`; wins over everything set here.
     """
 
@@ -65,8 +82,10 @@ class VllmEngine:
         gpu_memory_utilization: float,
         extra: Mapping[str, Any],
         otlp_endpoint: str | None = None,
+        sampling: Sampling = GREEDY,
     ) -> None:
         self._model = model
+        self._chosen_sampling = sampling
         self._stop_token_ids = list(stop_token_ids)
         self._max_tokens = max_tokens
         self._arguments: dict[str, Any] = {
@@ -77,6 +96,7 @@ class VllmEngine:
             "gpu_memory_utilization": gpu_memory_utilization,
             # token ids go in; vLLM's own tokenizer only turns ids back into text
             "generation_config": "vllm",
+            "seed": sampling.seed,
             # no progress bar amid the log
             "use_tqdm_on_load": False,
         }
@@ -161,7 +181,7 @@ class VllmEngine:
         self._max_model_len = int(self._engine.model_config.max_model_len)
         self._max_tokens = min(self._max_tokens, self._max_model_len // 2)
         self._sampling = SamplingParams(
-            temperature=0.0,
+            temperature=self._chosen_sampling.temperature,
             max_tokens=self._max_tokens,
             stop_token_ids=self._stop_token_ids,
             output_kind=RequestOutputKind.FINAL_ONLY,
