@@ -102,6 +102,7 @@ async def push(
                 restarted = time.monotonic()
         soaked.seconds = time.monotonic() - started
         for worker in running:
+            worker.meter.read()
             await worker.stop()
     finally:
         filling.cancel()

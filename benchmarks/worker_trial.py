@@ -26,9 +26,10 @@ class Trial:
     """What the events took.
 
     Attributes:
-        events: of which the figures are: those after the warm-up.
-        seconds: until the last outcome.
-        cpu_seconds: until everything is settled.
+        events: outcomes after the warm-up.
+        seconds: until the last of them.
+        judged: outcomes until these are settled; more than `events` if more wait.
+        cpu_seconds: what those took.
         takeover_seconds: from the worker's start until it held every partition.
         first_bytes: resident, before the worker started.
         most_bytes: resident, at most.
@@ -36,6 +37,7 @@ class Trial:
 
     events: int
     seconds: float
+    judged: int
     cpu_seconds: float
     takeover_seconds: float
     first_bytes: int
@@ -62,12 +64,14 @@ async def _run(events: int, partitions: int) -> Trial:
     seconds, counted = time.perf_counter() - began, _judged(worker) - before
     # what trails the last outcome is work too: transactions of many partitions above all
     await _until(lambda: worker.settled >= events, running)
-    used = time.process_time() - cpu
+    used, judged = time.process_time() - cpu, _judged(worker) - before
     most_bytes = _resident_bytes("VmHWM")
+    if not counted:
+        raise SystemExit(f"{events} events came out at once; let more through.")
     assert worker.outcomes["verdict"] == _judged(worker), "every outcome is a verdict"  # noqa: S101
     worker.stop()
     await running
-    return Trial(counted, seconds, used, taken_over - started, first_bytes, most_bytes)
+    return Trial(counted, seconds, judged, used, taken_over - started, first_bytes, most_bytes)
 
 
 def _judged(worker: Worker) -> int:

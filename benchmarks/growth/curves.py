@@ -80,7 +80,7 @@ def efficiencies(found: Sequence[Mapping[str, Any]]) -> dict[int, float]:
 
 def cpu_us(trials: Trials, curve: str, guarantee: str) -> Points:
     """CPU µs an event at each point of a curve."""
-    return _points(trials, curve, guarantee, lambda t: t["cpu_seconds"] / t["events"] * 1e6)
+    return _points(trials, curve, guarantee, lambda t: t["cpu_seconds"] / t["judged"] * 1e6)
 
 
 def rates(trials: Trials, curve: str, guarantee: str) -> Points:

@@ -21,9 +21,9 @@ from benchmarks.growth.workers import FIRST_TOKEN_SECONDS, PLACES, TOKEN_SECONDS
 
 # curve, guarantee, what a row says, and what its number counts
 _CURVES = (
-    ("partitions", "at_least_once", "{} partitions, at_least_once", 1),
-    ("partitions", "exactly_once", "{} partitions, exactly_once", 1),
-    ("waiting", "at_least_once", "{} events wait", 1),
+    ("partitions", "at_least_once", "partitions: {}, at_least_once", 1),
+    ("partitions", "exactly_once", "partitions: {}, exactly_once", 1),
+    ("waiting", "at_least_once", "events that wait: {}", 1),
     ("conversation", "at_least_once", "{} KiB, by its conversation", 1024),
     ("prompt", "at_least_once", "{} KiB, by its prompt", 1024),
 )
@@ -68,10 +68,10 @@ other's way is what this shows, not what a GPU does.
 {table(head, rows)}
 ![Events a second against workers, and over time](benchmarks/growth-workers.png)
 
-{most} workers do {reached:.2f} of {most} times what one does. *Cores* is the CPU that all workers
-took together. *Joining* is a newcomer's time from the start of its process to its first verdict;
-*silence* the longest time meanwhile in which nobody wrote one, since the group shares out its
-partitions anew.
+{most} workers together do {reached * most:.2f} times what one does. *Cores* is the CPU that all
+workers took together. *Joining* is a newcomer's time from the start of its process to its first
+verdict; *silence* the longest time meanwhile in which nobody wrote one, since the group shares out
+its partitions anew.
 """
 
 
@@ -101,7 +101,7 @@ def _costs(trials: Trials) -> str:
 One worker alone in its process, with a simulated engine that takes no time, through a topic that
 was filled before; one thing grows at a time, and the others are {PARTITIONS} partitions and events
 of 0.2 KiB. CPU is that of the worker from the first fifth of the outcomes until everything is
-settled; its start is not in it.
+settled, over the outcomes in that time; its start is not in it.
 
 {_cost_table(trials)}
 ![CPU of an event against partitions, waiting events and size](benchmarks/growth-costs.png)
@@ -143,6 +143,7 @@ def _last(points: Points) -> float:
 
 def _million(figures: Mapping[str, Any]) -> str:
     found, events = memory(figures["curve"]), figures["events"]
+    change = found.growth * events / 1e6
     return f"""### {events:,} events
 
 They went through one worker in `at_least_once`, {events / figures["seconds"]:,.0f} a second while
@@ -152,6 +153,6 @@ this machine filled the topic too.
 
 The process held {found.warm:.0f} MiB when a tenth of the events were settled, {found.last:.0f} MiB
 at the end and {found.most:.0f} MiB at most. The straight line through all after the first tenth
-changes by {found.growth:+.1f} MiB per million events. `python -m benchmarks.soak` does the same
-with two workers that are restarted in turn, and counts every outcome.
+changes by {change:+.1f} MiB over {events:,} events. `python -m benchmarks.soak` does the same with
+two workers that are restarted in turn, and counts every outcome.
 """

@@ -12,6 +12,7 @@ from benchmarks.growth.curves import (
     stages,
     to_smallest,
 )
+from benchmarks.growth.report import section
 
 
 def every(start, end, step):
@@ -51,6 +52,7 @@ def trial(size, number, cpu, *, curve="waiting", guarantee="at_least_once"):
         "guarantee": guarantee,
         "round": number,
         "events": 100,
+        "judged": 200,
         "seconds": 0.5,
         "cpu_seconds": cpu,
         "most_bytes": 3 << 20,
@@ -68,7 +70,7 @@ def test_points_are_of_one_curve_and_compared_round_by_round():
         trial(10, 0, 9.0, guarantee="exactly_once"),
     ]
     points = cpu_us(trials, "waiting", "at_least_once")
-    assert points == {10: pytest.approx([100, 200]), 20: pytest.approx([300, 600])}
+    assert points == {10: pytest.approx([50, 100]), 20: pytest.approx([150, 300])}
     assert to_smallest(points) == {10: [1, 1], 20: pytest.approx([3, 3])}
     assert rates(trials, "waiting", "at_least_once") == {10: [200, 200], 20: [200, 200]}
     assert most_mib(trials, "waiting", "at_least_once") == {10: [3, 3], 20: [3, 3]}
@@ -97,3 +99,54 @@ def test_larger_events_are_fewer_and_no_case_asks_for_more_than_waits():
     of_prompts = [case.events for case in cases if case.curve == "prompt"]
     assert of_prompts == sorted(of_prompts, reverse=True)
     assert all(case.events <= case.size for case in cases if case.curve == "waiting")
+
+
+def test_no_case_is_so_short_that_a_few_chunks_are_all_of_it():
+    assert min(case.events for case in Effort(rounds=1, events=3000).cases()) >= 600
+
+
+def growth_figures(events):
+    def stage(workers, rate):
+        return {
+            "workers": workers,
+            "events_per_second": rate,
+            "cores": 0.1,
+            "joining_seconds": [1.0],
+            "silence_seconds": 0.2,
+        }
+
+    return {
+        "workers": [
+            {
+                "stages": [stage(1, 100.0), stage(4, 300.0)],
+                "started": {"worker-1": 0.0},
+                "written": {"worker-1": [0.5, 1.5, 2.5]},
+            }
+        ],
+        "costs": [
+            trial(size, 0, cpu, curve=curve, guarantee=guarantee)
+            for curve in ("partitions", "waiting", "conversation", "prompt")
+            for guarantee in ("at_least_once", "exactly_once")
+            for size, cpu in ((1, 0.01), (2048, 0.03))
+        ],
+        # a MiB in every thousand events
+        "million": {
+            "events": events,
+            "seconds": 2.0,
+            "curve": [(n, 100 + n / 1000) for n in range(events // 10, events + 1, events // 10)],
+        },
+    }
+
+
+def test_the_section_says_what_its_figures_say_and_links_what_it_drew(tmp_path):
+    text = section(growth_figures(20_000), tmp_path)
+    assert "4 workers together do 3.00 times what one does" in text
+    assert "| partitions: 2,048, exactly_once | 150 | 3.00 |" in text
+    for picture in tmp_path.iterdir():
+        assert f"(benchmarks/{picture.name})" in text
+    assert len(list(tmp_path.iterdir())) == text.count("![")
+
+
+def test_memory_is_told_over_the_events_there_were_and_not_over_a_million(tmp_path):
+    text = section(growth_figures(20_000), tmp_path)
+    assert "changes by +20.0 MiB over 20,000 events" in text
