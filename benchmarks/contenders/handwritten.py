@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import aiohttp
 import orjson
@@ -20,19 +20,13 @@ import typer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from benchmarks.contenders.work import conclude, record_of
 from worker.errors import InvalidRequest, RecordError
 from worker.events import decode_event, judged_exchange
 from worker.guards.guardreasoner import GuardReasoner
-from worker.records import OutgoingRecord, Partition, Record
-from worker.verdicts import (
-    EngineReference,
-    GuardReference,
-    Usage,
-    VerdictSource,
-    judge_event,
-    rfc3339,
-    verdict_record,
-)
+from worker.ports import Completion
+from worker.records import OutgoingRecord
+from worker.verdicts import EngineReference, GuardReference, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -140,42 +134,21 @@ class HandWritten:
         text = self._engine.prefix + self._guard.render(exchange.prompt, exchange.response).text
         answer = await self._complete(session, text)
         choice, usage = answer["choices"][0], answer["usage"]
-        finish_reason: Literal["stop", "length"] = (
-            "length" if choice["finish_reason"] == "length" else "stop"
-        )
-        judgement = self._guard.read(
-            choice["text"],
-            has_response=exchange.response is not None,
-            finish_reason=finish_reason,
-        )
-        where = Partition(theirs.topic, theirs.partition)
-        record = Record(
-            partition=where,
-            epoch=0,
-            offset=theirs.offset,
-            key=theirs.key,
-            value=theirs.value,
-            headers=tuple(theirs.headers),
-            timestamp_ms=theirs.timestamp,
-            received_at=received_at,
-        )
-        verdict = judge_event(
-            judgement,
-            event=event,
-            event_id=event.id or f"{where.topic}-{where.number}-{theirs.offset}",
-            source=VerdictSource(
-                where.topic, where.number, theirs.offset, rfc3339(max(theirs.timestamp, 0) / 1000)
+        return conclude(
+            record_of(theirs, received_at),
+            event,
+            exchange,
+            Completion(
+                choice["text"],
+                "length" if choice["finish_reason"] == "length" else "stop",
+                Usage(usage["prompt_tokens"], usage["completion_tokens"], 0),
             ),
-            guard=self._reference,
+            guard=self._guard,
+            reference=self._reference,
             engine=EngineReference("http", ""),
-            usage=Usage(usage["prompt_tokens"], usage["completion_tokens"], 0),
-            finish_reason=finish_reason,
-            flags=self._guard.imitations(exchange.prompt, exchange.response),
-            with_reasoning=True,
-            received_at=received_at,
-            judged_at=time.time(),
+            flags=(),
+            topic=self._output,
         )
-        return verdict_record(verdict, topic=self._output, record=record)
 
     async def _complete(self, session: aiohttp.ClientSession, text: str) -> dict[str, Any]:
         body = {

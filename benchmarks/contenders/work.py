@@ -15,10 +15,18 @@ from worker.dead_letters import dead_letter
 from worker.errors import PromptTooLong, RecordError
 from worker.events import Event, Exchange, decode_event, judged_exchange
 from worker.guards.guardreasoner import GuardReasoner
+from worker.guards.prompts import Guard
 from worker.parts import demonstration_model
 from worker.ports import Completion
 from worker.records import OutgoingRecord, Partition, Record
-from worker.verdicts import GuardReference, VerdictSource, judge_event, rfc3339, verdict_record
+from worker.verdicts import (
+    EngineReference,
+    GuardReference,
+    VerdictSource,
+    judge_event,
+    rfc3339,
+    verdict_record,
+)
 
 # as much as values of 16 KiB need, and what the harness sets for Guardstream
 MAX_MODEL_LEN = 32_768
@@ -94,33 +102,55 @@ class Work:
     def _judge(
         self, record: Record, event: Event, exchange: Exchange, token_ids: list[int]
     ) -> OutgoingRecord:
-        completion = _finish(self._engine.complete(token_ids, request_id="", trace={}))
-        judgement = self._guard.read(
-            completion.text,
-            has_response=exchange.response is not None,
-            finish_reason=completion.finish_reason,
-        )
-        where = record.partition
-        verdict = judge_event(
-            judgement,
-            event=event,
-            event_id=event.id or f"{where.topic}-{where.number}-{record.offset}",
-            source=VerdictSource(
-                where.topic, where.number, record.offset, rfc3339(record.timestamp_ms / 1000)
-            ),
-            guard=self._reference,
+        return conclude(
+            record,
+            event,
+            exchange,
+            _finish(self._engine.complete(token_ids, request_id="", trace={})),
+            guard=self._guard,
+            reference=self._reference,
             engine=self._engine.reference,
-            usage=completion.usage,
-            finish_reason=completion.finish_reason,
-            flags=(
-                *self._engine.flags,
-                *self._guard.imitations(exchange.prompt, exchange.response),
-            ),
-            with_reasoning=True,
-            received_at=record.received_at,
-            judged_at=time.time(),
+            flags=self._engine.flags,
+            topic=self._output,
         )
-        return verdict_record(verdict, topic=self._output, record=record)
+
+
+def conclude(
+    record: Record,
+    event: Event,
+    exchange: Exchange,
+    completion: Completion,
+    *,
+    guard: Guard,
+    reference: GuardReference,
+    engine: EngineReference,
+    flags: tuple[str, ...],
+    topic: str,
+) -> OutgoingRecord:
+    """The verdict that a completion says, as the record for this topic."""
+    judgement = guard.read(
+        completion.text,
+        has_response=exchange.response is not None,
+        finish_reason=completion.finish_reason,
+    )
+    where = record.partition
+    verdict = judge_event(
+        judgement,
+        event=event,
+        event_id=event.id or f"{where.topic}-{where.number}-{record.offset}",
+        source=VerdictSource(
+            where.topic, where.number, record.offset, rfc3339(max(record.timestamp_ms, 0) / 1000)
+        ),
+        guard=reference,
+        engine=engine,
+        usage=completion.usage,
+        finish_reason=completion.finish_reason,
+        flags=(*flags, *guard.imitations(exchange.prompt, exchange.response)),
+        with_reasoning=True,
+        received_at=record.received_at,
+        judged_at=time.time(),
+    )
+    return verdict_record(verdict, topic=topic, record=record)
 
 
 def record_of(theirs: Any, received_at: float) -> Record:
