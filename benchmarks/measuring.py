@@ -12,6 +12,7 @@ from typing import Annotated, Any, Protocol, cast
 import typer
 
 from benchmarks.figures import machine, versions
+from worker.evaluation.keeping import write_whole
 
 # In the page's order
 PARTS = ("efficiency", "bus", "rivals", "growth", "micro")
@@ -65,9 +66,7 @@ def main(
         machine=here,
         versions=versions(),
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(measured), indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, (json.dumps(asdict(measured), indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The course of a training as pictures."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from training.runs import Run
+from worker.evaluation.keeping import write_whole
 
 # what is worth a panel, by its name in the figures
 _PANELS = {
@@ -47,7 +49,7 @@ def draw_curve(run: Run, name: str) -> Path:
         axes.grid(visible=True, alpha=0.3)
     path = run.folder / "curves" / f"{name}.png"
     path.parent.mkdir(exist_ok=True)
-    beside = path.with_suffix(".writing")
-    figure.savefig(beside, format="png", dpi=120)
-    beside.replace(path)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    write_whole(path, drawn.getvalue())
     return path

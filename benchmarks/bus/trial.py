@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
@@ -22,6 +21,7 @@ from benchmarks.contenders import Contender
 from benchmarks.contenders.contract import Guarantee, Order
 from benchmarks.processes import Process, ProcessFailed
 from worker.adapters.kafka.connection import Connection, create_topics
+from worker.adapters.kafka.reader import held_offsets, read_ranges
 
 _OUTPUT_PARTITIONS = 8
 _METER_SECONDS = 0.05
@@ -142,19 +142,8 @@ async def _committed(admin: AIOKafkaAdminClient, order: Order) -> int:
 
 async def _read_outcomes(connection: Connection, order: Order) -> list[Outcome]:
     """Every outcome that a consumer sees."""
-    consumer = AIOKafkaConsumer(
-        **connection.arguments(), auto_offset_reset="earliest", isolation_level="read_committed"
-    )
-    topics = (order.output, order.dead)
-    theirs = [TopicPartition(t, n) for t in topics for n in range(_OUTPUT_PARTITIONS)]
-    consumer.assign(theirs)
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(theirs)
-        found = []
-        while any([await consumer.position(p) < ends[p] for p in theirs]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [Outcome(record.key, record.timestamp / 1000) for record in records]
-        return found
-    finally:
-        await consumer.stop()
+    return [
+        Outcome(record.key, record.timestamp_ms / 1000)
+        for topic in (order.output, order.dead)
+        async for record in read_ranges(connection, await held_offsets(connection, topic))
+    ]

