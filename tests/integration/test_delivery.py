@@ -14,11 +14,18 @@ from worker.settings import load_settings
 
 pytestmark = pytest.mark.integration
 
+# a round of prompts outlasts several looks of `until`, which shares the worker's event loop:
+# however slow the machine is, a test finds the worker midway
+UNHURRIED = {
+    "max_num_seqs": 128,
+    "simulated": {"time_to_first_token_seconds": 0.2, "time_per_output_token_seconds": 0.0},
+}
+
 
 @both_guarantees
 async def test_20000_events_survive_a_worker_that_leaves_midway(kafka_settings, connection):
     count = 20_000
-    settings = await kafka_settings(partitions=6)
+    settings = await kafka_settings(partitions=6, engine=UNHURRIED | {"max_num_seqs": 512})
     topic = settings.input.topics[0]
     await produce(connection, topic, [event(topic, str(n)) for n in range(count)])
     first, second = Worker(settings), Worker(settings)
@@ -45,7 +52,7 @@ async def test_20000_events_survive_a_worker_that_leaves_midway(kafka_settings, 
 
 @both_guarantees
 async def test_a_worker_that_is_killed_loses_nothing(kafka_settings, connection):
-    settings = await kafka_settings(partitions=2)
+    settings = await kafka_settings(partitions=2, engine=UNHURRIED)
     topic = settings.input.topics[0]
     await produce(connection, topic, [event(topic, str(n)) for n in range(3000)])
     worker = Worker(settings)
