@@ -11,7 +11,7 @@ the partition is taken over anew from the committed offset.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from worker.delivery import Delivery
@@ -29,10 +29,31 @@ _SETTLE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TransactionPolicy:
-    """When the judged prefix of a partition is committed; whichever bound is met first."""
+    """When the judged prefix of a partition is committed.
+
+    Attributes:
+        max_records: so many are committed at once, and no transaction holds more.
+        interval_seconds: fewer wait this long for company.
+        per_second: how many transactions all partitions together begin, so that many partitions
+            have longer waits under load, and not as many more transactions.
+    """
 
     max_records: int = 500
     interval_seconds: float = 0.2
+    per_second: float = 50.0
+
+
+class Pace:
+    """How long partitions that have something to commit wait for company."""
+
+    def __init__(self, policy: TransactionPolicy) -> None:
+        self._policy = policy
+        self._next_turn = 0.0
+
+    def patience(self, now: float) -> float:
+        """Seconds that the partition which asks now is to wait; each call takes a turn."""
+        self._next_turn = max(self._next_turn, now) + 1 / self._policy.per_second
+        return max(self._policy.interval_seconds, self._next_turn - now)
 
 
 @dataclass(slots=True)
@@ -43,6 +64,7 @@ class _Lane:
     epoch: int
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     ready: int = 0  # outcomes inside the contiguous prefix
+    leaving: int = 0  # those of them that a transaction holds
     size_bytes: int = 0
     work: asyncio.Event = field(default_factory=asyncio.Event)
     urgent: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,16 +74,18 @@ class _Lane:
         self.outcomes[outcome.record.offset] = outcome
         self.size_bytes += outcome.size_bytes
 
-    def first(self, end: int, limit: int) -> list[Outcome]:
-        """The oldest outcomes before the offset `end`, in input order."""
-        offsets = sorted(offset for offset in self.outcomes if offset < end)
-        return [self.outcomes[offset] for offset in offsets[:limit]]
+    def leave(self, end: int, limit: int) -> list[Outcome]:
+        """The oldest outcomes before the offset `end`, in input order, for a transaction."""
+        offsets = sorted(offset for offset in self.outcomes if offset < end)[:limit]
+        self.leaving = len(offsets)
+        return [self.outcomes[offset] for offset in offsets]
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             del self.outcomes[outcome.record.offset]
             self.size_bytes -= outcome.size_bytes
         self.ready -= len(outcomes)
+        self.leaving = 0
 
     def flush(self) -> asyncio.Event:
         """Ask for a commit without delay; set when there was one, or can be none."""
@@ -71,11 +95,11 @@ class _Lane:
         self.urgent.set()
         return done
 
-    async def due(self, interval_seconds: float) -> None:
-        """Wait until there is something to commit, and until it is time to."""
+    async def due(self, patience: Callable[[], float]) -> None:
+        """Wait until there is something to commit, then as many seconds as `patience` says."""
         await self.work.wait()
         try:
-            async with asyncio.timeout(interval_seconds):
+            async with asyncio.timeout(patience()):
                 await self.urgent.wait()
         except TimeoutError:
             pass
@@ -103,6 +127,7 @@ class ExactlyOnce(Delivery):
         self._policy = policy
         self._lanes: dict[Partition, _Lane] = {}
         self._troubled: dict[Partition, str] = {}
+        self._pace = Pace(policy)
 
     async def start(self) -> None:
         """See `Delivery`."""
@@ -140,7 +165,7 @@ class ExactlyOnce(Delivery):
             lane.ready += tracked - self._ledger.tracked(record.partition)
             if lane.ready:
                 lane.work.set()
-            if lane.ready >= self._policy.max_records:
+            if lane.ready - lane.leaving >= self._policy.max_records:
                 lane.urgent.set()
 
     async def settle(self, partitions: Collection[Partition] | None = None) -> None:
@@ -188,7 +213,7 @@ class ExactlyOnce(Delivery):
             lane = _Lane(partition, self._begin(partition, committed))
             self._lanes[partition] = lane
             while True:
-                await lane.due(self._policy.interval_seconds)
+                await lane.due(lambda: self._pace.patience(self._clock.monotonic()))
                 await self._commit(lane, transactor)
                 yield
         finally:
@@ -201,19 +226,25 @@ class ExactlyOnce(Delivery):
             await transactor.close()
 
     async def _commit(self, lane: _Lane, transactor: Transactor) -> None:
-        """Commit all that is judged of a partition, one bounded transaction after the other."""
-        partition = lane.partition
-        if lane.flushes:
+        """Commit all that is judged of a partition by now, in bounded transactions.
+
+        What is judged meanwhile waits for company again, or a busy partition would have one small
+        transaction after the other.
+        """
+        partition, flushes, limit = lane.partition, len(lane.flushes), self._policy.max_records
+        if flushes:
             await self._advance(partition)
-        while (end := self._ledger.committable([partition]).get(partition)) is not None:
-            chosen = lane.first(end, self._policy.max_records)
-            if len(chosen) < lane.ready:
-                end = chosen[-1].record.offset + 1
+        target = self._ledger.committable([partition]).get(partition)
+        end = None
+        while target is not None and end != target:
+            chosen = lane.leave(target, limit)
+            end = target if len(chosen) < limit else chosen[-1].record.offset + 1
             outgoing = [o.outgoing for o in chosen if o.outgoing is not None]
             with self._telemetry.operation("transaction", partition.topic):
                 await transactor.commit(outgoing, {partition: end})
             self._ledger.committed({partition: end}, {partition: lane.epoch})
             lane.committed(chosen)
             self._durable(chosen)
-        while lane.flushes:
-            lane.flushes.pop().set()
+        for done in lane.flushes[:flushes]:
+            done.set()
+        del lane.flushes[:flushes]

@@ -153,7 +153,9 @@ def build_delivery(
         telemetry=telemetry,
         group_id=settings.input.group_id,
         policy=TransactionPolicy(
-            chosen.transaction_max_records, chosen.transaction_interval_seconds
+            chosen.transaction_max_records,
+            chosen.transaction_interval_seconds,
+            chosen.transactions_per_second,
         ),
     )
 

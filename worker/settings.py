@@ -154,6 +154,9 @@ class DeliverySettings(_Group):
     transaction_interval_seconds: Seconds = Field(
         0.2, description="What is judged waits this long for company in its transaction."
     )
+    transactions_per_second: float = Field(
+        50.0, gt=0, description="Of all partitions together: many wait for longer."
+    )
     transaction_timeout_seconds: PositiveSeconds = Field(
         20.0, description="After which the brokers abort one whose worker is gone."
     )

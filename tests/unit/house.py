@@ -1,6 +1,7 @@
 """A whole worker on a bus in memory, with a clock that waits for nobody."""
 
 import asyncio
+import math
 from contextlib import asynccontextmanager
 
 import orjson
@@ -100,7 +101,7 @@ class House:
                 clock=clock,
                 telemetry=telemetry,
                 group_id="group",
-                policy=TransactionPolicy(max_records=8, interval_seconds=0.0),
+                policy=TransactionPolicy(8, interval_seconds=0.0, per_second=math.inf),
             )
         judge = Judge(
             guard=GuardReasoner(),
