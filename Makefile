@@ -66,7 +66,7 @@ helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds h
 	@$(BIN)/python -m helm check
 	@$(BIN)/python -m pytest -q tests/chart tests/unit/test_chart_documents.py
 
-train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about 45 minutes on 2 cores)
+train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about 25 minutes on 2 cores)
 	@$(BIN)/python -m training all --config training/configs/demonstration.yaml --run build/demonstration
 
 bench: $(VENV)/.benching ## Measure speed, and write docs/benchmarks.md (about half an hour)

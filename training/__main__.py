@@ -134,7 +134,8 @@ def run_all(config: ConfigFile, run: Folder, dry_run: DryRun = False) -> None:
         # the engine wants the memory that a training held
         code = _run_process([sys.executable, "-m", "training", step, *options])
         if code:
-            raise typer.Exit(code)
+            # as a shell says it of a process that a signal ended
+            raise typer.Exit(code if code > 0 else 128 - code)
 
 
 def _run_process(command: list[str]) -> int:
@@ -144,7 +145,7 @@ def _run_process(command: list[str]) -> int:
             try:
                 return running.wait()
             except KeyboardInterrupt:
-                running.send_signal(signal.SIGINT)
+                running.terminate()
 
 
 @app.command()
@@ -180,7 +181,7 @@ def ship(
 
 
 def main() -> None:
-    """Run a step: exit 0 done, 1 failed, 2 usage, 130 interrupted."""
+    """Run a step: exit 0 done, 1 failed, 2 usage, 130 interrupted (SIGINT, SIGTERM)."""
     try:
         app()
     except WrongSetting as error:
@@ -199,4 +200,7 @@ def _say(sentence: str, code: int) -> None:
 
 
 if __name__ == "__main__":
+    # a shell starts what it leaves in the background with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     main()

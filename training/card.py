@@ -258,7 +258,9 @@ def ship_guard(run: Run, folder: Path) -> None:
     run.require("card")
 
     def copy(beside: Path) -> None:
-        shutil.copytree(run.model(final_model(run)), beside, dirs_exist_ok=True)
+        # not its modes: what a trainer writes, its user alone may read, and a worker is another
+        model = run.model(final_model(run))
+        shutil.copytree(model, beside, dirs_exist_ok=True, copy_function=shutil.copyfile)
         for name in ("README.md", "metrics.json"):
             shutil.copy(run.folder / name, beside)
 

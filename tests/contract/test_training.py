@@ -332,7 +332,8 @@ def test_what_cannot_work_is_one_line(tmp_path, change, sentence, code):
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupt_is_one_line_and_all_goes_on(tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_one_line_and_all_goes_on(tmp_path, sent):
     document = small_config().model_dump(mode="json")
     document["data"]["composed"]["train"] = 4000
     path = tmp_path / "c.yaml"
@@ -348,7 +349,7 @@ def test_an_interrupt_is_one_line_and_all_goes_on(tmp_path):
         for line in running.stdout:
             # the training has begun
             if "'loss'" in line:
-                running.send_signal(signal.SIGINT)
+                running.send_signal(sent)
                 break
         told = running.stdout.read()
         assert running.wait() == 130
