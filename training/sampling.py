@@ -33,7 +33,7 @@ class Asked:
         self, config: Config, model: Path, *, max_tokens: int, sampling: Sampling, rehearsal: bool
     ) -> None:
         # the engine's own process must not inherit what torch's threads hold
-        os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         nothing = {"time_to_first_token_seconds": 0, "time_per_output_token_seconds": 0}
         settings = load_settings(
             engine={
