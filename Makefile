@@ -69,7 +69,7 @@ helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds h
 train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about 25 minutes on 2 cores)
 	@$(BIN)/python -m training all --config training/configs/demonstration.yaml --run build/demonstration
 
-bench: $(VENV)/.benching ## Measure speed, and write docs/benchmarks.md (about half an hour)
+bench: $(VENV)/.benching ## Measure speed, and write docs/benchmarks.md (about 40 minutes)
 	@$(BIN)/python -m benchmarks
 
 chaos: $(VENV)/.developing ## Trouble a cluster and its workers for half an hour, and count the outcomes

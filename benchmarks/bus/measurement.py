@@ -32,7 +32,8 @@ class Effort:
     varied_rounds: int
 
 
-FULL = Effort(events=8_000, rounds=3, varied=VARIED, varied_rounds=2)
+# of less than some seconds, the last transaction's wait for company would be a good part
+FULL = Effort(events=16_000, rounds=3, varied=VARIED, varied_rounds=2)
 QUICK = Effort(events=3_000, rounds=1, varied=VARIED[-1:], varied_rounds=1)
 
 
