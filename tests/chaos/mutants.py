@@ -74,7 +74,7 @@ def stale_epoch() -> None:
     def keep(self, partition: Partition) -> None:
         lane = self._lanes.get(partition)
         end = self._ledger.committable([partition]).get(partition)
-        if lane is not None and end is not None and (outcomes := lane.first(end, 500)):
+        if lane is not None and end is not None and (outcomes := lane.leave(end, 500)):
             left[partition] = outcomes, end
 
     async def commit_what_was_left(self, lane, transactor) -> None:
