@@ -32,7 +32,7 @@ class Effort:
     varied_rounds: int
 
 
-# of less than some seconds, the last transaction's wait for company would be a good part
+# a trial is to take several seconds: the last transaction's wait for company is a part of it
 FULL = Effort(events=16_000, rounds=3, varied=VARIED, varied_rounds=2)
 QUICK = Effort(events=3_000, rounds=1, varied=VARIED[-1:], varied_rounds=1)
 

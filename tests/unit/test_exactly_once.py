@@ -40,7 +40,7 @@ class BusyTransactions(MemoryTransactions):
         self.sizes = []
 
     async def open(self, transactional_id):
-        self.bus.fences[transactional_id] += 1
+        await super().open(transactional_id)
         return BusyTransactor(self, transactional_id)
 
 
