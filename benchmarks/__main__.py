@@ -7,7 +7,6 @@ not weigh on the next, and its figures are kept as soon as they are there: a run
 loses nothing, and one part can be measured anew.
 """
 
-import json
 import subprocess
 import sys
 import time
@@ -16,8 +15,8 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.measuring import PARTS, Measured, part_named
-from benchmarks.page import page
+from benchmarks.measuring import PARTS
+from benchmarks.page import page, read_measured
 
 _ROOT = Path(__file__).parent.parent
 
@@ -41,16 +40,8 @@ def main(
     if not report_only:
         for part in parts or PARTS:
             _measure_apart(part, figures / f"{part}.json", quick=quick)
-    found = {
-        part: Measured(**json.loads(path.read_text()))
-        for part in PARTS
-        if (path := figures / f"{part}.json").exists()
-    }
-    sections = {
-        part: part_named(part).section(measured.figures, figures)
-        for part, measured in found.items()
-    }
-    (docs / "benchmarks.md").write_text(page(found, sections))
+    found = read_measured(figures)
+    (docs / "benchmarks.md").write_text(page(found, figures))
     typer.echo(f"{docs / 'benchmarks.md'} is written from {', '.join(found)}.")
 
 

@@ -1,9 +1,10 @@
 """docs/benchmarks.md, put together from what was measured."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measuring import Measured, part_named
+from benchmarks.measuring import PARTS, Measured, part_named
 
 _OPENING = """<!-- Written by `python -m benchmarks` from docs/benchmarks/*.json: change those. -->
 # Benchmarks
@@ -21,10 +22,22 @@ measures one part, with `--quick` one short round into `build/`.
 _TRIED = Path(__file__).parent / "tried.md"
 
 
-def page(found: Mapping[str, Measured], sections: Mapping[str, str]) -> str:
+def read_measured(folder: Path) -> dict[str, Measured]:
+    """What is kept there of each part that was measured."""
+    return {
+        part: Measured(**json.loads(path.read_text()))
+        for part in PARTS
+        if (path := folder / f"{part}.json").exists()
+    }
+
+
+def page(found: Mapping[str, Measured], pictures: Path) -> str:
     """The opening, a section for each part, what was tried, and where it was measured."""
-    parts = [f"## {part_named(part).TITLE}\n\n{text.strip()}\n" for part, text in sections.items()]
-    return "\n".join([_OPENING, *parts, _TRIED.read_text(), _provenance(found)])
+    sections = []
+    for name, measured in found.items():
+        part = part_named(name)
+        sections.append(f"## {part.TITLE}\n\n{part.section(measured.figures, pictures).strip()}\n")
+    return "\n".join([_OPENING, *sections, _TRIED.read_text(), _provenance(found)])
 
 
 def _provenance(found: Mapping[str, Measured]) -> str:
