@@ -5,13 +5,14 @@ A crash between the two repeats outcomes, with the same verdict ids, and loses n
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from worker.delivery import Delivery
+from worker.delivery import Delivery, Takeover
 from worker.errors import Retriable
 from worker.outcomes import Outcome
+from worker.poison import SuspectWindow
 from worker.ports import Clock, Publisher, Source
-from worker.records import OutgoingRecord, Partition
+from worker.records import CommittedOffset, OutgoingRecord, Partition
 from worker.retrying import RetryPolicy
 from worker.telemetry import Telemetry
 
@@ -28,9 +29,16 @@ class AtLeastOnce(Delivery):
         publisher: Publisher,
         clock: Clock,
         telemetry: Telemetry,
+        most_begun: int = 4096,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
-        super().__init__(source=source, clock=clock, telemetry=telemetry, retries=retries)
+        super().__init__(
+            source=source,
+            clock=clock,
+            telemetry=telemetry,
+            most_begun=most_begun,
+            retries=retries,
+        )
         self._publisher = publisher
         self._commit_lock = asyncio.Lock()
         self._trouble: str | None = None
@@ -74,6 +82,7 @@ class AtLeastOnce(Delivery):
                     else:
                         unpublished.append(outcome)
                 self._durable(published)
+                await self._settle_crowded(published)
                 remaining = unpublished
                 if not remaining:
                     self._trouble = None
@@ -82,6 +91,16 @@ class AtLeastOnce(Delivery):
                 self._trouble = f"{len(remaining)} records were not acknowledged."
                 logger.warning("%s Trying again.", self._trouble)
             await self._pause_after(failures)
+
+    async def _settle_crowded(self, published: Sequence[Outcome]) -> None:
+        """Commit at once where the next records wait for it."""
+        crowded = {
+            partition
+            for partition in {outcome.record.partition for outcome in published}
+            if (window := self.window(partition)) is not None and window.is_crowded
+        }
+        if crowded:
+            await self.settle(crowded)
 
     async def _publish(self, outgoing: list[OutgoingRecord]) -> list[bool]:
         if not outgoing:
@@ -103,27 +122,62 @@ class AtLeastOnce(Delivery):
         async with self._commit_lock:
             for partition in list(self._owners if partitions is None else partitions):
                 await self._advance(partition)
-            offsets = self._ledger.committable(partitions)
-            if not offsets:
-                return
-            epochs = {p: e for p in offsets if (e := self.epoch(p)) is not None}
-            try:
-                with self._telemetry.operation("commit"):
-                    await self._source.commit(offsets)
-            except Retriable as error:
-                logger.warning("%s", error)
-                return
-            self._ledger.committed(offsets, epochs)
+            await self._commit(self._ledger.committable(partitions))
+
+    async def release(self, partitions: Collection[Partition]) -> None:
+        """See `Delivery`."""
+        async with self._commit_lock:
+            for partition in partitions:
+                await self._advance(partition)
+                if (window := self.window(partition)) is not None:
+                    window.close()
+            # all of them, also where only the metadata changes
+            held = {p: o for p in partitions if (o := self._ledger.position(p)) is not None}
+            await self._commit(held | self._ledger.committable(partitions))
+
+    async def suspect(self, partition: Partition) -> bool:
+        """See `Delivery`."""
+        async with self._commit_lock:
+            window, offset = self.window(partition), self._ledger.position(partition)
+            if window is None or offset is None:
+                return False
+            window.suspect()
+            offset = self._ledger.committable([partition]).get(partition, offset)
+            return await self._commit({partition: offset})
+
+    async def _commit(self, offsets: Mapping[Partition, int]) -> bool:
+        epochs = {p: e for p in offsets if (e := self.epoch(p)) is not None}
+        if not epochs:
+            return False
+        wanted = {
+            p: CommittedOffset(offsets[p], self._windows[p].mark_at(offsets[p]).encode())
+            for p in epochs
+        }
+        try:
+            with self._telemetry.operation("commit"):
+                await self._source.commit(wanted)
+        except Retriable as error:
+            logger.warning("%s", error)
+            return False
+        for partition, epoch in epochs.items():
+            self._committed(partition, epoch, offsets[partition])
+        return True
 
     async def _own(self, partition: Partition) -> None:
         failures = 0
+        takeover = Takeover()
         while True:
             try:
-                committed = await self._source.rewind(partition)
+                committed = await self._source.locate(partition)
+                mark = await self._take_mark(partition, committed, takeover)
+                window = SuspectWindow(mark, self._most_begun)
+                # before anything is begun: a death from now on must be seen by the next owner
+                marked = CommittedOffset(committed.offset, window.mark.encode())
+                await self._source.commit({partition: marked})
+                self._begin(partition, committed.offset, window)
             except Retriable as error:
                 failures += 1
                 logger.warning("%s Trying again.", error)
                 await self._pause_after(failures)
             else:
-                self._begin(partition, committed)
                 return

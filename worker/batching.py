@@ -18,7 +18,7 @@ class CloseReason(StrEnum):
     RECORDS = "records"
     TOKENS = "tokens"
     LINGER = "linger"
-    FLUSH = "flush"
+    SUSPECT = "suspect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,6 @@ class MicroBatcher(Generic[T]):
         """The gathered items, if they have lingered long enough by `now`."""
         due = self.due_at()
         return self._close(CloseReason.LINGER) if due is not None and now >= due else None
-
-    def flush(self) -> MicroBatch[T] | None:
-        """The gathered items whatever the time, if there are any."""
-        return self._close(CloseReason.FLUSH) if self._items else None
 
     def _close(self, reason: CloseReason) -> MicroBatch[T]:
         batch = MicroBatch(tuple(self._items), self._tokens, reason, self._opened_at)

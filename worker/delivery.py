@@ -6,30 +6,50 @@ them is resolved, and how one is taken over. What differs is `AtLeastOnce` and `
 
 import asyncio
 import itertools
+import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.ledger import Ledger
 from worker.outcomes import Outcome
+from worker.poison import Mark, SuspectWindow, describe
 from worker.ports import Clock, Source
-from worker.records import Partition, Record
+from worker.records import CommittedOffset, Partition, Record
 from worker.retrying import RetryPolicy
 from worker.telemetry import Telemetry
 
+logger = logging.getLogger(__name__)
+
 # longer than an owner may need to close its producer, which a second cancellation would cut short
 _CANCEL_AGAIN_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Takeover:
+    """What an owner knows of the mark it found, while it takes its partition over again and again.
+
+    Attributes:
+        found: what was committed when it came.
+        mark: what it made of that.
+    """
+
+    found: CommittedOffset | None = None
+    mark: Mark = field(default_factory=Mark)
 
 
 class Delivery(ABC):
     """Publishes outcomes, and moves offsets only after them.
 
     A partition has an owner task from its assignment to its revocation. It takes the partition
-    over (rewinds it to the committed offset, begins an epoch, resumes it), again and again where
-    that fails. Records and outcomes of another epoch are void.
+    over (marks the committed offset, seeks to it, begins an epoch, resumes it), again and again
+    where that fails. Records and outcomes of another epoch are void. What may be begun of a
+    partition, and what is written beside its committed offset, is up to its `SuspectWindow`.
 
     Args:
+        most_begun: records of a partition that are begun behind its committed offset.
         retries: how long to wait between attempts; their number is not bounded, since nothing
             may be lost.
     """
@@ -40,6 +60,7 @@ class Delivery(ABC):
         source: Source,
         clock: Clock,
         telemetry: Telemetry,
+        most_begun: int = 4096,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         uniform: Callable[[], float] = random.random,
     ) -> None:
@@ -48,10 +69,13 @@ class Delivery(ABC):
         self._telemetry = telemetry
         self._retries = retries
         self._uniform = uniform
+        self._most_begun = most_begun
         self._ledger = Ledger()
+        self._windows: dict[Partition, SuspectWindow] = {}
         self.settled = 0  # outcomes that are durable
         self._epochs = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
+        self._on_room: Callable[[], None] = lambda: None
         self._owners: dict[Partition, asyncio.Task[None]] = {}
 
     @abstractmethod
@@ -79,12 +103,29 @@ class Delivery(ABC):
         """Move the offsets of what is resolved, of these partitions or of all."""
 
     @abstractmethod
+    async def release(self, partitions: Collection[Partition]) -> None:
+        """Settle these, and write down that nothing of them is being judged any more.
+
+        What is not released counts as a death for their next owner.
+        """
+
+    @abstractmethod
+    async def suspect(self, partition: Partition) -> bool:
+        """Write down that the next record is about to be begun alone; False if that failed."""
+
+    @abstractmethod
     def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:
         """Take the partition over and do what its owner does."""
 
-    def serve(self, group: asyncio.TaskGroup) -> None:
-        """Let owners run in this group, so that an unforeseen failure of one stops the worker."""
+    def serve(self, group: asyncio.TaskGroup, on_room: Callable[[], None] = lambda: None) -> None:
+        """Let owners run in this group, so that an unforeseen failure of one stops the worker.
+
+        Args:
+            group: the tasks of the worker.
+            on_room: is called when more records of a partition may be begun.
+        """
         self._group = group
+        self._on_room = on_room
 
     def assigned(self, partitions: Collection[Partition]) -> None:
         """Take these over, in the background: the group's rebalance need not wait for it."""
@@ -102,7 +143,7 @@ class Delivery(ABC):
     async def revoked(self, partitions: Collection[Partition]) -> None:
         """Forget these partitions; settle first what is to be settled."""
         await end([self._owners.pop(p) for p in partitions if p in self._owners])
-        self._ledger.forget(partitions)
+        self._forget(partitions)
 
     def epoch(self, partition: Partition) -> int | None:
         """The epoch under which the partition is held; None while it is not taken over."""
@@ -115,6 +156,10 @@ class Delivery(ABC):
     def committed(self, partition: Partition) -> int | None:
         """The next offset to read that was committed, as far as is known."""
         return self._ledger.position(partition)
+
+    def window(self, partition: Partition) -> SuspectWindow | None:
+        """What may be begun of a partition; None while it is not taken over."""
+        return self._windows.get(partition)
 
     def received(self, record: Record) -> bool:
         """Track a record; False for one that is not ours or was seen before."""
@@ -132,12 +177,44 @@ class Delivery(ABC):
         self.settled += len(outcomes)
         self._telemetry.durable(outcomes)
 
-    def _begin(self, partition: Partition, committed: int | None) -> int:
-        """A new epoch, right after the rewind: nothing may be awaited between the two."""
+    async def _take_mark(
+        self, partition: Partition, committed: CommittedOffset, takeover: "Takeover"
+    ) -> Mark:
+        """The mark under which an owner begins: with one death more if the last one died."""
+        found = Mark.decode(committed.metadata)
+        if takeover.found is not None and takeover.found != committed:
+            return replace(found, working=False)  # this owner's own
+        if takeover.found is None:
+            reach = 0
+            if found.working:
+                end = (await self._source.ends([partition])).get(partition, committed.offset)
+                reach = min(max(end - committed.offset, 0), self._most_begun)
+            takeover.mark = found.after_death(reach)
+            takeover.found = committed
+            if takeover.mark.deaths > found.deaths:
+                logger.warning("%s", describe(takeover.mark, partition, committed.offset))
+        return takeover.mark
+
+    def _begin(self, partition: Partition, offset: int, window: SuspectWindow) -> int:
+        """A new epoch from this offset on."""
+        self._source.seek(partition, offset)
         epoch = next(self._epochs)
-        self._ledger.assign(partition, epoch, committed)
+        self._ledger.assign(partition, epoch, offset)
+        self._windows[partition] = window
         self._source.resume([partition])
         return epoch
+
+    def _committed(self, partition: Partition, epoch: int, offset: int) -> None:
+        """This offset was committed under this epoch, with what the window said."""
+        self._ledger.committed({partition: offset}, {partition: epoch})
+        if self.epoch(partition) == epoch:
+            self._windows[partition].committed(offset)
+            self._on_room()
+
+    def _forget(self, partitions: Collection[Partition]) -> None:
+        self._ledger.forget(partitions)
+        for partition in partitions:
+            self._windows.pop(partition, None)
 
     async def _pause_after(self, failures: int) -> None:
         await self._clock.sleep(self._retries.pause_seconds(failures, self._uniform()))

@@ -52,8 +52,8 @@ class InvalidRequest(RecordError):  # noqa: N818
     """The engine refuses this prompt for what it is."""
 
 
-class EngineKiller(RecordError):  # noqa: N818
-    """The engine died each time it had this prompt, at last with it alone."""
+class PoisonRecord(RecordError):  # noqa: N818
+    """The engine or the worker died each time it judged this record, at last with it alone."""
 
 
 class JudgingTimedOut(RecordError):  # noqa: N818

@@ -14,11 +14,12 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from worker.delivery import Delivery
+from worker.delivery import Delivery, Takeover
 from worker.errors import Retriable
 from worker.outcomes import Outcome
+from worker.poison import SuspectWindow
 from worker.ports import Clock, Source, Transactions, Transactor
-from worker.records import Partition
+from worker.records import CommittedOffset, Partition
 from worker.retrying import RetryPolicy
 from worker.telemetry import Telemetry
 
@@ -66,6 +67,7 @@ class _Lane:
     ready: int = 0  # outcomes inside the contiguous prefix
     leaving: int = 0  # those of them that a transaction holds
     size_bytes: int = 0
+    marks: bool = False  # the metadata is to be written even where the offset stays
     work: asyncio.Event = field(default_factory=asyncio.Event)
     urgent: asyncio.Event = field(default_factory=asyncio.Event)
     flushes: list[asyncio.Event] = field(default_factory=list)
@@ -119,9 +121,16 @@ class ExactlyOnce(Delivery):
         telemetry: Telemetry,
         group_id: str,
         policy: TransactionPolicy = TransactionPolicy(),
+        most_begun: int = 4096,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
-        super().__init__(source=source, clock=clock, telemetry=telemetry, retries=retries)
+        super().__init__(
+            source=source,
+            clock=clock,
+            telemetry=telemetry,
+            most_begun=most_begun,
+            retries=retries,
+        )
         self._transactions = transactions
         self._group_id = group_id
         self._policy = policy
@@ -165,19 +174,43 @@ class ExactlyOnce(Delivery):
             lane.ready += tracked - self._ledger.tracked(record.partition)
             if lane.ready:
                 lane.work.set()
-            if lane.ready - lane.leaving >= self._policy.max_records:
+            in_need = lane.ready and self._windows[record.partition].is_crowded
+            if in_need or lane.ready - lane.leaving >= self._policy.max_records:
                 lane.urgent.set()
 
     async def settle(self, partitions: Collection[Partition] | None = None) -> None:
         """Commit now what is judged, and the position where nothing is left to judge."""
         wanted = list(self._lanes) if partitions is None else partitions
-        flushes = [lane.flush() for p in wanted if (lane := self._lanes.get(p)) is not None]
+        await self._flush([lane for p in wanted if (lane := self._lanes.get(p)) is not None])
+
+    async def release(self, partitions: Collection[Partition]) -> None:
+        """See `Delivery`."""
+        lanes = [lane for p in partitions if (lane := self._lanes.get(p)) is not None]
+        for lane in lanes:
+            self._windows[lane.partition].close()
+            lane.marks = True
+        await self._flush(lanes)
+
+    async def suspect(self, partition: Partition) -> bool:
+        """See `Delivery`."""
+        lane, window = self._lanes.get(partition), self.window(partition)
+        if lane is None or window is None:
+            return False
+        window.suspect()
+        lane.marks = True
+        return await self._flush([lane]) and self._lanes.get(partition) is lane
+
+    async def _flush(self, lanes: Sequence[_Lane]) -> bool:
+        """Have these commit at once; whether each has, or can no more."""
+        flushes = [lane.flush() for lane in lanes]
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 for done in flushes:
                     await done.wait()
         except TimeoutError:
             logger.warning("Committing takes long; what is not committed will be judged again.")
+            return False
+        return True
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
         """See `Delivery`."""
@@ -187,9 +220,10 @@ class ExactlyOnce(Delivery):
 
     async def _own(self, partition: Partition) -> None:
         failures = 0
+        takeover = Takeover()
         while True:
             try:
-                async for _ in self._commits(partition):
+                async for _ in self._commits(partition, takeover):
                     failures = 0
                     self._troubled.pop(partition, None)
             except Retriable as error:
@@ -198,7 +232,9 @@ class ExactlyOnce(Delivery):
                 logger.warning("%s: %s Taking it over anew.", partition, error)
                 await self._pause_after(failures)
 
-    async def _commits(self, partition: Partition) -> AsyncGenerator[None, None]:
+    async def _commits(
+        self, partition: Partition, takeover: Takeover
+    ) -> AsyncGenerator[None, None]:
         """Take the partition over, then commit what is judged of it; yields after each success.
 
         Raises:
@@ -209,8 +245,14 @@ class ExactlyOnce(Delivery):
         )
         try:
             # not before the former owner is fenced, or the committed offset could still move
-            committed = await self._source.rewind(partition)
-            lane = _Lane(partition, self._begin(partition, committed))
+            committed = await self._source.locate(partition)
+            mark = await self._take_mark(partition, committed, takeover)
+            window = SuspectWindow(mark, self._most_begun)
+            marked = CommittedOffset(committed.offset, window.mark.encode())
+            if marked != committed:
+                # before anything is begun: a death from now on must be seen by the next owner
+                await transactor.commit([], {partition: marked})
+            lane = _Lane(partition, self._begin(partition, committed.offset, window))
             self._lanes[partition] = lane
             while True:
                 await lane.due(lambda: self._pace.patience(self._clock.monotonic()))
@@ -218,7 +260,7 @@ class ExactlyOnce(Delivery):
                 yield
         finally:
             self._source.pause([partition])
-            self._ledger.forget([partition])
+            self._forget([partition])
             if (abandoned := self._lanes.pop(partition, None)) is not None:
                 self._telemetry.void(list(abandoned.outcomes.values()))
                 for done in abandoned.flushes:
@@ -232,6 +274,7 @@ class ExactlyOnce(Delivery):
         transaction after the other.
         """
         partition, flushes, limit = lane.partition, len(lane.flushes), self._policy.max_records
+        marks, lane.marks = lane.marks, False
         if flushes:
             await self._advance(partition)
         target = self._ledger.committable([partition]).get(partition)
@@ -241,10 +284,16 @@ class ExactlyOnce(Delivery):
             end = target if len(chosen) < limit else chosen[-1].record.offset + 1
             outgoing = [o.outgoing for o in chosen if o.outgoing is not None]
             with self._telemetry.operation("transaction", partition.topic):
-                await transactor.commit(outgoing, {partition: end})
-            self._ledger.committed({partition: end}, {partition: lane.epoch})
+                await transactor.commit(outgoing, {partition: self._marked(partition, end)})
+            marks = False
+            self._committed(partition, lane.epoch, end)
             lane.committed(chosen)
             self._durable(chosen)
+        if marks and (offset := self._ledger.position(partition)) is not None:
+            await transactor.commit([], {partition: self._marked(partition, offset)})
         for done in lane.flushes[:flushes]:
             done.set()
         del lane.flushes[:flushes]
+
+    def _marked(self, partition: Partition, offset: int) -> CommittedOffset:
+        return CommittedOffset(offset, self._windows[partition].mark_at(offset).encode())

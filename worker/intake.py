@@ -4,8 +4,9 @@ Pure. Records are taken round robin, so that a partition with a long backlog doe
 others; a partition that holds too much is paused at the source until half of it is gone.
 """
 
+import sys
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from worker.records import Partition, Record
@@ -60,23 +61,36 @@ class Intake:
         queue.size_bytes += size_bytes
         self._total_bytes += size_bytes
 
-    def take(self, limit: int) -> list[Record]:
-        """Up to `limit` records, one of each partition in turn; in order within a partition."""
+    def take(
+        self, limit: int, room: Callable[[Partition], int] = lambda _: sys.maxsize
+    ) -> list[Record]:
+        """Up to `limit` records, one of each partition in turn; in order within a partition.
+
+        Args:
+            limit: of all partitions together.
+            room: how many of a partition may be taken.
+        """
         taken: list[Record] = []
-        while len(taken) < limit and self._queues:
-            for partition in list(self._queues):
+        left = {partition: room(partition) for partition in self._queues}
+        turns = [partition for partition in self._queues if left[partition] > 0]
+        while turns and len(taken) < limit:
+            for partition in turns[: limit - len(taken)]:
                 queue = self._queues.pop(partition)
                 record = queue.records.popleft()
                 size_bytes = record.size_bytes
                 queue.size_bytes -= size_bytes
                 self._total_bytes -= size_bytes
                 taken.append(record)
+                left[partition] -= 1
                 if queue.records:
-                    # to the end of the dict: whoever was served goes last next time
+                    # to the end of the dict: a partition that was served goes last next time
                     self._queues[partition] = queue
-                if len(taken) == limit:
-                    break
+            turns = [p for p in turns if p in self._queues and left[p] > 0]
         return taken
+
+    def waiting(self) -> list[Partition]:
+        """The partitions of which records wait, in the order of their turns."""
+        return list(self._queues)
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget everything of partitions that are no longer ours."""

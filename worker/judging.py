@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from worker.errors import (
     EngineInterrupted,
-    EngineKiller,
     JudgingTimedOut,
     NotAnEvent,
+    PoisonRecord,
     PromptTooLong,
     RecordError,
     Retriable,
@@ -198,7 +198,7 @@ class Judge:
             except EngineInterrupted:
                 deaths += 1
                 if ward is Ward.ALONE:
-                    raise EngineKiller(
+                    raise PoisonRecord(
                         f"The engine died {deaths} times over this prompt, at last with it alone."
                     ) from None
             finally:

@@ -87,6 +87,7 @@ def build_judging(settings: Settings, sampling: Sampling = GREEDY) -> Judging:
                 refusal_rate=chosen.simulated.refusal_rate,
                 hang_rate=chosen.simulated.hang_rate,
                 death_rate=chosen.simulated.death_rate,
+                poison_rate=chosen.simulated.poison_rate,
                 varies=sampling.temperature > 0,
             ),
             clock=clock,
@@ -145,7 +146,13 @@ def build_delivery(
     if chosen.guarantee == "at_least_once":
         topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
         publisher = KafkaPublisher(connection, topics=topics)
-        return AtLeastOnce(source=source, publisher=publisher, clock=clock, telemetry=telemetry)
+        return AtLeastOnce(
+            source=source,
+            publisher=publisher,
+            clock=clock,
+            telemetry=telemetry,
+            most_begun=settings.input.unsettled_records_per_partition,
+        )
     return ExactlyOnce(
         source=source,
         transactions=build_transactions(settings, connection),
@@ -157,6 +164,7 @@ def build_delivery(
             chosen.transaction_interval_seconds,
             chosen.transactions_per_second,
         ),
+        most_begun=settings.input.unsettled_records_per_partition,
     )
 
 

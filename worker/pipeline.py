@@ -11,15 +11,16 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opentelemetry.trace import Span
 
-from worker.batching import BatchPolicy, MicroBatch, MicroBatcher
+from worker.batching import BatchPolicy, CloseReason, MicroBatch, MicroBatcher
 from worker.breaker import BreakerPolicy
 from worker.delivery import Delivery, end
-from worker.errors import RecordError
+from worker.errors import PoisonRecord, RecordError
 from worker.intake import Intake
 from worker.judging import Case, Judge
 from worker.measurement import Measurement
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _PREPARE_CHUNK = 64
 _SEND_CHUNK = 500
+_SUSPECT_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Pipeline:
         self._leaving: set[Partition] = set()
         self._stopping = asyncio.Event()
         self._joined = False
+        self._killed = False  # by a record, perhaps: then the next owners count a death
         self.outcomes: Counter[str] = Counter()
         for metric, read in {
             names.IN_FLIGHT: lambda: self._measurement.at_engine,
@@ -137,7 +140,7 @@ class Pipeline:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                self._delivery.serve(group)
+                self._delivery.serve(group, self._arrived.set)
                 # joining calls `assigned`: everything that it touches is ready by now
                 await self._source.start(self)
                 self._joined = True
@@ -153,7 +156,10 @@ class Pipeline:
                     await self._drain(lambda: sum(self._in_flight.values()))
                 finally:
                     # what is resolved is settled even when what is in flight is aborted
-                    await self._delivery.settle()
+                    if self._killed:
+                        await self._delivery.settle()
+                    else:
+                        await self._delivery.release(self._held)
                     await end([*tasks, *self._judging])
                     await self._delivery.revoked(self._held)
         except BaseExceptionGroup as failures:
@@ -193,31 +199,112 @@ class Pipeline:
     # decode and batch
 
     async def _batch(self, group: asyncio.TaskGroup) -> None:
+        with self._counting_deaths():
+            await self._batch_until_cancelled(group)
+
+    @contextmanager
+    def _counting_deaths(self) -> Iterator[None]:
+        """Around the work on records: what ends the worker here may be a record's fault."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._killed = True
+            raise
+
+    async def _batch_until_cancelled(self, group: asyncio.TaskGroup) -> None:
         while True:
-            if not len(self._intake) or self._stopping.is_set():
-                await self._linger()
-                if batch := self._batcher.poll(self._clock.monotonic()):
-                    await self._admit(batch, group)
-                continue
-            records = [r for r in self._intake.take(_PREPARE_CHUNK) if self._is_ours(r)]
-            self._telemetry.taken(records)
-            taken_at = self._clock.now()
-            judgeable = []
-            for record in records:
-                if record.value is None:
-                    self.outcomes["tombstone"] += 1
-                    await self._send_at_once(Outcome(record, "tombstone", None, taken_at))
-                else:
-                    judgeable.append(record)
-            for record, case in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
-                if isinstance(case, RecordError):
-                    with in_hand(record), self._telemetry.process(record, taken_at) as span:
-                        outcome = self._bury(record, case, taken_at, span)
-                    await self._send_at_once(outcome)
-                    continue
+            records = self._take(_PREPARE_CHUNK, self._room)
+            for case in await self._prepare(records):
                 tokens = len(case.prompt_token_ids)
                 for batch in self._batcher.add(case, tokens, self._clock.monotonic()):
                     await self._admit(batch, group)
+            if await self._judge_suspect(group) or records:
+                continue
+            await self._linger()
+            if due := self._batcher.poll(self._clock.monotonic()):
+                await self._admit(due, group)
+
+    def _room(self, partition: Partition) -> int:
+        window = self._delivery.window(partition)
+        # what is not ours is taken, and dropped
+        return _PREPARE_CHUNK if window is None else window.room
+
+    def _take(self, limit: int, room: Callable[[Partition], int]) -> list[Record]:
+        """Begin records: from here on, a death may be the fault of each of these."""
+        if self._is_ending():
+            return []
+        records = [r for r in self._intake.take(limit, room) if self._is_ours(r)]
+        for record in records:
+            if (window := self._delivery.window(record.partition)) is not None:
+                window.begin(record.offset)
+        self._telemetry.taken(records)
+        return records
+
+    async def _prepare(self, records: Sequence[Record]) -> list[Case]:
+        """Decode, render and tokenise; what has its outcome already is sent on the way."""
+        taken_at = self._clock.now()
+        judgeable = []
+        for record in records:
+            if record.value is None:
+                self.outcomes["tombstone"] += 1
+                await self._send_at_once(Outcome(record, "tombstone", None, taken_at))
+            else:
+                judgeable.append(record)
+        cases = []
+        for record, case in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
+            if isinstance(case, RecordError):
+                await self._refuse(record, case, taken_at)
+            else:
+                cases.append(case)
+        return cases
+
+    async def _refuse(self, record: Record, error: RecordError, taken_at: float) -> None:
+        with in_hand(record), self._telemetry.process(record, taken_at) as span:
+            outcome = self._bury(record, error, taken_at, span)
+        await self._send_at_once(outcome)
+
+    async def _judge_suspect(self, group: asyncio.TaskGroup) -> bool:
+        """Judge a record alone that may have killed workers; False if there is none to judge."""
+        for partition in self._intake.waiting():
+            window = self._delivery.window(partition)
+            if window is not None and window.wants_alone and not self._is_ending():
+                break
+        else:
+            return False
+        if window.is_condemned:
+            for record in self._take(1, lambda p: int(p == partition)):
+                error = PoisonRecord(
+                    f"{window.deaths} workers ended while judging this record, the last ones with"
+                    " it alone."
+                )
+                await self._refuse(record, error, self._clock.now())
+            return True
+        await self._until_idle()
+        if self._is_ending():
+            return False
+        if not await self._delivery.suspect(partition):
+            await self._clock.sleep(_SUSPECT_AGAIN_SECONDS)
+            return True
+        for record in self._take(1, lambda p: int(p == partition)):
+            logger.info("Judging %s alone: a record hereabouts may have killed workers.", record)
+            for case in await self._prepare([record]):
+                tokens = len(case.prompt_token_ids)
+                alone = MicroBatch((case,), tokens, CloseReason.SUSPECT, self._clock.monotonic())
+                await self._admit(alone, group)
+            await self._until_idle()
+            await self._delivery.settle([partition])
+        return True
+
+    def _is_ending(self) -> bool:
+        """Whether no more records are begun; when one has killed the worker, no other is blamed."""
+        return self._stopping.is_set() or self._killed
+
+    async def _until_idle(self) -> None:
+        """Wait until nothing is being judged or sent."""
+        async with self._progress:
+            await self._progress.wait_for(lambda: not self._in_flight)
 
     async def _linger(self) -> None:
         """Wait for a record to arrive or for the gathered batch to fall due."""
@@ -257,7 +344,11 @@ class Pipeline:
         admitted_at = self._telemetry.admitted(case.taken_at)
         outcome: Outcome | None = None
         try:
-            with in_hand(record), self._telemetry.process(record, case.taken_at) as span:
+            with (
+                self._counting_deaths(),
+                in_hand(record),
+                self._telemetry.process(record, case.taken_at) as span,
+            ):
                 try:
                     verdict = await self._patient.judge(case, wanted=lambda: self._is_ours(record))
                     if verdict is not None:
@@ -336,7 +427,7 @@ class Pipeline:
         self._intake.drop(partitions)
         held = {(p, epoch) for p in partitions if (epoch := self._delivery.epoch(p)) is not None}
         await self._drain(lambda: sum(self._in_flight[key] for key in held))
-        await self._delivery.settle(partitions)
+        await self._delivery.release(partitions)
         await self._release(partitions)
         self._telemetry.rebalanced("revoked", len(partitions))
         logger.info("Revoked %d partitions.", len(partitions))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.guards.prompts import Prompt
-from worker.records import OutgoingRecord, Partition, Record
+from worker.records import CommittedOffset, OutgoingRecord, Partition, Record
 from worker.verdicts import EngineReference, FinishReason, Usage
 
 
@@ -29,7 +29,7 @@ class AssignmentListener(Protocol):
     """Told by a source what it holds. The source delivers no record while a call runs."""
 
     async def assigned(self, partitions: Collection[Partition]) -> None:
-        """These partitions are ours from now on: paused, until each is rewound and resumed."""
+        """These partitions are ours from now on: paused, until each is sought and resumed."""
         ...
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
@@ -60,14 +60,19 @@ class Source(Protocol):
         """
         ...
 
-    async def rewind(self, partition: Partition) -> int | None:
-        """Go on from the offset that the group committed, or from where a new group begins.
-
-        Returns the committed offset, None where there is none. Nothing may be awaited between the
-        seek and the return: the caller begins its epoch right there.
+    async def locate(self, partition: Partition) -> CommittedOffset:
+        """Where the group goes on: the offset that it committed, or where a new group begins.
 
         Raises:
-            Retriable: the offset could not be had; the partition may have moved on.
+            Retriable: the offset could not be read; the partition may have moved on.
+        """
+        ...
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Receive from this offset on.
+
+        Raises:
+            Retriable: the partition has moved on.
         """
         ...
 
@@ -91,8 +96,8 @@ class Source(Protocol):
         """
         ...
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit the next offsets to read.
+    async def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
+        """Commit the next offsets to read, each with its metadata.
 
         Raises:
             Retriable: not committed, for a passing reason or because the group has moved on.
@@ -136,7 +141,7 @@ class Transactor(Protocol):
     """The only producer that may write in the name of its transactional id."""
 
     async def commit(
-        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, int]
+        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, CommittedOffset]
     ) -> None:
         """Records and offsets in one transaction: all of it or nothing.
 

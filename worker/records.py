@@ -19,6 +19,18 @@ class Partition(NamedTuple):
         return f"{self.topic}/{self.number}"
 
 
+class CommittedOffset(NamedTuple):
+    """Where a consumer group goes on in a partition.
+
+    Attributes:
+        offset: the next one to read.
+        metadata: the string that Kafka keeps beside it.
+    """
+
+    offset: int
+    metadata: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """A record that was received.

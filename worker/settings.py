@@ -180,6 +180,9 @@ class SimulatedSettings(_Group):
     refusal_rate: Share = Field(0.0, description="Prompts that become dead letters.")
     hang_rate: Share = Field(0.0, description="Calls that never end.")
     death_rate: Share = Field(0.0, description="Calls at which the engine dies.")
+    poison_rate: Share = Field(
+        0.0, description="Prompts, chosen by their hash, that kill the engine every time."
+    )
 
 
 class EngineSettings(_Group):
@@ -198,12 +201,13 @@ class EngineSettings(_Group):
     request_timeout_seconds: PositiveSeconds = 120.0
     attempts: Count = Field(3, description="Calls for one record before it is a dead letter.")
     on_death: Literal["exit", "restart"] = Field(
-        "exit", description="An engine that died or hangs: end the worker, or load it anew."
+        "exit",
+        description="An engine that died or hangs: end the worker, or load the model again. Either"
+        " way a record that kills the engine is found and dead-lettered after at most four deaths.",
     )
     restarts: Count = Field(
         5,
-        description="Within an hour, before the worker ends all the same; a prompt that kills the"
-        " engine is found at the fourth death.",
+        description="Within an hour, before the worker ends all the same.",
     )
     stall_seconds: PositiveSeconds = Field(
         60.0, description="Without a step, with prompts at the engine, until it counts as hung."

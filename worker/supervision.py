@@ -20,6 +20,7 @@ from worker.verdicts import EngineReference
 logger = logging.getLogger(__name__)
 
 _LOOKS = 4
+_NAMED = 20  # records in a line of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class SupervisedEngine:
         self._policy = policy
         self._clock = clock
         self._telemetry = telemetry
-        self._calls: set[asyncio.Timeout] = set()
+        self._calls: dict[asyncio.Timeout, str] = {}  # and the record that each is about
         self._deaths: list[float] = []
         self._incarnation = 0
         self._restarting: asyncio.Task[None] | None = None
@@ -101,15 +102,16 @@ class SupervisedEngine:
         """See `Engine`."""
         await self.ready()
         incarnation, call = self._incarnation, asyncio.timeout(None)
+        about = request_id.partition("#")[0]
         try:
             async with call:
-                self._calls.add(call)
+                self._calls[call] = about
                 try:
                     return await self._engine.complete(
                         prompt_token_ids, request_id=request_id, trace=trace
                     )
                 finally:
-                    self._calls.discard(call)
+                    self._calls.pop(call, None)
         except TimeoutError:
             if not call.expired():
                 raise
@@ -117,7 +119,7 @@ class SupervisedEngine:
         except EngineDead as error:
             # of this death it may be told late, when the engine lives again
             if incarnation == self._incarnation:
-                self._died(str(error))
+                self._died(str(error), about)
             raise EngineInterrupted(str(error)) from error
 
     async def ready(self) -> None:
@@ -150,19 +152,22 @@ class SupervisedEngine:
             if idle_looks == _LOOKS:
                 self._died(f"The engine made no progress for {self._policy.stall_seconds:g} s.")
 
-    def _died(self, reason: str) -> None:
+    def _died(self, reason: str, *about: str) -> None:
         """Note a death, interrupt all calls, and begin the restart."""
         if self._stopped:
             return
         self._incarnation += 1
         logger.error("%s", reason)
+        if named := [*about, *self._calls.values()]:
+            more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+            logger.error("At the engine were %s%s.", ", ".join(named[:_NAMED]), more)
         # in no record's context, though a record was in hand when it died
         self._restarting = asyncio.create_task(
             self._restart(reason), name="restart the engine", context=contextvars.Context()
         )
         # a failed restart is told to everybody who waits for it, and nobody may wait
         self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        calls, self._calls = self._calls, set()
+        calls, self._calls = self._calls, {}
         for call in calls:
             call.reschedule(asyncio.get_running_loop().time())
 

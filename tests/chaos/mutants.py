@@ -17,7 +17,7 @@ from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransacto
 from worker.at_least_once import AtLeastOnce
 from worker.errors import Retriable
 from worker.exactly_once import ExactlyOnce
-from worker.records import Partition, Record
+from worker.records import CommittedOffset, Partition, Record
 
 
 def commit_before_produce() -> None:
@@ -81,7 +81,7 @@ def stale_epoch() -> None:
         if lane.partition in left:
             outcomes, end = left.pop(lane.partition)
             outgoing = [o.outgoing for o in outcomes if o.outgoing is not None]
-            await transactor.commit(outgoing, {lane.partition: end})
+            await transactor.commit(outgoing, {lane.partition: CommittedOffset(end)})
         try:
             await commit(self, lane, transactor)
         except Retriable:

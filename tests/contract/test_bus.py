@@ -10,7 +10,7 @@ from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource
 from worker.errors import Retriable
-from worker.records import OutgoingRecord, Partition
+from worker.records import CommittedOffset, OutgoingRecord, Partition
 
 
 class Listener:
@@ -25,7 +25,8 @@ class Listener:
         self.tasks |= {asyncio.ensure_future(self.take_over(p)) for p in partitions}
 
     async def take_over(self, partition):
-        await self.source.rewind(partition)
+        committed = await self.source.locate(partition)
+        self.source.seek(partition, committed.offset)
         self.source.resume([partition])
         self.held.add(partition)
 
@@ -99,7 +100,7 @@ async def test_a_new_member_goes_on_from_what_was_committed(bus):
     source = make_source()
     await source.start(Listener(source))
     await receive(source, 5)
-    await source.commit({Partition(topic, 0): 3})
+    await source.commit({Partition(topic, 0): CommittedOffset(3)})
     await source.stop()
     again = make_source()
     await again.start(Listener(again))
@@ -129,7 +130,7 @@ async def test_what_is_not_held_cannot_be_committed(bus):
     elsewhere = Partition(topic, 7)
     assert await source.position(elsewhere) is None
     with pytest.raises(Retriable):
-        await source.commit({elsewhere: 1})
+        await source.commit({elsewhere: CommittedOffset(1)})
     await source.stop()
     await publisher.stop()
 

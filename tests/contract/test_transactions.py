@@ -10,7 +10,7 @@ from worker.adapters.kafka.reader import committed_offsets, read_topics
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.adapters.memory import MemoryBus, MemoryTransactions
 from worker.errors import Retriable
-from worker.records import OutgoingRecord, Partition
+from worker.records import CommittedOffset, OutgoingRecord, Partition
 
 
 class MemoryWorld:
@@ -68,8 +68,8 @@ async def test_records_and_offsets_appear_together(world):
     transactions, partition = world.transactions(), Partition(world.topic, 0)
     await transactions.start()
     transactor = await transactions.open(f"{world.topic}.0")
-    await transactor.commit(records(world, b"a", b"b"), {partition: 7})
-    await transactor.commit([], {partition: 9})
+    await transactor.commit(records(world, b"a", b"b"), {partition: CommittedOffset(7)})
+    await transactor.commit([], {partition: CommittedOffset(9)})
     await transactor.close()
     assert await world.visible(2) == [b"a", b"b"]
     assert await world.committed() == 9
@@ -79,11 +79,11 @@ async def test_whoever_opens_an_id_fences_who_had_it(world):
     transactions, partition = world.transactions(), Partition(world.topic, 0)
     await transactions.start()
     former = await transactions.open(f"{world.topic}.0")
-    await former.commit(records(world, b"a"), {partition: 1})
+    await former.commit(records(world, b"a"), {partition: CommittedOffset(1)})
     latter = await transactions.open(f"{world.topic}.0")
     with pytest.raises(Retriable, match="Another worker took over"):
-        await former.commit(records(world, b"zombie"), {partition: 5})
-    await latter.commit(records(world, b"b"), {partition: 2})
+        await former.commit(records(world, b"zombie"), {partition: CommittedOffset(5)})
+    await latter.commit(records(world, b"b"), {partition: CommittedOffset(2)})
     await former.close()
     await latter.close()
     assert await world.visible(2) == [b"a", b"b"]
@@ -95,7 +95,7 @@ async def test_other_ids_are_left_alone(world):
     await transactions.start()
     mine = await transactions.open(f"{world.topic}.0")
     other = await transactions.open(f"{world.topic}.1")
-    await mine.commit(records(world, b"a"), {partition: 1})
+    await mine.commit(records(world, b"a"), {partition: CommittedOffset(1)})
     await other.close()
     await mine.close()
     assert await world.visible(1) == [b"a"]
@@ -112,11 +112,13 @@ async def test_a_batch_that_failed_is_passed_over_by_no_commit(connection):
     former = await transactions.open(f"{world.topic}.0")
     # the client lets it go, the broker does not take it
     with pytest.raises(Retriable, match="MessageSizeTooLarge"):
-        await former.commit(records(world, b"a", b"x" * 5000, b"b"), {partition: 3})
+        await former.commit(
+            records(world, b"a", b"x" * 5000, b"b"), {partition: CommittedOffset(3)}
+        )
     await former.close()
     assert await world.committed() is None
     latter = await transactions.open(f"{world.topic}.0")
-    await latter.commit(records(world, b"c"), {partition: 1})
+    await latter.commit(records(world, b"c"), {partition: CommittedOffset(1)})
     await latter.close()
     assert await world.visible(1) == [b"c"]
     assert await world.committed() == 1

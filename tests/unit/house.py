@@ -103,7 +103,7 @@ class House:
                 group_id="group",
                 policy=TransactionPolicy(8, interval_seconds=0.0, per_second=math.inf),
             )
-        judge = Judge(
+        self.judge = judge = Judge(
             guard=GuardReasoner(),
             engine=self.engine,
             tokenizer=WordTokenizer(),

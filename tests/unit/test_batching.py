@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def test_nothing_is_lost_reordered_or_beyond_bounds(sizes, max_records, max_toke
     batches = [
         batch for at, size in enumerate(sizes) for batch in batcher.add((at, size), size, 0.0)
     ]
-    if last := batcher.flush():
+    if last := batcher.poll(math.inf):
         batches.append(last)
     assert [item for batch in batches for item in batch.items] == list(enumerate(sizes))
     for batch in batches:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.unit.house import House
 from worker.adapters.memory import MemoryBus
+from worker.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
 from worker.records import Partition
 
 PARTITIONS = [Partition("events", 0), Partition("events", 1)]
@@ -41,6 +42,7 @@ class Group:
 
     def __init__(self, guarantee):
         self.guarantee = guarantee
+        self.deaths = 0
         self.bus = MemoryBus(partitions=2)
         self.members: list[House] = []
         self.zombies: list[tuple[House, set[Partition]]] = []
@@ -84,6 +86,7 @@ class Group:
         await self.rebalance()
 
     async def bury(self, member):
+        self.deaths += 1
         member.refuse(1_000_000)
         member.source.severed = True
         task = self.tasks.pop(id(member))
@@ -104,6 +107,7 @@ class Group:
             zombie.release()
 
     async def tell_the_evicted(self):
+        self.deaths += len(self.zombies)
         for zombie, partitions in self.zombies:
             await zombie.source.revoke(partitions, lost=True)
             self.members.append(zombie)
@@ -143,13 +147,20 @@ class Group:
         await self.leave(member)
 
     def outcomes(self, partition):
-        """The offsets that have verdicts, a list for each partition of the output."""
-        found = [[], []]
+        """The offsets that have outcomes, a list for each partition of the outputs."""
+        found = defaultdict(list)
         for record in self.bus.topic("verdicts"):
             source = orjson.loads(record.value)["source"]
             if source["partition"] == partition.number:
-                found[record.partition.number].append(source["offset"])
-        return found
+                found[record.partition].append(source["offset"])
+        for record in self.bus.topic("dead"):
+            # whoever dies over a record again and again looks as if the record did it
+            headers = dict(record.headers)
+            assert headers[ERROR] == b"PoisonRecord"
+            assert self.deaths >= 4
+            if int(headers[ORIGIN_PARTITION]) == partition.number:
+                found[record.partition].append(int(headers[ORIGIN_OFFSET]))
+        return list(found.values())
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.house import WordTokenizer
 from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.errors import EngineInterrupted, EngineKiller, JudgingTimedOut
+from worker.errors import EngineInterrupted, JudgingTimedOut, PoisonRecord
 from worker.guards.guardreasoner import GuardReasoner
 from worker.judging import Judge
 from worker.records import Partition, Record
@@ -99,7 +99,7 @@ async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():
     prepared = await cases(judge, *["hello"] * 40, "hello " * 50, *["hello"] * 40)
     engine.deadly = {len(prepared[40].prompt_token_ids)}
     found = await asyncio.gather(*map(judge.judge, prepared), return_exceptions=True)
-    assert isinstance(found[40], EngineKiller)
+    assert isinstance(found[40], PoisonRecord)
     assert all(verdict.status == "complete" for n, verdict in enumerate(found) if n != 40)
     assert engine.deaths == 4
 

@@ -6,7 +6,7 @@ import pytest
 
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
-from worker.records import Partition
+from worker.records import CommittedOffset, Partition
 
 PARTITION = Partition("events", 0)
 
@@ -33,7 +33,7 @@ class OneAnswer:
 async def test_a_cancellation_that_comes_with_the_answer_is_not_swallowed(call):
     source = KafkaSource(Connection("nowhere:9092"), topics=["events"], group_id="g")
     source._consumer = consumer = OneAnswer()
-    what = {PARTITION: 1} if call == "commit" else PARTITION
+    what = {PARTITION: CommittedOffset(1)} if call == "commit" else PARTITION
 
     async def settle_for_ever():
         while True:

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from worker.errors import Retriable
 from worker.ports import AssignmentListener
-from worker.records import Headers, OutgoingRecord, Partition, Record
+from worker.records import CommittedOffset, Headers, OutgoingRecord, Partition, Record
 
 
 class MemoryBus:
@@ -21,6 +21,7 @@ class MemoryBus:
         self.max_bytes = max_bytes
         self.records: defaultdict[Partition, list[Record]] = defaultdict(list)
         self.committed: dict[Partition, int] = {}
+        self.metadata: dict[Partition, str] = {}
         self.fences: Counter[str] = Counter()
         self.arrived = asyncio.Event()
 
@@ -55,6 +56,12 @@ class MemoryBus:
                 headers=record.headers,
                 partition=number,
             )
+
+    def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
+        """Keep a group's offsets."""
+        for partition, (offset, metadata) in offsets.items():
+            self.committed[partition] = offset
+            self.metadata[partition] = metadata
 
     def topic(self, topic: str) -> list[Record]:
         """All records of a topic, partition by partition."""
@@ -97,14 +104,20 @@ class MemorySource:
         for partition in held:
             del self._positions[partition]
 
-    async def rewind(self, partition: Partition) -> int | None:
+    async def locate(self, partition: Partition) -> CommittedOffset:
         """See `Source`."""
         await asyncio.sleep(0)
         if partition not in self._positions:
             raise Retriable("The partition has moved on.")
-        committed = self._bus.committed.get(partition)
-        self._positions[partition] = committed or 0
-        return committed
+        return CommittedOffset(
+            self._bus.committed.get(partition, 0), self._bus.metadata.get(partition, "")
+        )
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """See `Source`."""
+        if partition not in self._positions:
+            raise Retriable("The partition has moved on.")
+        self._positions[partition] = offset
 
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
         """What has arrived, or nothing."""
@@ -146,11 +159,11 @@ class MemorySource:
         """See `Source`."""
         return {partition: len(self._bus.records[partition]) for partition in partitions}
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+    async def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
         """See `Source`."""
         if self.severed or any(partition not in self._positions for partition in offsets):
             raise Retriable("The partitions have moved on; nothing was committed.")
-        self._bus.committed.update(offsets)
+        self._bus.commit(offsets)
 
     async def stop(self) -> None:
         """Leave; what is held is given up."""
@@ -201,7 +214,7 @@ class MemoryTransactor:
         self._epoch = transactions.bus.fences[transactional_id]
 
     async def commit(
-        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, int]
+        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, CommittedOffset]
     ) -> None:
         """See `Transactor`."""
         await asyncio.sleep(0)
@@ -212,7 +225,7 @@ class MemoryTransactor:
             self._transactions.fail_next -= 1
             raise Retriable("The bus refuses.")
         bus.produce(records)
-        bus.committed.update(offsets)
+        bus.commit(offsets)
         if self._transactions.doubt_next:
             self._transactions.doubt_next -= 1
             raise Retriable("No answer came.")

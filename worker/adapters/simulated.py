@@ -24,6 +24,7 @@ class Behaviour:
         refusal_rate: share of prompts that are refused for good.
         hang_rate: share of calls that never end.
         death_rate: share of calls at which the engine dies.
+        poison_rate: share of prompts that kill the engine every time.
         varies: whether a prompt's completion is chosen anew for each request, as sampling does.
     """
 
@@ -33,6 +34,7 @@ class Behaviour:
     refusal_rate: float = 0.0
     hang_rate: float = 0.0
     death_rate: float = 0.0
+    poison_rate: float = 0.0
     varies: bool = False
 
 
@@ -77,12 +79,12 @@ class SimulatedEngine:
         """See `Engine`."""
         if not prompt_token_ids or len(prompt_token_ids) > self.max_prompt_tokens:
             raise InvalidRequest("The engine refuses this prompt.")
-        prompt = struct.pack(f"<{len(prompt_token_ids)}I", *prompt_token_ids)
-        draw = int.from_bytes(hashlib.blake2b(prompt, digest_size=8).digest())
+        draw = _draw(prompt_token_ids)
         if _happens(draw, "refusal", self._behaviour.refusal_rate):
             raise InvalidRequest("The engine refuses this prompt.")
         self._calls += 1
         chance = draw + self._calls
+        self._dead = self._dead or poisonous(prompt_token_ids, self._behaviour.poison_rate)
         self._dead = self._dead or _happens(chance, "death", self._behaviour.death_rate)
         if self._dead:
             raise EngineDead("The engine died, as it was told to.")
@@ -103,6 +105,16 @@ class SimulatedEngine:
 
     async def stop(self) -> None:
         """There is nothing to free."""
+
+
+def poisonous(prompt_token_ids: Sequence[int], rate: float) -> bool:
+    """Whether a prompt is among the share of all that kill the engine every time."""
+    return bool(rate) and _happens(_draw(prompt_token_ids), "poison", rate)
+
+
+def _draw(prompt_token_ids: Sequence[int]) -> int:
+    prompt = struct.pack(f"<{len(prompt_token_ids)}I", *prompt_token_ids)
+    return int.from_bytes(hashlib.blake2b(prompt, digest_size=8).digest())
 
 
 def _happens(draw: int, salt: str, rate: float) -> bool:

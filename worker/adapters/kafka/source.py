@@ -2,7 +2,7 @@
 
 What shapes it (measured on aiokafka 0.14): `getmany` must be called without pause and never be
 cancelled while the worker lives; records of a new assignment can arrive while the callback still
-runs, so partitions are paused first, and resumed by whoever has rewound them; exceptions in
+runs, so partitions are paused first, and resumed by the owner that has sought them; exceptions in
 callbacks are only logged, so they are kept for the next `receive`; a commit loops for as long as
 brokers are down, so it is bounded.
 
@@ -28,13 +28,14 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import OffsetAndMetadata
 
 from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
 from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.adapters.kafka.lenient_records import unreadable
 from worker.errors import BusUnavailable, Fatal, OffsetLost, Retriable
 from worker.ports import AssignmentListener
-from worker.records import Partition, Record
+from worker.records import CommittedOffset, Partition, Record
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class KafkaSource:
             group_id=self._group_id,
             group_instance_id=self._group_instance_id,
             enable_auto_commit=False,
-            # what to do without an offset is decided in `rewind`, where it can be told apart
+            # what to do without an offset is decided in `locate`, where it can be told apart
             auto_offset_reset="none",
             isolation_level=self._isolation_level,
             fetch_max_wait_ms=50,
@@ -134,7 +135,7 @@ class KafkaSource:
             await self._offsets_lost([_partition(p) for p in error.args[0]])
             return []
         except NoOffsetForPartitionError:
-            await asyncio.sleep(_POLL_MS / 1000)  # `rewind` is about to seek
+            await asyncio.sleep(_POLL_MS / 1000)  # its owner is about to seek
             return []
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
             raise BusUnavailable(
@@ -188,27 +189,34 @@ class KafkaSource:
         for partition in reading.intersection(self._next):
             self._joined.seek(partition, self._next[partition])
 
-    async def rewind(self, partition: Partition) -> int | None:
+    async def locate(self, partition: Partition) -> CommittedOffset:
         """See `Source`."""
         theirs = _theirs(partition)
         try:
             async with asyncio.timeout(_CALL_SECONDS):
-                committed: int | None = await self._joined.committed(theirs)
                 if partition in self._overtaken and self._on_offset_lost is not None:
-                    committed = None
                     offset = (await self._ends([partition], self._on_offset_lost))[theirs]
-                elif committed is None:
-                    offset = await self._beginning_of(partition)
-                else:
-                    offset = committed
-            self._overtaken.discard(partition)
-            self._joined.seek(theirs, offset)
-            self._next[theirs] = offset
+                    return CommittedOffset(offset)
+                committed = await self._joined._coordinator.fetch_committed_offsets(  # noqa: SLF001
+                    [theirs]
+                )
+                if theirs not in committed:
+                    return CommittedOffset(await self._beginning_of(partition))
+                return CommittedOffset(*committed[theirs])
         except (KafkaError, TimeoutError) as error:
             raise Retriable(
-                f"The committed offset of {partition} could not be had ({type(error).__name__})."
+                f"The committed offset of {partition} could not be read ({type(error).__name__})."
             ) from error
-        return committed
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """See `Source`."""
+        theirs = _theirs(partition)
+        try:
+            self._joined.seek(theirs, offset)
+        except IllegalStateError as error:
+            raise Retriable(f"{partition} was assigned to another worker.") from error
+        self._next[theirs] = offset
+        self._overtaken.discard(partition)
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """See `Source`."""
@@ -235,9 +243,9 @@ class KafkaSource:
             raise Retriable(f"The ends could not be had ({type(error).__name__}).") from error
         return {_partition(theirs): offset for theirs, offset in ends.items()}
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+    async def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
         """See `Source`."""
-        wanted = {_theirs(partition): offset for partition, offset in offsets.items()}
+        wanted = {_theirs(p): OffsetAndMetadata(*committed) for p, committed in offsets.items()}
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 await self._joined.commit(wanted)

@@ -19,11 +19,12 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
+from aiokafka.structs import OffsetAndMetadata
 
 from worker.adapters.kafka.connection import Connection, Topic, require_topics
 from worker.adapters.kafka.publisher import close, send_all
 from worker.errors import BusUnavailable, Retriable
-from worker.records import OutgoingRecord, Partition
+from worker.records import CommittedOffset, OutgoingRecord, Partition
 
 _REFUSED = (
     ClusterAuthorizationFailedError,
@@ -42,10 +43,13 @@ class KafkaTransactor:
     timeout_seconds: float
 
     async def commit(
-        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, int]
+        self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, CommittedOffset]
     ) -> None:
         """See `Transactor`."""
-        theirs = {TopicPartition(p.topic, p.number): offset for p, offset in offsets.items()}
+        theirs = {
+            TopicPartition(p.topic, p.number): OffsetAndMetadata(*committed)
+            for p, committed in offsets.items()
+        }
         try:
             # beyond its timeout the broker aborts a transaction, so nobody need wait longer
             async with asyncio.timeout(self.timeout_seconds):

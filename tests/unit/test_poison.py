@@ -1,0 +1,231 @@
+"""Finding the record that kills its workers: the marks alone, and whole workers that die."""
+
+import asyncio
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.house import INPUT, House
+from worker.adapters.memory import MemoryBus
+from worker.errors import EngineDead
+from worker.poison import GROUP_RECORDS, Mark, SuspectWindow, describe
+
+MARKS = st.builds(Mark, st.integers(0, 4), st.integers(0, 5000), st.booleans())
+
+
+@given(MARKS)
+def test_a_mark_survives_kafka(mark):
+    assert Mark.decode(mark.encode()) == mark
+    assert len(mark.encode()) < 200
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        "committed by hand",
+        "[]",
+        "{}",
+        '{"guardstream": 1}',
+        '{"guardstream": {"deaths": 1}}',
+        '{"guardstream": {"deaths": "1", "suspects": 1, "working": true}}',
+        '{"guardstream": {"deaths": true, "suspects": 1, "working": true}}',
+    ],
+)
+def test_what_another_program_wrote_is_no_death(metadata):
+    assert Mark.decode(metadata) == Mark()
+
+
+def test_a_released_partition_says_nothing():
+    window = SuspectWindow(Mark(), 100)
+    assert Mark.decode(window.mark.encode()).working
+    window.close()
+    assert window.mark.encode() == ""
+
+
+@given(MARKS, st.integers(0, 5000))
+def test_only_an_owner_that_was_working_died(mark, reach):
+    after = mark.after_death(reach)
+    if not mark.working:
+        assert after == mark
+    else:
+        assert after.deaths in (0, min(mark.deaths + 1, 4))
+
+
+class Log:
+    """A partition of one poison record, and workers that die over it."""
+
+    def __init__(self, poison, records, commits_before_death):
+        self.poison, self.records = poison, records
+        self.committed, self.mark = 0, Mark()
+        self.deaths = 0
+        self.condemned = []
+        self._commits = commits_before_death
+
+    def one_life(self, most):
+        """What a worker does until it dies or all is done; True when all is done."""
+        reach = min(self.records - self.committed, most)
+        window = SuspectWindow(self.mark.after_death(reach), most)
+        self.mark = window.mark
+        position = self.committed
+        while self.committed < self.records:
+            if window.is_condemned:
+                self.condemned.append(position)
+                window.begin(position)
+                position += 1
+            elif window.wants_alone:
+                window.suspect()
+                self.mark = window.mark
+                window.begin(position)
+                position += 1
+            else:
+                assert window.room > 0
+                while window.room > 0 and position < self.records:
+                    window.begin(position)
+                    position += 1
+            stands_at = self.committed
+            begun = range(stands_at, position)
+            if self.poison in begun and self.poison not in self.condemned:
+                # what is before it may have been committed, or not
+                self.commit(window, stands_at + (self.poison - stands_at) * (next(self._commits)))
+                self.deaths += 1
+                return False
+            self.commit(window, position)
+        window.close()
+        self.mark = window.mark
+        return True
+
+    def commit(self, window, offset):
+        if offset > self.committed:
+            self.mark = window.mark_at(offset)
+            window.committed(offset)
+            self.committed = offset
+
+
+@given(
+    st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))),
+    st.integers(16, 400),
+    st.lists(st.sampled_from([0, 1]), min_size=4, max_size=4),
+)
+def test_the_killer_alone_is_condemned_after_at_most_four_deaths(poison_of, most, commits):
+    poison, records = poison_of
+    log = Log(poison, records, iter(commits))
+    for _ in range(5):
+        if log.one_life(most):
+            break
+    assert log.condemned == [poison]
+    assert log.deaths <= 4
+    assert log.committed == records
+    assert log.mark == Mark()
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(1, 64))
+def test_a_window_is_never_over_full(commits, most):
+    window = SuspectWindow(Mark(1, 1000), most)
+    begun = committed = 0
+    for passing in commits:
+        while window.room > 0:
+            window.begin(begun)
+            begun += 1
+        assert begun - committed <= GROUP_RECORDS
+        committed = min(committed + passing, begun)
+        window.committed(committed)
+
+
+def test_the_log_names_the_suspects():
+    lines = [describe(Mark(deaths, 3), INPUT, 7) for deaths in (1, 2, 3, 4)]
+    assert all("events/0@7" in line for line in lines)
+    assert "dead-lettering" in lines[3]
+
+
+class DeadlyHouse(House):
+    """A worker whose engine dies over one prompt, every time."""
+
+    def __init__(self, guarantee, bus, poison="poison"):
+        super().__init__(guarantee, bus=bus, drain_seconds=0.0)
+        prepare = self.judge.prepare
+
+        async def prepare_and_note(records):
+            cases = await prepare(records)
+            for case in cases:
+                if getattr(case, "exchange", None) and case.exchange.prompt == poison:
+                    case.prompt_token_ids[:] = [666]
+            return cases
+
+        self.judge.prepare = prepare_and_note
+        complete = self.engine.complete
+
+        async def complete_or_die(prompt_token_ids, **arguments):
+            if prompt_token_ids == [666]:
+                raise EngineDead("The engine died of this prompt.")
+            return await complete(prompt_token_ids, **arguments)
+
+        self.engine.complete = complete_or_die
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize("at", [0, 7, 39, 59])
+async def test_a_prompt_that_kills_each_worker_is_found(guarantee, at):
+    bus = MemoryBus()
+    for n in range(60):
+        prompt = "poison" if n == at else "hello"
+        bus.append("events", value=orjson.dumps({"id": str(n), "prompt": prompt}))
+    deaths = 0
+    for _ in range(6):
+        worker = DeadlyHouse(guarantee, bus)
+        running = asyncio.create_task(worker.pipeline.run())
+        async with asyncio.timeout(20):
+            while not running.done() and bus.committed.get(INPUT) != 60:
+                await asyncio.sleep(0)
+        if not running.done():
+            worker.pipeline.stop()
+            await running
+            break
+        with pytest.raises(EngineDead):
+            await running
+        deaths += 1
+    assert deaths == 4
+    letters = bus.topic("dead")
+    assert [dict(r.headers)["guardstream.error"] for r in letters] == [b"PoisonRecord"]
+    assert [orjson.loads(r.value)["id"] for r in letters] == [str(at)]
+    judged = [orjson.loads(r.value)["event_id"] for r in bus.topic("verdicts")]
+    assert set(judged) == {str(n) for n in range(60)} - {str(at)}
+    if guarantee == "exactly_once":
+        assert len(judged) == 59
+    assert bus.metadata[INPUT] == ""
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_what_follows_a_death_by_chance_is_judged_as_ever(guarantee):
+    bus = MemoryBus()
+    first = House(guarantee, bus=bus, drain_seconds=0.0)
+    first.send(40)
+    first.hold()
+    running = asyncio.create_task(first.pipeline.run())
+    await first.until(lambda: first.engine.running)
+    first.engine.dead = True
+    first.release()
+    with pytest.raises(EngineDead):
+        await running
+    second = House(guarantee, bus=bus)
+    async with second.running():
+        await second.until(lambda: bus.committed.get(INPUT) == 40)
+        second.send(4, start=40)
+        await second.until(lambda: bus.committed.get(INPUT) == 44)
+        assert Mark.decode(bus.metadata[INPUT]) == Mark(working=True)
+    assert set(first.judged()) == {str(n) for n in range(44)}
+    assert bus.topic("dead") == []
+    assert bus.metadata[INPUT] == ""
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_bus_that_refuses_is_no_death(guarantee):
+    house = House(guarantee)
+    house.send(20)
+    house.refuse(30)
+    async with house.running():
+        await house.until(lambda: house.bus.committed.get(INPUT) == 20)
+        assert Mark.decode(house.bus.metadata[INPUT]).deaths == 0
+    assert house.bus.topic("dead") == []

@@ -1,0 +1,191 @@
+"""Finds the record that kills or freezes the process, over restarts.
+
+A worker that dies says nothing, so what may have killed it is written down before it is begun: in
+the metadata string that Kafka keeps beside a committed offset, which every next owner of the
+partition reads. The string holds a `Mark`. Each new owner that finds the mark of a worker which
+never released the partition counts a death, and narrows down the suspects, which are the records
+behind the committed offset:
+
+1. after the first death, they are judged in groups of `GROUP_RECORDS`, and each group is committed
+   before the next one begins: the second death leaves one group of suspects;
+2. after the second death, they are judged one at a time, with nothing else in the process, and
+   each is written down before it begins;
+3. a record over which a worker died twice that way is condemned: at the fourth death. It becomes
+   a dead letter without being decoded.
+
+Suspects that pass are suspects no more, and with the last of them the partition is as it was. A
+worker killed for another reason costs its partitions no more than a few small groups.
+
+Pure: the deliveries write the marks, the pipeline asks what may be begun.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from typing import Self
+
+import orjson
+
+from worker.records import Partition
+
+GROUP_RECORDS = 16
+_IN_GROUPS = 1
+_ALONE = 2
+_CONDEMNED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is known at a committed offset of the deaths over the records behind it.
+
+    Attributes:
+        deaths: of workers, over the suspects.
+        suspects: how many records, from the committed offset on, may have caused them.
+        working: whether records behind the offset may have been begun since it was committed; a
+            worker that releases the partition, or is between two suspects, leaves it False.
+    """
+
+    deaths: int = 0
+    suspects: int = 0
+    working: bool = False
+
+    def encode(self) -> str:
+        """The metadata string; empty where nothing is to be remembered."""
+        if self == _NOTHING:
+            return ""
+        found = {"deaths": self.deaths, "suspects": self.suspects, "working": self.working}
+        return orjson.dumps({"guardstream": found}).decode()
+
+    @classmethod
+    def decode(cls, metadata: str) -> Self:
+        """The mark that a metadata string holds; an empty one where another program wrote it."""
+        try:
+            found = orjson.loads(metadata)["guardstream"]
+            deaths, suspects, working = found["deaths"], found["suspects"], found["working"]
+        except (ValueError, KeyError, TypeError):
+            return cls()
+        is_whole = type(deaths) is int and type(suspects) is int and type(working) is bool
+        return cls(max(deaths, 0), max(suspects, 0), working) if is_whole else cls()
+
+    def after_death(self, reach: int) -> Self:
+        """The mark under which the next owner begins, if this is what the dead one left.
+
+        Args:
+            reach: how many records behind the offset the dead worker can have begun at most.
+        """
+        if not self.working:
+            return self
+        deaths = self.deaths + 1
+        suspects = reach if deaths == _IN_GROUPS else self.suspects
+        if deaths == _ALONE:
+            suspects = min(suspects, GROUP_RECORDS)
+        if not suspects:
+            return type(self)()
+        return replace(self, deaths=min(deaths, _CONDEMNED), suspects=suspects, working=False)
+
+    def after_passing(self, records: int) -> Self:
+        """The mark once so many of the records behind the offset have their outcome."""
+        if not records:
+            return self
+        if not self.deaths or self.suspects <= records:
+            return type(self)(working=True)
+        # the record that was begun alone is not among those that are left
+        deaths = min(self.deaths, _ALONE)
+        return type(self)(deaths, self.suspects - records, working=deaths < _ALONE)
+
+
+_NOTHING = Mark()
+
+
+def describe(mark: Mark, partition: Partition, offset: int) -> str:
+    """What a mark means to an operator who reads the log, in a sentence or two."""
+    first = f"{partition}@{offset}"
+    died = "A worker ended" if mark.deaths == 1 else f"{mark.deaths} workers ended"
+    while_judging = f"{died} while judging records of {partition}."
+    match mark.deaths:
+        case 1:
+            groups = min(GROUP_RECORDS, mark.suspects)
+            return (
+                f"{while_judging} If a record did it, it is among the {mark.suspects} from {first}"
+                f" on; judging them {groups} at a time."
+            )
+        case 2:
+            return (
+                f"{while_judging} If a record did it, it is among the {mark.suspects} from {first}"
+                " on; judging them one at a time, with nothing else."
+            )
+        case 3:
+            return f"{while_judging} The suspect is {first}; judging it alone once more."
+        case _:
+            return f"{while_judging} {first} did it each time, at last alone; dead-lettering it."
+
+
+class SuspectWindow:
+    """Which records of a partition may be begun, under one owner.
+
+    Args:
+        mark: the one under which the owner began.
+        most: how many records may be begun behind the committed offset when nobody is suspect:
+            what is begun beyond it could not be found after a death.
+    """
+
+    def __init__(self, mark: Mark, most: int) -> None:
+        self._mark = replace(mark, working=mark.working or mark.deaths < _ALONE)
+        self._most = most
+        self._begun: list[int] = []  # offsets that are not committed yet, ascending
+        self._closed = False
+
+    @property
+    def mark(self) -> Mark:
+        """What is to be written beside the committed offset as it stands."""
+        return replace(self._mark, working=False) if self._closed else self._mark
+
+    @property
+    def room(self) -> int:
+        """How many more records may be begun now, with others in the process."""
+        if self._closed or self._mark.deaths >= _ALONE:
+            return 0
+        return (GROUP_RECORDS if self._mark.deaths else self._most) - len(self._begun)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a commit would make room that is soon wanted, or is wanted already."""
+        most = 0 if self._mark.deaths else self._most // 2
+        return len(self._begun) > most
+
+    @property
+    def wants_alone(self) -> bool:
+        """Whether the next record must be begun with nothing else in the process."""
+        return self._mark.deaths >= _ALONE and not self._begun and not self._closed
+
+    @property
+    def is_condemned(self) -> bool:
+        """Whether the next record is the one that killed its workers."""
+        return self._mark.deaths >= _CONDEMNED and not self._begun
+
+    @property
+    def deaths(self) -> int:
+        """How many workers died over the suspects."""
+        return self._mark.deaths
+
+    def suspect(self) -> None:
+        """The next record is about to be begun alone: `mark` says so from now on."""
+        self._mark = replace(self._mark, working=True)
+
+    def begin(self, offset: int) -> None:
+        """A record is begun."""
+        self._begun.append(offset)
+
+    def mark_at(self, offset: int) -> Mark:
+        """What is to be written beside this offset, when it is committed."""
+        after = self._mark.after_passing(bisect_left(self._begun, offset))
+        return replace(after, working=False) if self._closed else after
+
+    def committed(self, offset: int) -> None:
+        """This offset was committed, with what `mark_at` said."""
+        passed = bisect_left(self._begun, offset)
+        self._mark = self._mark.after_passing(passed)
+        del self._begun[:passed]
+
+    def close(self) -> None:
+        """The partition is being released: nothing more is begun, and no death is counted."""
+        self._closed = True
