@@ -54,7 +54,7 @@ def main() -> int:
     if passed and not arguments.logs:
         shutil.rmtree(logs, ignore_errors=True)
     else:
-        print(f"The workers' logs are in {logs}")
+        print(f"The logs of the workers, and of the brokers where a round failed, are in {logs}")
     return 0 if passed else 1
 
 
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
         f" those that the worker cannot stand yet ({', '.join(PENDING) or 'none'})",
     )
     parser.add_argument("--json", type=Path, help="a file for the reports")
-    parser.add_argument("--logs", type=Path, help="a folder for the workers' logs, which is kept")
+    parser.add_argument("--logs", type=Path, help="a folder for all logs, which is kept")
     return parser.parse_args()
 
 

@@ -118,7 +118,7 @@ class System:
 
     Attributes:
         network, produces: the proxies between workers and brokers, where there are any.
-        events, verdicts, dead_letters: the topics.
+        events, verdicts, dead_letters, group: the names of the topics and of the group.
         longest_refusal_seconds: of a topic.
     """
 
@@ -130,6 +130,7 @@ class System:
     events: str
     verdicts: str
     dead_letters: str
+    group: str
     longest_refusal_seconds: float = 60.0
 
 

@@ -27,7 +27,7 @@ async def move_leader(connection: Connection, topics: Collection[str], draw: flo
     Returns:
         What was moved whither; None if no other replica is in sync.
     """
-    async with open_admin(connection) as admin:
+    async with _admin(connection) as admin:
         partitions = await _describe(admin, topics)
         where = sorted(partitions)[int(draw * len(partitions))]
         now = partitions[where]
@@ -61,8 +61,7 @@ async def _prefer(admin: AIOKafkaAdminClient, where: Partition, replicas: list[i
 
 
 @asynccontextmanager
-async def open_admin(connection: Connection) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client that is closed in the end."""
+async def _admin(connection: Connection) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**connection.arguments())
     try:
         await admin.start()

@@ -9,7 +9,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
 
 from tests.chaos.cluster import NODES
-from tests.chaos.leaders import open_admin
+from tests.chaos.leaders import _admin
 from worker.adapters.kafka.connection import Connection
 
 _TOPIC = 2
@@ -48,7 +48,7 @@ async def accept(connection: Connection, topic: str, how: Mapping[str, str]) -> 
 async def _alter(
     connection: Connection, topic: str, entries: list[tuple[str, int, str | None]]
 ) -> None:
-    async with open_admin(connection) as admin:
+    async with _admin(connection) as admin:
         answer = await admin._send_to_controller(_AlterRequest(topic, entries))
     for code, *_ in answer.responses:
         if code:

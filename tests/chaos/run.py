@@ -32,6 +32,8 @@ _INPUT_PARTITIONS = 6
 _OUTPUT_PARTITIONS = 3
 _WORKERS = 2
 _SETTLE_SECONDS = 150.0
+# four deaths, each of which costs a silence, a session and a start
+_SETTLE_SECONDS_PER_POISON = 30.0
 _TRANSACTION_SECONDS = 10.0
 _INPUT_TRANSACTION_SECONDS = 60.0
 _AT_WORK_SECONDS = 60.0
@@ -59,6 +61,7 @@ class Plan:
         schedule: what to do instead of what the seed says.
         mutant: a broken worker of `mutants`.
         settings: of the worker, beyond what the harness sets.
+        settle_seconds: for what is left to judge after the faults, instead of what is usual.
         named: whether the workers have static names in the group.
     """
 
@@ -71,9 +74,17 @@ class Plan:
     engines: Sequence[str] = tuple(ENGINES)
     schedule: Sequence[Planned] | None = None
     mutant: str | None = None
-    settle_seconds: float = _SETTLE_SECONDS
+    settle_seconds: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
     named: bool | None = None
+
+    @property
+    def longest_settling_seconds(self) -> float:
+        """How long the workers have after the faults to judge what is left."""
+        if self.settle_seconds is not None:
+            return self.settle_seconds
+        poison = set(self.kinds) & set(MARKERS)
+        return _SETTLE_SECONDS + len(poison) * _SETTLE_SECONDS_PER_POISON
 
     @property
     def are_named(self) -> bool:
@@ -169,6 +180,7 @@ async def execute(
                 topics.events,
                 topics.verdicts,
                 topics.dead_letters,
+                topics.group,
                 min(_LONGEST_REFUSAL_SECONDS, _LONGEST_REFUSAL_SHARE * plan_of_run.seconds),
             )
         )
@@ -181,7 +193,7 @@ async def execute(
                     cluster.connection,
                     topics.events,
                     topics.group,
-                    seconds=plan_of_run.settle_seconds,
+                    seconds=plan_of_run.longest_settling_seconds,
                 )
                 settling_seconds = time.time() - calm_at
             await platform.stop()

@@ -259,3 +259,5 @@ async def test_the_older_of_two_workers_of_one_name_must_say_so(
         assert twin.wanted
     finally:
         platform.abandon()
+        while twin.running:
+            await asyncio.sleep(0.05)

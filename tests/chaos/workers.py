@@ -75,7 +75,7 @@ class WorkerProcess:
     """One worker; it dies with this process, should that be killed.
 
     Attributes:
-        port: of its health server; 0 for none.
+        port: of its health server; 0 leaves that to the environment.
         instance_id: its static name in the group, if it has one.
         frozen: whether it was stopped by a signal and not continued.
     """
@@ -108,7 +108,8 @@ class WorkerProcess:
         """Start it; from the main thread only, whose end would be its own."""
         self.engine = engine
         settings = {f"GUARDSTREAM_ENGINE__{k}": v for k, v in ENGINES[engine].items()}
-        settings["GUARDSTREAM_HEALTH__PORT"] = str(self.port)
+        if self.port:
+            settings["GUARDSTREAM_HEALTH__PORT"] = str(self.port)
         if self.instance_id is not None:
             settings["GUARDSTREAM_INPUT__GROUP_INSTANCE_ID"] = self.instance_id
         self.frozen = False
