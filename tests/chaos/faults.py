@@ -5,8 +5,9 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -49,6 +50,11 @@ _POISON_SHARE = 0.6
 # a target that is in trouble may be free soon
 _WAIT_SECONDS = 5.0
 _TWIN_SECONDS = 30.0
+_CATCH_UP_SECONDS = 2.0
+# of the refusals of dead letters: large ones alone are refused
+_NARROW_SHARE = 0.75
+
+T = TypeVar("T")
 _MOVE_SECONDS = 20.0
 _LOOK_SECONDS = 0.2
 # a group's offsets and the states of transactions have leaders too: their coordinators
@@ -202,11 +208,9 @@ class Mayhem:
         """A fault of one worker or broker, which it then is the only one to have."""
         about_broker = planned.kind.endswith("broker") or planned.kind in TROUBLES
         find = self._broker if about_broker else self._worker
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while (target := find(planned.draw)) is None:
-            if time.monotonic() > deadline:
-                return
-            await asyncio.sleep(_LOOK_SECONDS)
+        target = await self._found(find, planned.draw)
+        if target is None:
+            return
         name = target.name if isinstance(target, WorkerProcess) else f"broker {target}"
         self._troubled.add(name)
         fault = self.note(planned.kind, name)
@@ -220,6 +224,13 @@ class Mayhem:
         finally:
             fault.until = time.time()
             self._troubled.discard(name)
+
+    async def _found(self, find: Callable[[float], T | None], draw: float) -> T | None:
+        """A target that is free, now or soon; None if there is none."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while (target := find(draw)) is None and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+        return target
 
     async def _feed_in(self, kind: str) -> None:
         if kind == "burst":
@@ -268,22 +279,46 @@ class Mayhem:
     async def _refuse(self, planned: Planned) -> None:
         of_verdicts = planned.kind == "refuse verdicts"
         topic = self._system.verdicts if of_verdicts else self._system.dead_letters
-        how = UNWRITABLE if of_verdicts or planned.draw < 0.5 else NARROW
         if topic in self._troubled:
             return
         self._troubled.add(topic)
-        seconds = (planned.lasts_seconds or 20 + 40 * planned.draw) / 60
+        try:
+            if of_verdicts or planned.draw > _NARROW_SHARE:
+                await self._make_unwritable(planned, topic)
+            else:
+                await self._reconfigure(planned, topic, NARROW)
+        finally:
+            self._troubled.discard(topic)
+
+    async def _make_unwritable(self, planned: Planned, topic: str) -> None:
+        """A topic wants all of its replicas, and one broker is down meanwhile."""
+        number = await self._found(self._broker, planned.draw)
+        if number is None:
+            return
+        name = f"broker {number}"
+        self._troubled.add(name)
+        try:
+            await asyncio.to_thread(self._cluster.kill, number)
+            await self._reconfigure(planned, topic, UNWRITABLE)
+        finally:
+            await asyncio.to_thread(self._cluster.restart, number)
+            await asyncio.sleep(_CATCH_UP_SECONDS)
+            self._troubled.discard(name)
+
+    async def _reconfigure(self, planned: Planned, topic: str, how: Mapping[str, str]) -> None:
         fault = Fault(planned.kind, f"{topic}, {', '.join(how)}", time.time())
+        # more often short than long
+        share = (20 + 40 * planned.draw**2) / 60
+        seconds = planned.lasts_seconds or share * self._system.longest_refusal_seconds
         try:
             await refuse(self._cluster.connection, topic, how)
             self.faults.append(fault)
-            await asyncio.sleep(seconds * self._system.longest_refusal_seconds)
+            await asyncio.sleep(seconds)
         except (KafkaError, OSError, TimeoutError):
             pass  # the brokers are in trouble as it is, and may have done it all the same
         finally:
             await accept(self._cluster.connection, topic, how)
             fault.until = time.time()
-            self._troubled.discard(topic)
 
     async def _start_twin(self, older: WorkerProcess) -> None:
         """Start a second worker of one name; the older must end and name it."""
@@ -329,7 +364,7 @@ class Mayhem:
         finally:
             await asyncio.to_thread(self._cluster.restart, number)
         # the next one only when this one's replicas have caught up
-        await asyncio.sleep(2)
+        await asyncio.sleep(_CATCH_UP_SECONDS)
 
     async def _move_leader(self, planned: Planned) -> None:
         at = time.time()
