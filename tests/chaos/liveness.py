@@ -11,7 +11,7 @@ from worker.adapters.kafka.broker_properties import HOST
 # long enough for a busy machine, short enough for a round with several deaths
 SILENT_SECONDS = 10.0
 _START_SECONDS = 60.0
-_ANSWER_SECONDS = 1.5
+_ANSWER_SECONDS = 3.0
 
 
 class Liveness:

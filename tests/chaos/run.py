@@ -24,7 +24,7 @@ from tests.chaos.pending import PENDING
 from tests.chaos.poisoned import MARKERS
 from tests.chaos.produces import HELD, Produces, Route
 from tests.chaos.report import Incident, Report
-from tests.chaos.workers import ENGINES, Platform, worker_command
+from tests.chaos.workers import ENGINES, Exit, Platform, worker_command
 from worker.adapters.kafka.broker import free_ports
 from worker.adapters.kafka.broker_properties import HOST
 
@@ -91,7 +91,7 @@ class Plan:
         """Whether the workers have static names in the group; by the seed, where not told."""
         if self.named is not None:
             return self.named
-        alone = not set(self.kinds) & set(WEIGHTS) - {TWIN}
+        alone = set(self.kinds) & set(WEIGHTS) == {TWIN}
         return alone or random.Random(f"names of {self.seed}").random() < _NAMED_SHARE
 
 
@@ -232,7 +232,9 @@ async def _kept_up(platform: Platform) -> AsyncIterator[None]:
         yield
     finally:
         keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        (end,) = await asyncio.gather(keeping, return_exceptions=True)
+        if isinstance(end, Exception):
+            raise end
 
 
 @asynccontextmanager
@@ -341,9 +343,15 @@ async def _unless_failing(doing, background: Sequence[asyncio.Task]) -> None:
 
 def _ends(platform: Platform) -> list[Violation]:
     return [
-        Violation("bad end", f"{end.worker} ended with {end.code}: {end.last_words}", end.at)
+        Violation("bad end", f"{end.worker} {_how(end, platform)}: {end.last_words}", end.at)
         for end in platform.unexplained()
     ]
+
+
+def _how(end: Exit, platform: Platform) -> str:
+    if end.pid in platform.silent:
+        return "was killed as /livez no longer answered; its last words"
+    return f"ended with {end.code}"
 
 
 async def _evidence(plan_of_run: Plan, cluster: Cluster, topics: Topics, feed: Feed):
@@ -375,7 +383,7 @@ def _notes(
         told = ", ".join(f"{count} by record {number}" for number, count in deaths.items())
         notes.append(f"deaths of poison that {kind}: {told}")
     if platform.silent:
-        notes.append(f"{platform.silent} workers were killed because /livez no longer answered")
+        notes.append(f"{len(platform.silent)} workers were killed as /livez no longer answered")
     for said, count in platform.complaints(_ABOUT_OFFSETS).most_common(_MOST_COMPLAINTS):
         notes.append(f"{count} workers' lines about committed offsets: {said}")
     if feed.failures:

@@ -86,6 +86,7 @@ async def find_out(name, cluster, tmp_path):
             mutant=name,
             settle_seconds=60,
             settings=dict(mutant.settings),
+            named=False,
         )
         logs = tmp_path / name / str(seed)
         logs.mkdir(parents=True)

@@ -176,7 +176,7 @@ class Platform:
 
     Attributes:
         exits: of those that ended unasked, or not as they were asked to.
-        silent: how often one was killed because its `/livez` no longer answered.
+        silent: process ids of those that were killed because `/livez` no longer answered.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class Platform:
         self._folder = folder
         self._poison = PoisonLog(poison_log or folder / "poison.log")
         self.exits: list[Exit] = []
-        self.silent = 0
+        self.silent: list[int] = []
         self.is_calm = False
         self._engines = engines
         self._random = random.Random(seed)
@@ -318,7 +318,7 @@ class Platform:
             for (worker, pid), ends in zip(seen, silent, strict=True):
                 # it may have been ended and started again meanwhile, or frozen by a fault
                 if ends and worker.running and worker.pid == pid and not worker.frozen:
-                    self.silent += 1
+                    self.silent.append(pid)
                     worker.send(signal.SIGKILL)
 
 
