@@ -10,7 +10,9 @@ from worker.adapters.kafka.broker_properties import HOST
 
 # long enough for a busy machine, short enough for a round with several deaths
 SILENT_SECONDS = 10.0
+# until it listens, and from there to its first answer, which is late on a busy machine
 _START_SECONDS = 60.0
+_FIRST_SECONDS = 25.0
 _ANSWER_SECONDS = 3.0
 
 
@@ -47,8 +49,8 @@ class Liveness:
             return False
         since, allowed = self._since.setdefault(pid, (now, _START_SECONDS))
         if listens and allowed == _START_SECONDS:
-            # it took the connection, so its loop runs no more: it froze before its first answer
-            since, allowed = self._since[pid] = now, SILENT_SECONDS
+            # it took the connection: its loop ran, and may have frozen before its first answer
+            since, allowed = self._since[pid] = now, _FIRST_SECONDS
         return now - since > allowed
 
     async def _ask(self, port: int) -> tuple[bool, bool]:
