@@ -40,7 +40,9 @@ class Liveness:
     async def is_silent(self, pid: int, port: int, frozen: bool) -> bool:  # noqa: FBT001
         """Ask a process, unless a fault froze it; whether it has been silent for too long."""
         if frozen or not port:
-            self._since.pop(pid, None)
+            if pid in self._since:
+                # what it owes, it owes from when it goes on
+                self._since[pid] = self._clock(), self._since[pid][1]
             return False
         listens, answers = await self._ask(port)
         now = self._clock()
