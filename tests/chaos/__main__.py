@@ -13,7 +13,8 @@ from pathlib import Path
 import orjson
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.run import Plan, execute
+from tests.chaos.pending import PENDING
+from tests.chaos.run import ALL_KINDS, DEFAULT_KINDS, Plan, execute
 
 _GUARANTEES = ("exactly_once", "at_least_once")
 
@@ -32,7 +33,12 @@ def main() -> int:
             guarantee = arguments.guarantee or _GUARANTEES[len(reports) % 2]
             seconds = min(left, arguments.round_seconds)
             plan = Plan(
-                guarantee, seed + len(reports), seconds, arguments.rate, arguments.every_seconds
+                guarantee,
+                seed + len(reports),
+                seconds,
+                arguments.rate,
+                arguments.every_seconds,
+                arguments.kinds,
             )
             print(f"{guarantee}, seed {plan.seed}: {seconds:.0f} s of faults", flush=True)
             folder = logs / f"{guarantee}-{plan.seed}"
@@ -48,7 +54,7 @@ def main() -> int:
     if passed and not arguments.logs:
         shutil.rmtree(logs, ignore_errors=True)
     else:
-        print(f"The workers' logs are in {logs}")
+        print(f"The logs of the workers, and of the brokers where a round failed, are in {logs}")
     return 0 if passed else 1
 
 
@@ -59,10 +65,27 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--guarantee", choices=_GUARANTEES, help="both in turn, if not given")
     parser.add_argument("--round-seconds", type=float, default=300.0, help="of a round, at most")
     parser.add_argument("--rate", type=float, default=100.0, help="records per second")
-    parser.add_argument("--every-seconds", type=float, default=4.0, help="between two faults")
+    parser.add_argument("--every-seconds", type=float, default=3.0, help="between two faults")
+    parser.add_argument(
+        "--kinds",
+        type=_kinds,
+        default=DEFAULT_KINDS,
+        help=f"of faults and records, comma separated: {', '.join(ALL_KINDS)}; by default all but"
+        f" those that the worker cannot stand yet ({', '.join(PENDING) or 'none'})",
+    )
     parser.add_argument("--json", type=Path, help="a file for the reports")
-    parser.add_argument("--logs", type=Path, help="a folder for the workers' logs, which is kept")
+    parser.add_argument("--logs", type=Path, help="a folder for all logs, which is kept")
     return parser.parse_args()
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(kind.strip() for kind in text.split(",") if kind.strip())
+    unknown = [kind for kind in kinds if kind not in ALL_KINDS]
+    if unknown or not kinds:
+        raise argparse.ArgumentTypeError(
+            f"unknown: {', '.join(unknown)}; the kinds are {', '.join(ALL_KINDS)}"
+        )
+    return kinds
 
 
 if __name__ == "__main__":

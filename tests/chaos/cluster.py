@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
@@ -73,6 +74,15 @@ class Cluster:
     def log(self, number: int) -> bytes:
         """What a node has written so far."""
         return self._brokers[number].log_path.read_bytes()
+
+    def log_sizes(self) -> dict[int, int]:
+        """How much each node has written so far."""
+        return {n: broker.log_path.stat().st_size for n, broker in self._brokers.items()}
+
+    def keep_logs(self, folder: Path, since: Mapping[int, int]) -> None:
+        """Copy what each node has written since then into a folder."""
+        for number, size in since.items():
+            (folder / f"broker-{number}.log").write_bytes(self.log(number)[size:])
 
     async def create(
         self, name: str, partitions: int, configs: Mapping[str, str] = MappingProxyType({})

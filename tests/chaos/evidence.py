@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from tests.chaos.exchanges import conversation, prompt_tokens
 from tests.chaos.feed import KIND, NUMBER
 from tests.chaos.oracle import Found, Given
 from worker.adapters.kafka.connection import Connection
@@ -20,8 +22,8 @@ _POLL_SECONDS = 1.0
 
 
 async def given(connection: Connection, topic: str) -> list[Given]:
-    """All that the workers had to judge."""
-    return [
+    """All that the workers had to judge, and how large the prompt for each must be."""
+    records = [
         Given(
             record.partition.number,
             record.offset,
@@ -31,6 +33,14 @@ async def given(connection: Connection, topic: str) -> list[Given]:
         )
         async for record in _records(connection, topic)
     ]
+    known = {}
+    for at, record in enumerate(records):
+        if (whole := conversation(record.kind, record.number)) is not None:
+            known[at] = whole
+    counts = await prompt_tokens(list(known.values()))
+    for at, count in zip(known, counts, strict=True):
+        records[at] = replace(records[at], prompt_tokens=count)
+    return records
 
 
 async def verdicts(connection: Connection, topic: str) -> list[Found]:
@@ -39,9 +49,8 @@ async def verdicts(connection: Connection, topic: str) -> list[Found]:
     async for record in _records(connection, topic):
         verdict = orjson.loads(record.value)
         source = verdict["source"]
-        found.append(
-            _found(record, source["partition"], source["offset"], "", verdict["verdict_id"])
-        )
+        one = _found(record, source["partition"], source["offset"], "", verdict["verdict_id"])
+        found.append(replace(one, prompt_tokens=verdict["usage"]["prompt_tokens"]))
     return found
 
 

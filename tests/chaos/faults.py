@@ -5,17 +5,26 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
 from tests.chaos.cluster import SESSION_SECONDS, Cluster
 from tests.chaos.feed import Feed
+from tests.chaos.hung import hang
 from tests.chaos.leaders import move_leader
 from tests.chaos.network import TROUBLES, Network
+from tests.chaos.oracle import Violation
+from tests.chaos.poisoned import MARKERS
+from tests.chaos.produces import HELD, LATE, REORDERED, Produces
+from tests.chaos.refusals import NARROW, UNWRITABLE, accept, refuse
 from tests.chaos.workers import Platform, WorkerProcess
 
+TWIN = "two of one name"
+REFUSALS = ("refuse verdicts", "refuse dead letters")
+HUNG = "hung transaction"
 # how often each is drawn, against the others
 WEIGHTS = {
     "kill worker": 5,
@@ -26,9 +35,28 @@ WEIGHTS = {
     "move leader": 2,
     "burst": 1,
     **dict.fromkeys(TROUBLES, 2),
+    LATE: 3,
+    REORDERED: 3,
+    "refuse verdicts": 1,
+    "refuse dead letters": 2,
+    HUNG: 3,
+    TWIN: 2,
 }
 _ENDED = float("inf")
+# Each poison record costs up to four deaths, of some ten seconds each: few, and early in a round.
+_MOST_POISON = 3
+_SECONDS_PER_POISON = 75.0
+_POISON_SHARE = 0.6
+# a target that is in trouble may be free soon
+_WAIT_SECONDS = 5.0
+_TWIN_SECONDS = 30.0
+_CATCH_UP_SECONDS = 2.0
+# of the refusals of dead letters: large ones alone are refused
+_NARROW_SHARE = 0.75
+
+T = TypeVar("T")
 _MOVE_SECONDS = 20.0
+_LOOK_SECONDS = 0.2
 # a group's offsets and the states of transactions have leaders too: their coordinators
 _INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
 
@@ -56,39 +84,81 @@ class Planned:
     lasts_seconds: float | None = None
 
 
-def plan(*, seed: int, seconds: float, every_seconds: float, kinds: Sequence[str]) -> list[Planned]:
-    """A schedule; the same seed gives the same one."""
+def plan(
+    *,
+    seed: int,
+    seconds: float,
+    every_seconds: float,
+    kinds: Sequence[str],
+    poison: Sequence[str] = (),
+) -> list[Planned]:
+    """A schedule; the same seed gives the same one.
+
+    Args:
+        kinds: of `WEIGHTS`; they are drawn one after the other.
+        poison: kinds of poison records, of which there are one to three each.
+    """
     chance = random.Random(seed)
     weights = [WEIGHTS[kind] for kind in kinds]
     schedule, after = [], 0.0
-    while True:
+    while kinds:
         after += chance.uniform(0.5, 1.5) * every_seconds
         kind, draw = chance.choices(kinds, weights)[0], chance.random()
         if after >= seconds:
-            return schedule
+            break
         schedule.append(Planned(after, kind, draw))
+    # a draw of its own, so that poison leaves the other faults of a seed as they are
+    chance = random.Random(f"poison of {seed}")
+    most = max(1, min(_MOST_POISON, int(seconds / _SECONDS_PER_POISON)))
+    for kind in poison:
+        schedule += [
+            Planned(chance.uniform(0, seconds * _POISON_SHARE), kind, chance.random())
+            for _ in range(chance.randint(1, most))
+        ]
+    return sorted(schedule, key=lambda planned: planned.after)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What faults are done to.
+
+    Attributes:
+        network, produces: the proxies between workers and brokers, where there are any.
+        events, verdicts, dead_letters, group: the names of the topics and of the group.
+        longest_refusal_seconds: of a topic.
+    """
+
+    cluster: Cluster
+    platform: Platform
+    feed: Feed
+    network: Network | None
+    produces: Produces | None
+    events: str
+    verdicts: str
+    dead_letters: str
+    group: str
+    longest_refusal_seconds: float = 60.0
 
 
 class Mayhem:
     """Does what is planned; a target that is in trouble already is left alone.
 
     At most one broker is down or unreachable at a time, so that the topics stay writable.
+
+    Attributes:
+        faults: what was done.
+        violations: broken promises that show while a fault lasts.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        platform: Platform,
-        feed: Feed,
-        network: Network | None,
-        topics: Sequence[str],
-    ) -> None:
+    def __init__(self, system: System) -> None:
         self.faults: list[Fault] = []
-        self._cluster = cluster
-        self._platform = platform
-        self._feed = feed
-        self._network = network
-        self._topics = topics
+        self.violations = list[Violation]()
+        self._system = system
+        self._cluster = system.cluster
+        self._platform = system.platform
+        self._feed = system.feed
+        self._network = system.network
+        self._topics = (system.events, system.verdicts, system.dead_letters)
         self._troubled: set[str] = set()
 
     @property
@@ -121,15 +191,24 @@ class Mayhem:
 
     async def do(self, planned: Planned) -> None:
         """One fault, from beginning to end."""
-        if planned.kind == "burst":
-            self._feed.burst()
-            self.note(planned.kind, "input").until = time.time()
-            return
-        if planned.kind == "move leader":
+        if planned.kind == "burst" or planned.kind in MARKERS:
+            await self._feed_in(planned.kind)
+        elif planned.kind == "move leader":
             await self._move_leader(planned)
-            return
+        elif planned.kind == HUNG:
+            await self._hang(planned)
+        elif planned.kind in HELD:
+            await self._hold_produces(planned)
+        elif planned.kind in REFUSALS:
+            await self._refuse(planned)
+        else:
+            await self._trouble(planned)
+
+    async def _trouble(self, planned: Planned) -> None:
+        """A fault of one worker or broker, which it then is the only one to have."""
         about_broker = planned.kind.endswith("broker") or planned.kind in TROUBLES
-        target = self._broker(planned.draw) if about_broker else self._worker(planned.draw)
+        find = self._broker if about_broker else self._worker
+        target = await self._found(find, planned.draw)
         if target is None:
             return
         name = target.name if isinstance(target, WorkerProcess) else f"broker {target}"
@@ -146,7 +225,123 @@ class Mayhem:
             fault.until = time.time()
             self._troubled.discard(name)
 
+    async def _found(self, find: Callable[[float], T | None], draw: float) -> T | None:
+        """A target that is free, now or soon; None if there is none."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while (target := find(draw)) is None and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+        return target
+
+    async def _feed_in(self, kind: str) -> None:
+        if kind == "burst":
+            self._feed.burst()
+        else:
+            await self._feed.send(kind)
+        self.note(kind, "input").until = time.time()
+
+    async def _hang(self, planned: Planned) -> None:
+        at = time.time()
+        seconds = planned.lasts_seconds or 2 + 12 * (planned.draw * 7 % 1)
+        end = await hang(
+            self._cluster.connection,
+            self._system.events,
+            self._feed,
+            seconds=seconds,
+            draw=planned.draw,
+        )
+        if end is not None:
+            target = f"input, {seconds:.0f} s, then it {end}"
+            self.faults.append(Fault(planned.kind, target, at, time.time()))
+
+    async def _hold_produces(self, planned: Planned) -> None:
+        assert self._system.produces is not None
+        nodes = self._cluster.nodes
+        number = nodes[int(planned.draw * len(nodes))].number
+        name = f"produces to broker {number}"
+        if name in self._troubled:
+            return
+        self._troubled.add(name)
+        at = time.time()
+        try:
+            answers = await self._system.produces.hold(
+                number,
+                planned.kind,
+                count=1 + int(planned.draw * 100) % 3,
+                seconds=planned.lasts_seconds or 3.0,
+                draw=planned.draw,
+            )
+        finally:
+            self._troubled.discard(name)
+        if answers:
+            told = ", ".join(f"{n} {error}" for error, n in answers.items())
+            self.faults.append(Fault(planned.kind, f"broker {number}: {told}", at, time.time()))
+
+    async def _refuse(self, planned: Planned) -> None:
+        of_verdicts = planned.kind == "refuse verdicts"
+        topic = self._system.verdicts if of_verdicts else self._system.dead_letters
+        if topic in self._troubled:
+            return
+        self._troubled.add(topic)
+        try:
+            if of_verdicts or planned.draw > _NARROW_SHARE:
+                await self._make_unwritable(planned, topic)
+            else:
+                await self._reconfigure(planned, topic, NARROW)
+        finally:
+            self._troubled.discard(topic)
+
+    async def _make_unwritable(self, planned: Planned, topic: str) -> None:
+        """A topic wants all of its replicas, and one broker is down meanwhile."""
+        number = await self._found(self._broker, planned.draw)
+        if number is None:
+            return
+        name = f"broker {number}"
+        self._troubled.add(name)
+        try:
+            await asyncio.to_thread(self._cluster.kill, number)
+            await self._reconfigure(planned, topic, UNWRITABLE)
+        finally:
+            await asyncio.to_thread(self._cluster.restart, number)
+            await asyncio.sleep(_CATCH_UP_SECONDS)
+            self._troubled.discard(name)
+
+    async def _reconfigure(self, planned: Planned, topic: str, how: Mapping[str, str]) -> None:
+        fault = Fault(planned.kind, f"{topic}, {', '.join(how)}", time.time())
+        # more often short than long
+        share = (20 + 40 * planned.draw**2) / 60
+        seconds = planned.lasts_seconds or share * self._system.longest_refusal_seconds
+        try:
+            await refuse(self._cluster.connection, topic, how)
+            self.faults.append(fault)
+            await asyncio.sleep(seconds)
+        except (KafkaError, OSError, TimeoutError):
+            pass  # the brokers are in trouble as it is, and may have done it all the same
+        finally:
+            await accept(self._cluster.connection, topic, how)
+            fault.until = time.time()
+
+    async def _start_twin(self, older: WorkerProcess) -> None:
+        """Start a second worker of one name; the older must end and name it."""
+        older.wanted = False
+        twin = self._platform.start_twin(older)
+        self._troubled.add(twin.name)
+        patience = _TWIN_SECONDS
+        try:
+            while patience > 0 and older.running and twin.running:
+                await asyncio.sleep(_LOOK_SECONDS)
+                # without its coordinator nobody learns of the other
+                patience -= 0 if self._brokers_in_trouble() else _LOOK_SECONDS
+            broken = self._platform.judge_twins(older, twin)
+            if broken is not None:
+                self.violations.append(broken)
+        finally:
+            self._troubled.discard(twin.name)
+            await self._platform.keep_one(older, twin)
+
     async def _trouble_worker(self, planned: Planned, worker: WorkerProcess) -> None:
+        if planned.kind == TWIN:
+            await self._start_twin(worker)
+            return
         if planned.kind == "freeze worker":
             worker.send(signal.SIGSTOP)
             try:
@@ -169,7 +364,7 @@ class Mayhem:
         finally:
             await asyncio.to_thread(self._cluster.restart, number)
         # the next one only when this one's replicas have caught up
-        await asyncio.sleep(2)
+        await asyncio.sleep(_CATCH_UP_SECONDS)
 
     async def _move_leader(self, planned: Planned) -> None:
         at = time.time()
@@ -195,6 +390,9 @@ class Mayhem:
         return free[int(draw * len(free))] if free else None
 
     def _broker(self, draw: float) -> int | None:
-        if any(name.startswith("broker") for name in self._troubled):
+        if self._brokers_in_trouble():
             return None
         return self._cluster.nodes[int(draw * len(self._cluster.nodes))].number
+
+    def _brokers_in_trouble(self) -> bool:
+        return any(name.startswith("broker") for name in self._troubled)

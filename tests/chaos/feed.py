@@ -5,13 +5,16 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from tests.chaos.cluster import MAX_RECORD_BYTES
+from tests.chaos.exchanges import EXCHANGES, conversation, plain
+from tests.chaos.poisoned import MARKERS, poisonous_prompt
 from worker.adapters.kafka.connection import Connection
 
 KIND = "x-kind"
@@ -26,6 +29,8 @@ SHARES: Mapping[str, int] = {
     "too long": 6,
     "huge": 1,
 }
+# of each kind of `EXCHANGES` that is wanted; the good ones are fewer by as many
+_EXCHANGE_SHARE = 20
 _TICK_SECONDS = 0.05
 _BURST = 1500
 _PEOPLE = 200
@@ -38,16 +43,32 @@ def value_of(kind: str, number: int, chance: random.Random) -> bytes | None:
             return None
         case "malformed":
             return chance.choice([b"", b"[]", b"{nonsense", b'{"prompt": "\xff"}', b"{}"])
+        case _:
+            return orjson.dumps({"id": str(number), **_event(kind, number)})
+
+
+def _event(kind: str, number: int) -> Mapping[str, Any]:
+    """An event's fields beside its id."""
+    match kind:
         case "too long":
-            return orjson.dumps({"id": str(number), "prompt": "word " * 20_000})
+            return {"prompt": "word " * 20_000}
         case "huge":
-            return orjson.dumps({"id": str(number), "prompt": "x" * (2 << 20)})
+            return {"prompt": "x" * (2 << 20)}
         case "wide":
             # much to carry, little to judge
-            metadata = {"attachment": "x" * (MAX_RECORD_BYTES // 2)}
-            return orjson.dumps({"id": str(number), "prompt": "Hello.", "metadata": metadata})
+            return {"prompt": "Hello.", "metadata": {"attachment": "x" * (MAX_RECORD_BYTES // 2)}}
+        case _ if kind in MARKERS:
+            return {"prompt": poisonous_prompt(kind, number)}
+        case _ if (whole := conversation(kind, number)) is not None:
+            return whole.event
         case _:
-            return orjson.dumps({"id": str(number), "prompt": f"How is bread {number} baked?"})
+            return plain(number).event
+
+
+def shares(kinds: Collection[str] = ()) -> dict[str, int]:
+    """Of a thousand records, with these kinds of `EXCHANGES` among them."""
+    more = {kind: _EXCHANGE_SHARE for kind in EXCHANGES if kind in kinds}
+    return {**SHARES, "good": SHARES["good"] - sum(more.values()), **more}
 
 
 class Feed:
@@ -55,16 +76,31 @@ class Feed:
 
     What was acknowledged is remembered; what was not may be in the topic all the same, so that
     the topic itself tells what the workers had to judge.
+
+    Args:
+        kinds: of `EXCHANGES`, to send among the others.
+
+    Attributes:
+        chance: what its records are drawn from.
     """
 
-    def __init__(self, connection: Connection, topic: str, *, rate: float, seed: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        topic: str,
+        *,
+        rate: float,
+        seed: int,
+        kinds: Collection[str] = (),
+    ) -> None:
         self.acknowledged: dict[tuple[int, int], int] = {}
         self.failures: Counter[str] = Counter()
         self.sent = 0
         self._connection = connection
         self._topic = topic
         self._rate = rate
-        self._random = random.Random(seed)
+        self.chance = random.Random(seed)
+        self._shares = shares(kinds)
         self._owed = 0.0
         self._producer: AIOKafkaProducer | None = None
         self._pending: set[asyncio.Task[None]] = set()
@@ -72,6 +108,30 @@ class Feed:
     def burst(self) -> None:
         """Send a great many records at once."""
         self._owed += _BURST
+
+    def take_number(self) -> int:
+        """A number that no other record has."""
+        number, self.sent = self.sent, self.sent + 1
+        return number
+
+    async def send(self, kind: str, partition: int | None = None) -> None:
+        """Send one record of a kind."""
+        number = self.take_number()
+        try:
+            delivery = await (await self._connected()).send(
+                self._topic,
+                key=f"person-{self.chance.randrange(_PEOPLE)}".encode(),
+                value=value_of(kind, number, self.chance),
+                partition=partition,
+                headers=[(KIND, kind.encode()), (NUMBER, str(number).encode())],
+            )
+        except (KafkaError, TimeoutError) as error:
+            self.failures[type(error).__name__] += 1
+            await self._close()
+            return
+        waiting = asyncio.create_task(self._note(number, delivery))
+        self._pending.add(waiting)
+        waiting.add_done_callback(self._pending.discard)
 
     async def run(self) -> None:
         """Produce until cancelled."""
@@ -85,6 +145,14 @@ class Feed:
                 self._owed -= 1
                 await self._send_one()
 
+    async def finish(self, partitions: int) -> None:
+        """Send a last record to each partition.
+
+        Where a transaction's marker is the end of a partition, no consumer commits that end.
+        """
+        for partition in range(partitions):
+            await self.send("good", partition)
+
     async def stop(self) -> None:
         """Wait for what is under way, within a bounded time."""
         if self._pending:
@@ -94,22 +162,7 @@ class Feed:
         await self._close()
 
     async def _send_one(self) -> None:
-        kind = self._random.choices(list(SHARES), list(SHARES.values()))[0]
-        number, self.sent = self.sent, self.sent + 1
-        try:
-            delivery = await (await self._connected()).send(
-                self._topic,
-                key=f"person-{self._random.randrange(_PEOPLE)}".encode(),
-                value=value_of(kind, number, self._random),
-                headers=[(KIND, kind.encode()), (NUMBER, str(number).encode())],
-            )
-        except (KafkaError, TimeoutError) as error:
-            self.failures[type(error).__name__] += 1
-            await self._close()
-            return
-        waiting = asyncio.create_task(self._note(number, delivery))
-        self._pending.add(waiting)
-        waiting.add_done_callback(self._pending.discard)
+        await self.send(self.chance.choices(list(self._shares), list(self._shares.values()))[0])
 
     async def _note(self, number: int, delivery: asyncio.Future) -> None:
         try:

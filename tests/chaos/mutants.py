@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
+from tests.chaos.poisoned import poison
 from worker.adapters.kafka import publisher
 from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
 from worker.at_least_once import AtLeastOnce
@@ -164,6 +165,7 @@ def main() -> None:
     """Break the worker as the first argument says, and run it with the others."""
     from worker.cli import main as run_worker  # noqa: PLC0415 - what is broken comes first
 
+    poison()
     MUTANTS[sys.argv.pop(1)].patch()
     run_worker()
 

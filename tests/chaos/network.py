@@ -8,6 +8,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -48,10 +49,17 @@ def proxy_program() -> Path | None:
 
 
 class Network:
-    """A context manager: the proxies of a cluster."""
+    """A context manager: the proxies of a cluster.
 
-    def __init__(self, cluster: Cluster, program: Path, log: Path) -> None:
+    Args:
+        listen: the port for each broker.
+    """
+
+    def __init__(
+        self, cluster: Cluster, program: Path, log: Path, listen: Mapping[int, int]
+    ) -> None:
         self._cluster = cluster
+        self._listen = listen
         self._program = program
         self._log = log
         self._port = free_ports(1)[0]
@@ -68,8 +76,11 @@ class Network:
             )
         try:
             await self._wait_until_started()
-            for number, (outside, inside) in self._cluster.proxied.items():
-                ends = {"listen": f"{HOST}:{outside}", "upstream": f"{HOST}:{inside}"}
+            for number, (_, inside) in self._cluster.proxied.items():
+                ends = {
+                    "listen": f"{HOST}:{self._listen[number]}",
+                    "upstream": f"{HOST}:{inside}",
+                }
                 await self._ask("POST", "/proxies", {"name": _name(number), **ends})
         except BaseException:
             self._end()

@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tests.chaos.exchanges import EXCHANGES
+from tests.chaos.poisoned import FREEZES_LOOP, KILLS_ENGINE, KILLS_PROCESS, MARKERS
+
 Guarantee = Literal["at_least_once", "exactly_once"]
 
 # A good record may end as a dead letter when the engine failed it, and for no other reason.
@@ -13,22 +16,39 @@ _ENGINES_FAULT = frozenset({"RetriesSpent", "JudgingTimedOut"})
 EXPECTED: Mapping[str, str | None] = {
     "good": "verdict",
     "wide": "verdict",
+    **dict.fromkeys(EXCHANGES, "verdict"),
+    "in a transaction": "verdict",
     "malformed": "dead letter",
     "too long": "dead letter",
     "huge": "dead letter",
+    **dict.fromkeys(MARKERS, "dead letter"),
     "tombstone": None,
+    # no reader of committed records may see it at all
+    "in an aborted transaction": None,
+}
+# What a dead letter of such a record must say; a worker that restarts its engine in place finds
+# the prompt that kills it by itself.
+_NAMED: Mapping[str, frozenset[str]] = {
+    KILLS_PROCESS: frozenset({"PoisonRecord"}),
+    FREEZES_LOOP: frozenset({"PoisonRecord"}),
+    KILLS_ENGINE: frozenset({"PoisonRecord", "EngineKiller"}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A record that the input topic holds."""
+    """A record that the input topic holds.
+
+    Attributes:
+        prompt_tokens: of the guard's prompt for the whole exchange; None where it is not known.
+    """
 
     partition: int
     offset: int
     kind: str
     number: int
     at: float
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,7 @@ class Found:
     Attributes:
         error: what a dead letter died of; empty for a verdict.
         output: topic and partition it lies in, at `position`.
+        prompt_tokens: of the prompt that was judged; None for a dead letter.
     """
 
     partition: int
@@ -47,6 +68,7 @@ class Found:
     output: tuple[str, int]
     position: int
     at: float
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +134,17 @@ def _unkept(given: Sequence[Given], acknowledged: Mapping[tuple[int, int], int])
 
 def _fate(record: Given, outcomes: Collection[Found], guarantee: Guarantee) -> list[Violation]:
     name = f"{record.kind} record {record.partition}@{record.offset}"
-    expected = EXPECTED[record.kind]
     broken = [
         _violation("wrongly judged", f"{name} has a {_kind(o)} {o.error}".rstrip(), o)
         for o in outcomes
-        if _kind(o) != expected and not (expected == "verdict" and o.error in _ENGINES_FAULT)
+        if not _is_expected(record.kind, o)
+    ]
+    broken += [
+        _violation("half judged", f"{name} was judged as {_tokens(record, o)}", o)
+        for o in outcomes
+        if record.prompt_tokens is not None
+        and o.prompt_tokens is not None
+        and o.prompt_tokens != record.prompt_tokens
     ]
     first, *more = outcomes or (None,)
     if more and guarantee == "exactly_once":
@@ -126,6 +154,17 @@ def _fate(record: Given, outcomes: Collection[Found], guarantee: Guarantee) -> l
     if first is not None and len(ids) > 1:
         broken.append(_violation("renamed", f"{name} has {len(ids)} verdict ids", more[-1]))
     return broken
+
+
+def _is_expected(kind: str, outcome: Found) -> bool:
+    expected = EXPECTED[kind]
+    if _kind(outcome) != expected:
+        return expected == "verdict" and outcome.error in _ENGINES_FAULT
+    return kind not in _NAMED or outcome.error in _NAMED[kind]
+
+
+def _tokens(record: Given, outcome: Found) -> str:
+    return f"{outcome.prompt_tokens} tokens of {record.prompt_tokens}"
 
 
 def _disorder(found: Sequence[Found]) -> list[Violation]:

@@ -1,11 +1,13 @@
 """One run: a cluster, workers, a feed, faults, and afterwards the count."""
 
 import asyncio
+import random
+import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,19 +15,38 @@ import orjson
 
 from tests.chaos import evidence
 from tests.chaos.cluster import MAX_RECORD_BYTES, SESSION_SECONDS, Cluster
-from tests.chaos.faults import WEIGHTS, Mayhem, Planned, plan
+from tests.chaos.exchanges import EXCHANGES
+from tests.chaos.faults import TWIN, WEIGHTS, Mayhem, Planned, System, plan
 from tests.chaos.feed import Feed
 from tests.chaos.network import TROUBLES, Network, proxy_program
 from tests.chaos.oracle import Guarantee, Violation, redelivered, violations
+from tests.chaos.pending import PENDING
+from tests.chaos.poisoned import MARKERS
+from tests.chaos.produces import HELD, Produces, Route
 from tests.chaos.report import Incident, Report
-from tests.chaos.workers import ENGINES, Platform, worker_command
+from tests.chaos.workers import ENGINES, Exit, Platform, worker_command
+from worker.adapters.kafka.broker import free_ports
+from worker.adapters.kafka.broker_properties import HOST
 
 _INPUT_PARTITIONS = 6
 _OUTPUT_PARTITIONS = 3
 _WORKERS = 2
 _SETTLE_SECONDS = 150.0
+# four deaths, each of which costs a silence, a session and a start
+_SETTLE_SECONDS_PER_POISON = 30.0
 _TRANSACTION_SECONDS = 10.0
+_INPUT_TRANSACTION_SECONDS = 60.0
 _AT_WORK_SECONDS = 60.0
+# so that a round is not all refusal
+_LONGEST_REFUSAL_SHARE = 0.25
+_LONGEST_REFUSAL_SECONDS = 60.0
+_NAMED_SHARE = 0.5
+# what the client or the worker says when committed offsets cannot be read
+_ABOUT_OFFSETS = re.compile("offset ?fetch|committed offset", re.IGNORECASE)
+_MOST_COMPLAINTS = 5
+
+ALL_KINDS = (*WEIGHTS, *MARKERS, *EXCHANGES)
+DEFAULT_KINDS = tuple(kind for kind in ALL_KINDS if kind not in PENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +55,44 @@ class Plan:
 
     Attributes:
         every_seconds: between the beginnings of two faults, on average.
-        kinds: of faults; those of the network are left out where there is no proxy.
+        kinds: of faults, of poison records and of exchanges; those of the network are left out
+            where there is no proxy.
         engines: kinds of `ENGINES` that a worker's start draws from.
         schedule: what to do instead of what the seed says.
         mutant: a broken worker of `mutants`.
         settings: of the worker, beyond what the harness sets.
+        settle_seconds: for what is left to judge after the faults, instead of what is usual.
+        named: whether the workers have static names in the group.
     """
 
     guarantee: Guarantee
     seed: int
     seconds: float
     rate: float = 100.0
-    every_seconds: float = 4.0
-    kinds: Sequence[str] = tuple(WEIGHTS)
+    every_seconds: float = 3.0
+    kinds: Sequence[str] = DEFAULT_KINDS
     engines: Sequence[str] = tuple(ENGINES)
     schedule: Sequence[Planned] | None = None
     mutant: str | None = None
-    settle_seconds: float = _SETTLE_SECONDS
+    settle_seconds: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    named: bool | None = None
+
+    @property
+    def longest_settling_seconds(self) -> float:
+        """How long the workers have after the faults to judge what is left."""
+        if self.settle_seconds is not None:
+            return self.settle_seconds
+        poison = set(self.kinds) & set(MARKERS)
+        return _SETTLE_SECONDS + len(poison) * _SETTLE_SECONDS_PER_POISON
+
+    @property
+    def are_named(self) -> bool:
+        """Whether the workers have static names in the group; by the seed, where not told."""
+        if self.named is not None:
+            return self.named
+        alone = set(self.kinds) & set(WEIGHTS) == {TWIN}
+        return alone or random.Random(f"names of {self.seed}").random() < _NAMED_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +133,7 @@ def environment(topics: Topics, plan: Plan, servers: str) -> dict[str, str]:
         "ENGINE__STALL_SECONDS": "15",
         "BREAKER__MAX_COOL_SECONDS": "4",
         "SHUTDOWN__DRAIN_SECONDS": "5",
-        "HEALTH__PORT": "0",
+        "HEALTH__HOST": HOST,
     }
     return {f"GUARDSTREAM_{name}": value for name, value in (settings | plan.settings).items()}
 
@@ -107,32 +148,54 @@ async def execute(
     """
     topics = Topics.named_anew()
     await topics.create(cluster)
-    async with _network(plan_of_run, cluster, folder) as network:
-        servers = cluster.proxied_servers if network else cluster.connection.bootstrap_servers
-        feed = Feed(cluster.connection, topics.events, rate=plan_of_run.rate, seed=plan_of_run.seed)
+    log_sizes = cluster.log_sizes()
+    async with _proxies(plan_of_run, cluster, folder) as (network, produces):
+        proxied = network is not None or produces is not None
+        servers = cluster.proxied_servers if proxied else cluster.connection.bootstrap_servers
+        feed = Feed(
+            cluster.connection,
+            topics.events,
+            rate=plan_of_run.rate,
+            seed=plan_of_run.seed,
+            kinds=plan_of_run.kinds,
+        )
         mayhem: Mayhem
         platform = Platform(
             _WORKERS,
             folder=folder,
             environment=environment(topics, plan_of_run, servers),
-            command=worker_command(plan_of_run.mutant),
+            command=worker_command(plan_of_run.mutant, poisoned=True),
             engines=plan_of_run.engines,
             seed=plan_of_run.seed,
             on_engine=lambda engine, worker: mayhem.note(f"engine {engine}", worker),
+            instances=topics.group if plan_of_run.are_named else None,
         )
-        written = (topics.events, topics.verdicts, topics.dead_letters)
-        mayhem = Mayhem(cluster, platform, feed, network, written)
-        try:
-            notes = await _trouble(plan_of_run, mayhem, platform, feed, cluster, topics)
-            tell("No more faults; waiting until everything is judged.")
-            calm_at = time.time()
-            lag = await evidence.settled(
-                cluster.connection,
+        mayhem = Mayhem(
+            System(
+                cluster,
+                platform,
+                feed,
+                network,
+                produces,
                 topics.events,
+                topics.verdicts,
+                topics.dead_letters,
                 topics.group,
-                seconds=plan_of_run.settle_seconds,
+                min(_LONGEST_REFUSAL_SECONDS, _LONGEST_REFUSAL_SHARE * plan_of_run.seconds),
             )
-            settling_seconds = time.time() - calm_at
+        )
+        try:
+            async with _kept_up(platform):
+                notes = await _trouble(plan_of_run, mayhem, platform, feed, cluster, topics)
+                tell("No more faults; waiting until everything is judged.")
+                calm_at = time.time()
+                lag = await evidence.settled(
+                    cluster.connection,
+                    topics.events,
+                    topics.group,
+                    seconds=plan_of_run.longest_settling_seconds,
+                )
+                settling_seconds = time.time() - calm_at
             await platform.stop()
         finally:
             platform.abandon()
@@ -141,9 +204,12 @@ async def execute(
         for n, left in lag.items()
     ]
     broken += _ends(platform)
+    broken += mayhem.violations
     given, found, more = await _evidence(plan_of_run, cluster, topics, feed)
     broken += more
-    notes += _notes(platform, feed, network)
+    notes += _notes(platform, feed, network, produces)
+    if broken:
+        cluster.keep_logs(folder, log_sizes)
     return Report(
         plan_of_run.guarantee,
         plan_of_run.seed,
@@ -159,15 +225,48 @@ async def execute(
 
 
 @asynccontextmanager
-async def _network(
+async def _kept_up(platform: Platform) -> AsyncIterator[None]:
+    """Workers that end are started again meanwhile, also while the last records are judged."""
+    keeping = asyncio.create_task(platform.keep_up())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        (end,) = await asyncio.gather(keeping, return_exceptions=True)
+        if isinstance(end, Exception):
+            raise end
+
+
+@asynccontextmanager
+async def _proxies(
     plan_of_run: Plan, cluster: Cluster, folder: Path
+) -> AsyncIterator[tuple[Network | None, Produces | None]]:
+    """What stands between workers and brokers: first what holds requests, then toxiproxy."""
+    ports = {number: outside for number, (outside, _) in cluster.proxied.items()}
+    holds = bool(set(HELD) & set(plan_of_run.kinds))
+    behind = dict(zip(ports, free_ports(len(ports)), strict=True)) if holds else ports
+    async with AsyncExitStack() as stack:
+        network = await stack.enter_async_context(_network(plan_of_run, cluster, folder, behind))
+        produces = None
+        if holds:
+            routes = {
+                number: Route(ports[number], behind[number] if network else inside, inside)
+                for number, (_, inside) in cluster.proxied.items()
+            }
+            produces = await stack.enter_async_context(Produces(routes))
+        yield network, produces
+
+
+@asynccontextmanager
+async def _network(
+    plan_of_run: Plan, cluster: Cluster, folder: Path, listen: Mapping[int, int]
 ) -> AsyncIterator[Network | None]:
     wanted = set(TROUBLES) & set(plan_of_run.kinds)
     program = await asyncio.to_thread(proxy_program) if wanted else None
     if program is None:
         yield None
         return
-    async with Network(cluster, program, folder / "toxiproxy.log") as network:
+    async with Network(cluster, program, folder / "toxiproxy.log", listen) as network:
         yield network
 
 
@@ -181,7 +280,9 @@ async def _trouble(
 ) -> list[str]:
     """Feed and faults, and the calm after them: all workers run, with engines that work."""
     notes = []
-    kinds = list(plan_of_run.kinds)
+    kinds = [kind for kind in plan_of_run.kinds if kind in WEIGHTS]
+    if not plan_of_run.are_named:
+        kinds = [kind for kind in kinds if kind != TWIN]
     if mayhem.has_network is False and set(TROUBLES) & set(kinds):
         kinds = [kind for kind in kinds if kind not in TROUBLES]
         notes.append("without faults of the network: toxiproxy is not there and Go cannot build it")
@@ -192,10 +293,11 @@ async def _trouble(
             seconds=plan_of_run.seconds,
             every_seconds=plan_of_run.every_seconds,
             kinds=kinds,
+            poison=[kind for kind in MARKERS if kind in plan_of_run.kinds],
         )
     for worker in platform.workers:
         platform.start(worker)
-    background = [asyncio.create_task(feed.run()), asyncio.create_task(platform.keep_up())]
+    background = [asyncio.create_task(feed.run())]
     try:
         # faults before the first commit would all hit the same: start-up
         await evidence.first_commit(
@@ -211,6 +313,12 @@ async def _trouble(
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await feed.stop()
+    # a transaction's marker must not be the last of a partition: nobody commits an offset there
+    await evidence.open_transactions(
+        cluster.connection, topics.events, seconds=_INPUT_TRANSACTION_SECONDS
+    )
+    await feed.finish(_INPUT_PARTITIONS)
+    await feed.stop()
     # whoever still has a bad engine is replaced by one with a good one, which is a fault no more
     for worker in platform.workers:
         if worker.engine != "calm" or not worker.running:
@@ -235,10 +343,15 @@ async def _unless_failing(doing, background: Sequence[asyncio.Task]) -> None:
 
 def _ends(platform: Platform) -> list[Violation]:
     return [
-        Violation("bad end", f"{end.worker} ended with {end.code}: {end.last_words}", end.at)
-        for end in platform.exits
-        if not end.is_explained
+        Violation("bad end", f"{end.worker} {_how(end, platform)}: {end.last_words}", end.at)
+        for end in platform.unexplained()
     ]
+
+
+def _how(end: Exit, platform: Platform) -> str:
+    if end.pid in platform.silent:
+        return "was killed as /livez no longer answered; its last words"
+    return f"ended with {end.code}"
 
 
 async def _evidence(plan_of_run: Plan, cluster: Cluster, topics: Topics, feed: Feed):
@@ -258,14 +371,26 @@ async def _evidence(plan_of_run: Plan, cluster: Cluster, topics: Topics, feed: F
     return given, found, broken
 
 
-def _notes(platform: Platform, feed: Feed, network: Network | None) -> list[str]:
+def _notes(
+    platform: Platform, feed: Feed, network: Network | None, produces: Produces | None
+) -> list[str]:
     notes = []
     if restarts := platform.says("Restarting the engine ("):
         notes.append(f"{restarts} engines died and were restarted in place")
     for words, count in Counter(e.last_words for e in platform.exits if e.is_explained).items():
         notes.append(f"{count} workers ended by themselves: {words}")
+    for kind, deaths in platform.poison_deaths().items():
+        told = ", ".join(f"{count} by record {number}" for number, count in deaths.items())
+        notes.append(f"deaths of poison that {kind}: {told}")
+    if platform.silent:
+        notes.append(f"{len(platform.silent)} workers were killed as /livez no longer answered")
+    for said, count in platform.complaints(_ABOUT_OFFSETS).most_common(_MOST_COMPLAINTS):
+        notes.append(f"{count} workers' lines about committed offsets: {said}")
     if feed.failures:
         notes.append(f"the feed met {dict(feed.failures)}")
+    if produces is not None:
+        for (kind, error), count in sorted(produces.answers.items()):
+            notes.append(f"{count} requests of `{kind}` were answered with {error}")
     if network is not None:
         notes.append("the workers reached the brokers through toxiproxy")
     return notes

@@ -28,7 +28,7 @@ def cluster():
 
 
 # seeds that draw most kinds of faults in so short a time
-@pytest.mark.parametrize(("guarantee", "seed"), [("exactly_once", 392), ("at_least_once", 127)])
+@pytest.mark.parametrize(("guarantee", "seed"), [("exactly_once", 427), ("at_least_once", 759)])
 async def test_every_promise_is_kept(guarantee, seed, cluster, tmp_path):
     plan = Plan(guarantee, seed=seed, seconds=25, rate=60, every_seconds=2)
     report = await execute(plan, cluster, tmp_path)
@@ -86,6 +86,7 @@ async def find_out(name, cluster, tmp_path):
             mutant=name,
             settle_seconds=60,
             settings=dict(mutant.settings),
+            named=False,
         )
         logs = tmp_path / name / str(seed)
         logs.mkdir(parents=True)

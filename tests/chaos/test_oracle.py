@@ -2,7 +2,9 @@ import dataclasses
 
 import pytest
 
+from tests.chaos.exchanges import EXCHANGES, conversation, prompt_tokens
 from tests.chaos.oracle import Found, Given, redelivered, violations
+from tests.chaos.poisoned import KILLS_ENGINE, KILLS_PROCESS, MARKERS
 
 GIVEN = [Given(0, n, kind, n, 100.0 + n) for n, kind in enumerate(["good", "good", "malformed"])]
 VERDICTS = [Found(0, n, "", f"id-{n}", ("verdicts", 0), n, 101.0 + n) for n in range(2)]
@@ -64,3 +66,59 @@ def test_an_outcome_of_nothing_is_invented():
 
 def test_what_kafka_acknowledged_and_does_not_hold_is_told():
     assert kinds(FOUND, acknowledged={(0, 7): 7}) == ["unkept by Kafka"]
+
+
+def outcome_of(kind, error="", prompt_tokens=None, expected_tokens=None, guarantee="exactly_once"):
+    given = [Given(0, 0, kind, 0, 100.0, expected_tokens)]
+    found = [Found(0, 0, error, "", ("out", 0), 0, 101.0, prompt_tokens)]
+    return kinds(found, guarantee, given)
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize("kind", MARKERS)
+def test_a_poison_record_is_one_dead_letter_that_says_so(kind, guarantee):
+    assert outcome_of(kind, "PoisonRecord", guarantee=guarantee) == []
+    assert outcome_of(kind, "", guarantee=guarantee) == ["wrongly judged"]
+    assert outcome_of(kind, "RetriesSpent", guarantee=guarantee) == ["wrongly judged"]
+    assert kinds([], guarantee, [Given(0, 0, kind, 0, 100.0)]) == ["lost"]
+
+
+def test_an_engine_restarted_in_place_finds_its_killer_alone():
+    assert outcome_of(KILLS_ENGINE, "EngineKiller") == []
+    assert outcome_of(KILLS_PROCESS, "EngineKiller") == ["wrongly judged"]
+
+
+def test_a_good_record_is_never_poison():
+    assert outcome_of("good", "PoisonRecord") == ["wrongly judged"]
+    assert outcome_of("good", "EngineKiller") == ["wrongly judged"]
+
+
+def test_a_verdict_on_less_or_more_than_the_exchange_is_half_judged():
+    assert outcome_of("two user messages", prompt_tokens=90, expected_tokens=90) == []
+    assert outcome_of("two user messages", prompt_tokens=70, expected_tokens=90) == ["half judged"]
+    assert outcome_of("good", prompt_tokens=91, expected_tokens=90) == ["half judged"]
+
+
+def test_an_aborted_record_has_no_outcome():
+    assert outcome_of("in an aborted transaction") == ["wrongly judged"]
+    assert kinds([], given=[Given(0, 0, "in an aborted transaction", 0, 100.0)]) == []
+
+
+@pytest.mark.parametrize("kind", EXCHANGES)
+@pytest.mark.parametrize("number", [6, 7])
+async def test_every_part_of_an_exchange_counts(kind, number):
+    whole = conversation(kind, number)
+    turns = [turn["content"] for turn in whole.event["messages"] if turn["content"]]
+    turns += [whole.event["response"]] if "response" in whole.event else []
+    judged = f"{whole.prompt}\n\n{whole.response}".split("\n\n")
+    assert set(judged) <= set(turns)
+    parts = [
+        dataclasses.replace(whole, prompt="\n\n".join(p for p in whole.prompt.split("\n\n")[1:]))
+    ]
+    answers = whole.response.split("\n\n")
+    parts += [
+        dataclasses.replace(whole, response="\n\n".join(answers[:n] + answers[n + 1 :]))
+        for n in range(len(answers))
+    ]
+    count, *fewer = await prompt_tokens([whole, *parts])
+    assert all(less < count for less in fewer)

@@ -4,21 +4,34 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
 from tests.chaos.guarded import guarded
+from tests.chaos.liveness import Liveness
+from tests.chaos.oracle import Violation
+from tests.chaos.poisoned import LOG_VARIABLE, PoisonLog
+from worker.adapters.kafka.broker import free_ports
 
 _ROOT = Path(__file__).parents[2]
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 1.0
 _MOST_STOP_SECONDS = 90.0
+_PROBE_SECONDS = 1.0
+_RAISED = re.compile(r"guardstream:|\w+(?:\.\w+)*Error\b")
+# addresses, offsets and ids differ from line to line
+_NUMBERS = re.compile(r"\d+")
 
+TWINS = "two of one name"
 # How the simulated engine of a worker misbehaves, until the worker is started anew.
 ENGINES: Mapping[str, Mapping[str, str]] = {
     "calm": {},
@@ -33,9 +46,11 @@ ENGINES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def worker_command(mutant: str | None = None) -> list[str]:
-    """What runs a worker; a mutant's launcher breaks it first."""
-    module = ["worker"] if mutant is None else ["tests.chaos.mutants", mutant]
+def worker_command(mutant: str | None = None, *, poisoned: bool = False) -> list[str]:
+    """What runs a worker; a launcher breaks it first, or lets marked prompts do harm in it."""
+    module = ["tests.chaos.poisoned"] if poisoned else ["worker"]
+    if mutant is not None:
+        module = ["tests.chaos.mutants", mutant]
     return [sys.executable, "-m", *module, "run"]
 
 
@@ -47,6 +62,7 @@ class Exit:
     at: float
     code: int
     last_words: str
+    pid: int = 0
 
     @property
     def is_explained(self) -> bool:
@@ -56,7 +72,13 @@ class Exit:
 
 @dataclass(slots=True, eq=False)
 class WorkerProcess:
-    """One worker; it dies with this process, should that be killed."""
+    """One worker; it dies with this process, should that be killed.
+
+    Attributes:
+        port: of its health server; 0 leaves that to the environment.
+        instance_id: its static name in the group, if it has one.
+        frozen: whether it was stopped by a signal and not continued.
+    """
 
     name: str
     command: Sequence[str]
@@ -65,6 +87,9 @@ class WorkerProcess:
     engine: str = "calm"
     starts: int = 0
     wanted: bool = False
+    port: int = 0
+    instance_id: str | None = None
+    frozen: bool = False
     exits: list[Exit] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -83,6 +108,11 @@ class WorkerProcess:
         """Start it; from the main thread only, whose end would be its own."""
         self.engine = engine
         settings = {f"GUARDSTREAM_ENGINE__{k}": v for k, v in ENGINES[engine].items()}
+        if self.port:
+            settings["GUARDSTREAM_HEALTH__PORT"] = str(self.port)
+        if self.instance_id is not None:
+            settings["GUARDSTREAM_INPUT__GROUP_INSTANCE_ID"] = self.instance_id
+        self.frozen = False
         foreign = {k: v for k, v in os.environ.items() if not k.startswith("GUARDSTREAM_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -99,6 +129,7 @@ class WorkerProcess:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
+        self.frozen = number == signal.SIGSTOP
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
@@ -121,7 +152,7 @@ class WorkerProcess:
             if time.time() - asked_at > _MOST_STOP_SECONDS:
                 await self.kill()
                 late = f"still there {_MOST_STOP_SECONDS:.0f} s after SIGTERM"
-                return Exit(self.name, asked_at, -signal.SIGKILL, late)
+                return Exit(self.name, asked_at, -signal.SIGKILL, late, self.pid)
             await asyncio.sleep(_POLL_SECONDS)
         end = self.last_exit()
         # a young one dies of the signal itself, before it listens to it
@@ -131,7 +162,8 @@ class WorkerProcess:
         """How it ended."""
         assert self._process is not None
         lines = self.log.read_text(errors="replace").rstrip().splitlines()
-        return Exit(self.name, time.time(), self._process.returncode, lines[-1] if lines else "")
+        last_words = lines[-1] if lines else ""
+        return Exit(self.name, time.time(), self._process.returncode, last_words, self.pid)
 
 
 class Platform:
@@ -139,6 +171,12 @@ class Platform:
 
     Args:
         engines: the kinds of `ENGINES` that a start may draw.
+        instances: the beginning of the workers' static names in the group, if they have any.
+        poison_log: where workers write down that a poison record ends them.
+
+    Attributes:
+        exits: of those that ended unasked, or not as they were asked to.
+        silent: process ids of those that were killed because `/livez` no longer answered.
     """
 
     def __init__(
@@ -151,16 +189,25 @@ class Platform:
         engines: Sequence[str],
         seed: int,
         on_engine: Callable[[str, str], None],
+        instances: str | None = None,
+        poison_log: Path | None = None,
     ) -> None:
-        self.workers = [
-            WorkerProcess(f"worker-{n}", command, environment, folder / f"worker-{n}.log")
-            for n in range(count)
-        ]
+        self._folder = folder
+        self._poison = PoisonLog(poison_log or folder / "poison.log")
         self.exits: list[Exit] = []
+        self.silent: list[int] = []
         self.is_calm = False
         self._engines = engines
         self._random = random.Random(seed)
         self._on_engine = on_engine
+        # a variable of the platform's own, beside the settings
+        self._environment = {**environment, LOG_VARIABLE: str(self._poison.path)}
+        self._command = command
+        ports = free_ports(count)
+        self.workers = [
+            self._worker(f"worker-{n}", port, f"{instances}-{n}" if instances else None)
+            for n, port in enumerate(ports)
+        ]
 
     def start(self, worker: WorkerProcess) -> None:
         """Start a worker with whatever engine it draws."""
@@ -169,16 +216,46 @@ class Platform:
         if engine != "calm":
             self._on_engine(engine, worker.name)
 
+    def start_twin(self, worker: WorkerProcess) -> WorkerProcess:
+        """Start one more worker with the static name of another."""
+        name = f"{worker.name.partition('.')[0]}.{time.monotonic_ns() // 1_000_000}"
+        twin = self._worker(name, free_ports(1)[0], worker.instance_id)
+        self.workers.append(twin)
+        twin.start("calm")
+        return twin
+
+    def judge_twins(self, older: WorkerProcess, twin: WorkerProcess) -> Violation | None:
+        """What was wrong with how two workers of one name parted; None if nothing was."""
+        if not older.running:
+            end = older.last_exit()
+            self.exits.append(end)
+            named = end.is_explained and str(older.instance_id) in end.last_words
+            # its engine or a poison record may have ended it first
+            other = end.is_explained and "engine" in end.last_words.lower()
+            if named or other or self._poison.ended(end.pid):
+                return None
+            return Violation(TWINS, f"{older.name} ended with {end.code}: {end.last_words}", end.at)
+        if not twin.running:
+            end = twin.last_exit()
+            if self._poison.ended(end.pid):
+                return None
+            told = f"the younger {twin.name} ended with {end.code}: {end.last_words}"
+            return Violation(TWINS, told, end.at)
+        told = f"{older.name} and {twin.name} both still run"
+        return Violation(TWINS, told, time.time())
+
+    async def keep_one(self, older: WorkerProcess, twin: WorkerProcess) -> None:
+        """End one of two workers of one name: the older, unless it alone is left."""
+        keep, leave = (twin, older) if twin.running or not older.running else (older, twin)
+        await leave.kill()
+        self.workers.remove(leave)
+        keep.wanted = True
+
     async def keep_up(self) -> None:
-        """Start again whoever ends unasked; runs until cancelled."""
-        while True:
-            await asyncio.sleep(_POLL_SECONDS)
-            for worker in self.workers:
-                if worker.wanted and not worker.running:
-                    self.exits.append(worker.last_exit())
-                    worker.wanted = False
-                    await asyncio.sleep(_RESTART_SECONDS)
-                    self.start(worker)
+        """Start again whoever ends unasked, and end whoever no longer answers, until cancelled."""
+        async with Liveness() as liveness, asyncio.TaskGroup() as group:
+            group.create_task(self._restart())
+            group.create_task(self._probe(liveness))
 
     async def stop(self) -> None:
         """End all in good order, at once; what was wrong with it joins the exits."""
@@ -191,10 +268,66 @@ class Platform:
             if worker.running:
                 worker.send(signal.SIGKILL)
 
+    def unexplained(self) -> list[Exit]:
+        """The ends for which neither the worker nor a poison record gives a reason."""
+        return [e for e in self.exits if not e.is_explained and not self._poison.ended(e.pid)]
+
+    def poison_deaths(self) -> dict[str, Counter[int]]:
+        """By kind: how often each poison record ended or froze a worker, or killed an engine."""
+        return self._poison.deaths()
+
     def says(self, words: str) -> int:
         """How often the workers have logged these words."""
-        return sum(
-            worker.log.read_text(errors="replace").count(words)
-            for worker in self.workers
-            if worker.log.exists()
+        return sum(text.count(words) for text in self._logs())
+
+    def complaints(self, about: re.Pattern[str]) -> Counter[str]:
+        """The warnings and errors of the workers that match, and how often there was each."""
+        lines = (line for text in self._logs() for line in text.splitlines())
+        return Counter(
+            said for line in lines if (said := _complaint(line)) is not None and about.search(said)
         )
+
+    def _worker(self, name: str, port: int, instance_id: str | None) -> WorkerProcess:
+        log = self._folder / f"{name}.log"
+        worker = WorkerProcess(name, self._command, self._environment, log)
+        worker.port, worker.instance_id = port, instance_id
+        return worker
+
+    def _logs(self) -> Iterator[str]:
+        for path in sorted(self._folder.glob("worker-*.log")):
+            yield path.read_text(errors="replace")
+
+    async def _restart(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            for worker in list(self.workers):
+                if worker.wanted and not worker.running:
+                    self.exits.append(worker.last_exit())
+                    worker.wanted = False
+                    await asyncio.sleep(_RESTART_SECONDS)
+                    self.start(worker)
+
+    async def _probe(self, liveness: Liveness) -> None:
+        while True:
+            await asyncio.sleep(_PROBE_SECONDS)
+            running = [worker for worker in self.workers if worker.running]
+            seen = [(worker, worker.pid) for worker in running]
+            silent = await asyncio.gather(
+                *(liveness.is_silent(pid, worker.port, worker.frozen) for worker, pid in seen)
+            )
+            for (worker, pid), ends in zip(seen, silent, strict=True):
+                # it may have been ended and started again meanwhile, or frozen by a fault
+                if ends and worker.running and worker.pid == pid and not worker.frozen:
+                    self.silent.append(pid)
+                    worker.send(signal.SIGKILL)
+
+
+def _complaint(line: str) -> str | None:
+    """What a line of a worker's log says, if it is a warning or worse; libraries' lines too."""
+    try:
+        told = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line if _RAISED.match(line) else None
+    if not isinstance(told, dict) or told.get("level") not in ("warning", "error", "critical"):
+        return None
+    return _NUMBERS.sub("#", str(told.get("event", "")))
