@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
 
+from tests.chaos import coordinator
 from tests.chaos.cluster import SESSION_SECONDS, Cluster
 from tests.chaos.feed import Feed
 from tests.chaos.leaders import move_leader
@@ -24,11 +25,14 @@ WEIGHTS = {
     "kill broker": 4,
     "restart broker": 1,
     "move leader": 2,
+    "move coordinator": 2,
     "burst": 1,
     **dict.fromkeys(TROUBLES, 2),
 }
 _ENDED = float("inf")
 _MOVE_SECONDS = 20.0
+# beyond the session of a worker that is gone, until the group has settled without it
+_JOIN_SECONDS = 4.0
 # a group's offsets and the states of transactions have leaders too: their coordinators
 _INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
 
@@ -82,6 +86,7 @@ class Mayhem:
         feed: Feed,
         network: Network | None,
         topics: Sequence[str],
+        group: str,
     ) -> None:
         self.faults: list[Fault] = []
         self._cluster = cluster
@@ -89,6 +94,7 @@ class Mayhem:
         self._feed = feed
         self._network = network
         self._topics = topics
+        self._group = group
         self._troubled: set[str] = set()
 
     @property
@@ -154,12 +160,26 @@ class Mayhem:
             finally:
                 worker.send(signal.SIGCONT)
             return
+        if planned.kind == "move coordinator":
+            await self._move_coordinator(worker)
+            return
         if planned.kind == "kill worker":
             await worker.kill()
         elif (end := await worker.stop()) is not None:
             self._platform.exits.append(end)
         await asyncio.sleep(2 * planned.draw)
         self._platform.start(worker)
+
+    async def _move_coordinator(self, worker: WorkerProcess) -> None:
+        """Let the group's coordinator move while the worker's partitions are taken over.
+
+        That is twice: when the worker joins again, and when its former self is missed.
+        """
+        await worker.kill()
+        self._platform.start(worker)
+        await coordinator.keep_moving(
+            self._cluster.connection, self._group, SESSION_SECONDS + _JOIN_SECONDS
+        )
 
     async def _end_broker(self, planned: Planned, number: int) -> None:
         end = self._cluster.kill if planned.kind == "kill broker" else self._cluster.stop

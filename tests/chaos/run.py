@@ -121,7 +121,7 @@ async def execute(
             on_engine=lambda engine, worker: mayhem.note(f"engine {engine}", worker),
         )
         written = (topics.events, topics.verdicts, topics.dead_letters)
-        mayhem = Mayhem(cluster, platform, feed, network, written)
+        mayhem = Mayhem(cluster, platform, feed, network, written, topics.group)
         try:
             notes = await _trouble(plan_of_run, mayhem, platform, feed, cluster, topics)
             tell("No more faults; waiting until everything is judged.")
