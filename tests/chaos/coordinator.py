@@ -19,7 +19,8 @@ from worker.records import Partition
 
 _OFFSETS = "__consumer_offsets"
 _MOVE_SECONDS = 10.0
-_STAY_SECONDS = 0.3
+# the longest is enough for a group to settle, or no partition would be taken over meanwhile
+_STAY_SECONDS = (0.2, 2.0)
 
 
 def group_partition(group: str, partitions: int) -> int:
@@ -37,6 +38,7 @@ async def keep_moving(connection: Connection, group: str, seconds: float) -> int
     """Move the coordinator of a group again and again; returns how often that worked."""
     topics = await describe_topics(connection, [_OFFSETS])
     where = Partition(_OFFSETS, group_partition(group, topics[_OFFSETS].partitions))
+    chance = random.Random()
     moves, ends_at = 0, time.monotonic() + seconds
     while time.monotonic() < ends_at:
         try:
@@ -44,7 +46,7 @@ async def keep_moving(connection: Connection, group: str, seconds: float) -> int
                 moves += await move_leader_of(connection, where) is not None
         except (KafkaError, TimeoutError):
             pass  # the brokers are in trouble as it is
-        await asyncio.sleep(_STAY_SECONDS)
+        await asyncio.sleep(chance.uniform(*_STAY_SECONDS))
     return moves
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
 
-from tests.chaos import coordinator
 from tests.chaos.cluster import SESSION_SECONDS, Cluster
+from tests.chaos.coordinator import keep_moving
 from tests.chaos.feed import Feed
 from tests.chaos.leaders import move_leader
 from tests.chaos.network import TROUBLES, Network
@@ -134,6 +134,9 @@ class Mayhem:
         if planned.kind == "move leader":
             await self._move_leader(planned)
             return
+        if planned.kind == "move coordinator":
+            await self._move_coordinator(planned)
+            return
         about_broker = planned.kind.endswith("broker") or planned.kind in TROUBLES
         target = self._broker(planned.draw) if about_broker else self._worker(planned.draw)
         if target is None:
@@ -160,9 +163,6 @@ class Mayhem:
             finally:
                 worker.send(signal.SIGCONT)
             return
-        if planned.kind == "move coordinator":
-            await self._move_coordinator(worker)
-            return
         if planned.kind == "kill worker":
             await worker.kill()
         elif (end := await worker.stop()) is not None:
@@ -170,16 +170,25 @@ class Mayhem:
         await asyncio.sleep(2 * planned.draw)
         self._platform.start(worker)
 
-    async def _move_coordinator(self, worker: WorkerProcess) -> None:
-        """Let the group's coordinator move while the worker's partitions are taken over.
+    async def _move_coordinator(self, planned: Planned) -> None:
+        """Let the group's coordinator move while the partitions of a worker are taken over.
 
         That is twice: when the worker joins again, and when its former self is missed.
         """
-        await worker.kill()
-        self._platform.start(worker)
-        await coordinator.keep_moving(
-            self._cluster.connection, self._group, SESSION_SECONDS + _JOIN_SECONDS
-        )
+        worker = self._worker(planned.draw)
+        if worker is None:
+            return
+        self._troubled.add(worker.name)
+        fault = self.note(planned.kind, worker.name)
+        try:
+            await worker.kill()
+            self._platform.start(worker)
+            seconds = SESSION_SECONDS + _JOIN_SECONDS
+            moves = await keep_moving(self._cluster.connection, self._group, seconds)
+            fault.target += f", {moves} moves"
+        finally:
+            fault.until = time.time()
+            self._troubled.discard(worker.name)
 
     async def _end_broker(self, planned: Planned, number: int) -> None:
         end = self._cluster.kill if planned.kind == "kill broker" else self._cluster.stop
