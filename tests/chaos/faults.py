@@ -12,6 +12,7 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 
 from tests.chaos.cluster import SESSION_SECONDS, Cluster
+from tests.chaos.coordinator import keep_moving
 from tests.chaos.feed import Feed
 from tests.chaos.hung import hang
 from tests.chaos.leaders import move_leader
@@ -33,6 +34,7 @@ WEIGHTS = {
     "kill broker": 4,
     "restart broker": 1,
     "move leader": 2,
+    "move coordinator": 2,
     "burst": 1,
     **dict.fromkeys(TROUBLES, 2),
     LATE: 3,
@@ -57,6 +59,8 @@ _NARROW_SHARE = 0.75
 T = TypeVar("T")
 _MOVE_SECONDS = 20.0
 _LOOK_SECONDS = 0.2
+# beyond the session of a worker that is gone, until the group has settled without it
+_JOIN_SECONDS = 4.0
 # a group's offsets and the states of transactions have leaders too: their coordinators
 _INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
 
@@ -159,6 +163,7 @@ class Mayhem:
         self._feed = system.feed
         self._network = system.network
         self._topics = (system.events, system.verdicts, system.dead_letters)
+        self._group = system.group
         self._troubled: set[str] = set()
 
     @property
@@ -195,6 +200,8 @@ class Mayhem:
             await self._feed_in(planned.kind)
         elif planned.kind == "move leader":
             await self._move_leader(planned)
+        elif planned.kind == "move coordinator":
+            await self._move_coordinator(planned)
         elif planned.kind == HUNG:
             await self._hang(planned)
         elif planned.kind in HELD:
@@ -355,6 +362,26 @@ class Mayhem:
             self._platform.exits.append(end)
         await asyncio.sleep(2 * planned.draw)
         self._platform.start(worker)
+
+    async def _move_coordinator(self, planned: Planned) -> None:
+        """Let the group's coordinator move while the partitions of a worker are taken over.
+
+        That is twice: when the worker joins again, and when its former self is missed.
+        """
+        worker = self._worker(planned.draw)
+        if worker is None:
+            return
+        self._troubled.add(worker.name)
+        fault = self.note(planned.kind, worker.name)
+        try:
+            await worker.kill()
+            self._platform.start(worker)
+            seconds = SESSION_SECONDS + _JOIN_SECONDS
+            moves = await keep_moving(self._cluster.connection, self._group, seconds)
+            fault.target += f", {moves} moves"
+        finally:
+            fault.until = time.time()
+            self._troubled.discard(worker.name)
 
     async def _end_broker(self, planned: Planned, number: int) -> None:
         end = self._cluster.kill if planned.kind == "kill broker" else self._cluster.stop

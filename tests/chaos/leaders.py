@@ -28,19 +28,28 @@ async def move_leader(connection: Connection, topics: Collection[str], draw: flo
         What was moved whither; None if no other replica is in sync.
     """
     async with _admin(connection) as admin:
-        partitions = await _describe(admin, topics)
-        where = sorted(partitions)[int(draw * len(partitions))]
-        now = partitions[where]
-        followers = [replica for replica in now["isr"] if replica != now["leader"]]
-        if not followers:
-            return None
-        chosen = min(followers)
-        order = [chosen, *(replica for replica in now["replicas"] if replica != chosen)]
-        await _prefer(admin, where, order)
-        await admin._send_to_controller(_ElectLeadersRequest({where.topic: [where.number]}))
-        while (await _describe(admin, [where.topic]))[where]["leader"] != chosen:
-            await asyncio.sleep(_POLL_SECONDS)
-        return f"{where} to broker {chosen}"
+        partitions = sorted(await _describe(admin, topics))
+        return await _move(admin, partitions[int(draw * len(partitions))])
+
+
+async def move_leader_of(connection: Connection, where: Partition) -> str | None:
+    """As `move_leader`, of the partition that is named."""
+    async with _admin(connection) as admin:
+        return await _move(admin, where)
+
+
+async def _move(admin: AIOKafkaAdminClient, where: Partition) -> str | None:
+    now = (await _describe(admin, [where.topic]))[where]
+    followers = [replica for replica in now["isr"] if replica != now["leader"]]
+    if not followers:
+        return None
+    chosen = min(followers)
+    order = [chosen, *(replica for replica in now["replicas"] if replica != chosen)]
+    await _prefer(admin, where, order)
+    await admin._send_to_controller(_ElectLeadersRequest({where.topic: [where.number]}))
+    while (await _describe(admin, [where.topic]))[where]["leader"] != chosen:
+        await asyncio.sleep(_POLL_SECONDS)
+    return f"{where} to broker {chosen}"
 
 
 async def _describe(

@@ -10,10 +10,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from aiokafka import TopicPartition
+
+from tests.chaos.coordinator import misdirect
 from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
 from tests.chaos.poisoned import poison
 from worker.adapters.kafka import publisher
+from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
 from worker.at_least_once import AtLeastOnce
 from worker.errors import Retriable
@@ -97,6 +101,20 @@ def stale_epoch() -> None:
     ExactlyOnce._commit, ExactlyOnce.revoked = commit_what_was_left, revoke_and_keep
 
 
+def believes_any_answer() -> None:
+    """No commit is what any answer without one says, as with aiokafka's own `committed`."""
+
+    async def fetch_and_believe(self, partitions):
+        found = {}
+        for partition in partitions:
+            offset = await self._joined.committed(TopicPartition(*partition))
+            found[partition] = None if offset is None else CommittedOffset(offset, "")
+        return found
+
+    misdirect()
+    KafkaSource._fetch_committed = fetch_and_believe
+
+
 # the session, the news of its end, a rebalance with its drain, and the judging
 _FREEZE_SECONDS = 15.0
 # on a slow machine a freeze falls into a transaction: it must still be open afterwards
@@ -158,15 +176,20 @@ MUTANTS: Mapping[str, Mutant] = {
         _MANY_UNDER_WAY | _OUTLASTS_A_FREEZE,
     ),
     "stale-epoch": Mutant(stale_epoch, "exactly_once", _freezes(), "duplicated", _MANY_UNDER_WAY),
+    "believes-any-answer": Mutant(believes_any_answer, "exactly_once", _kills(), "duplicated"),
 }
+# What a worker must bear, done within its own process, where no fault from outside is sure to hit.
+TROUBLES: Mapping[str, Callable[[], None]] = {"misdirected": misdirect}
 
 
 def main() -> None:
     """Break the worker as the first argument says, and run it with the others."""
     from worker.cli import main as run_worker  # noqa: PLC0415 - what is broken comes first
 
+    name = sys.argv.pop(1)
+    patch = TROUBLES[name] if name in TROUBLES else MUTANTS[name].patch
     poison()
-    MUTANTS[sys.argv.pop(1)].patch()
+    patch()
     run_worker()
 
 

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 # those that trouble only their own workers share the cluster, and the time
 TOGETHER = [["unawaited-deliveries"], ["commit-before-produce", "no-fencing", "stale-epoch"]]
+TOGETHER += [["believes-any-answer"]]
 
 
 @pytest.fixture(scope="module")

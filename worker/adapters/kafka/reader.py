@@ -8,10 +8,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.adapters.kafka.lenient_records import unreadable
-from worker.errors import BusUnavailable
+from worker.errors import BusUnavailable, Retriable
 from worker.records import Partition, Record
 
 _POLL_MS = 200
@@ -85,14 +86,28 @@ async def read_ranges(
 async def committed_offsets(
     connection: Connection, topic: str, group_id: str
 ) -> list[tuple[Partition, int | None, int]]:
-    """Of each partition of a topic: the group's committed offset and the end."""
+    """Of each partition of a topic: the group's committed offset and the end.
+
+    Raises:
+        BusUnavailable: the brokers, the topic or the rights are not there.
+    """
     known = await require_topics(connection, [topic])
-    theirs = [TopicPartition(topic, n) for n in range(known[topic].partitions)]
+    partitions = [Partition(topic, n) for n in range(known[topic].partitions)]
     async with _consumer(
         connection, group_id=group_id, isolation_level="read_uncommitted"
     ) as asked:
-        ends = await asked.end_offsets(theirs)
-        return [(Partition(topic, p.partition), await asked.committed(p), ends[p]) for p in theirs]
+        ends = await asked.end_offsets([TopicPartition(*p) for p in partitions])
+        try:
+            found = await fetch_committed(
+                asked, group_id, partitions, seconds=_PATIENCE_SECONDS, stable=False
+            )
+        except Retriable as error:
+            raise BusUnavailable(
+                f"Kafka at {connection.bootstrap_servers} does not say what group {group_id} has"
+                f" committed. {error}"
+            ) from error
+    offsets = {p: None if (c := found[p]) is None else c.offset for p in partitions}
+    return [(p, offsets[p], ends[TopicPartition(*p)]) for p in partitions]
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ ever, cancelled once, would then keep a worker from ending.
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Literal
 
@@ -30,6 +31,7 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
+from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
 from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.adapters.kafka.lenient_records import unreadable
@@ -46,6 +48,8 @@ _POLL_MS = 200
 _METADATA_SECONDS = 30.0
 # damage on the way is gone at the next fetch; damage that stays is in the log
 _DAMAGED_FETCHES = 10
+# how often a commit that was there before may be missing from a believed answer
+_MISSING_ANSWERS = 3
 
 
 class KafkaSource:
@@ -86,6 +90,9 @@ class KafkaSource:
         self._failure: Exception | None = None
         self._latest: dict[str, Mapping[TopicPartition, int]] = {}
         self._overtaken: set[Partition] = set()
+        # the last committed offset that was seen, and how often it was missing since
+        self._seen: dict[Partition, int] = {}
+        self._missing: Counter[Partition] = Counter()
         # what follows the last record that `receive` gave away
         self._next: dict[TopicPartition, int] = {}
         self._watched_at = time.monotonic()
@@ -192,20 +199,18 @@ class KafkaSource:
     async def locate(self, partition: Partition) -> CommittedOffset:
         """See `Source`."""
         theirs = _theirs(partition)
+        found = (await self._fetch_committed([partition]))[partition]
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 if partition in self._overtaken and self._on_offset_lost is not None:
                     offset = (await self._ends([partition], self._on_offset_lost))[theirs]
                     return CommittedOffset(offset)
-                committed = await self._joined._coordinator.fetch_committed_offsets(  # noqa: SLF001
-                    [theirs]
-                )
-                if theirs not in committed:
+                if found is None:
                     return CommittedOffset(await self._beginning_of(partition))
-                return CommittedOffset(*committed[theirs])
+                return found
         except (KafkaError, TimeoutError) as error:
             raise Retriable(
-                f"The committed offset of {partition} could not be read ({type(error).__name__})."
+                f"Where {partition} begins could not be loaded ({type(error).__name__})."
             ) from error
 
     def seek(self, partition: Partition, offset: int) -> None:
@@ -215,8 +220,10 @@ class KafkaSource:
             self._joined.seek(theirs, offset)
         except IllegalStateError as error:
             raise Retriable(f"{partition} was assigned to another worker.") from error
-        self._next[theirs] = offset
         self._overtaken.discard(partition)
+        self._next[theirs] = offset
+        # every owner commits where it begins
+        self._seen[partition] = offset
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """See `Source`."""
@@ -253,6 +260,7 @@ class KafkaSource:
             raise Retriable(
                 f"Offsets were not committed ({type(error).__name__}); they come with the next."
             ) from error
+        self._seen.update({p: committed.offset for p, committed in offsets.items()})
 
     async def stop(self) -> None:
         """See `Source`."""
@@ -278,6 +286,46 @@ class KafkaSource:
         assignment = self._joined.assignment()
         return [p for p in map(_theirs, partitions) if p in assignment]
 
+    async def _fetch_committed(
+        self, partitions: Collection[Partition]
+    ) -> Mapping[Partition, CommittedOffset | None]:
+        """What the group has committed of these: all that the source knows of it comes from here.
+
+        Raises:
+            Retriable: The coordinator did not say so without an error, or a commit is missing
+                that was there before.
+            OffsetLost: It is still missing, and nothing says where to go on.
+        """
+        found = await fetch_committed(
+            self._joined, self._group_id, partitions, seconds=_CALL_SECONDS
+        )
+        for partition, committed in found.items():
+            if committed is not None:
+                self._seen[partition] = committed.offset
+                del self._missing[partition]
+            elif partition in self._seen and partition not in self._overtaken:
+                self._note_missing(partition)
+        return found
+
+    def _note_missing(self, partition: Partition) -> None:
+        """Do not take a partition whose commit is gone for one that never had a commit.
+
+        Raises:
+            Retriable: It is to be asked for again.
+            OffsetLost: It was asked for often enough, and nothing says where to go on.
+        """
+        self._missing[partition] += 1
+        gone = f"The committed offset of {partition}, last seen at {self._seen[partition]}, is gone"
+        if self._missing[partition] <= _MISSING_ANSWERS:
+            raise Retriable(f"{gone} from the group.")
+        if self._on_offset_lost is None:
+            raise OffsetLost(
+                f"{gone} from the group: it expired, or it was deleted; set the group's offset, or"
+                " set input.on_offset_lost to go on all the same."
+            )
+        logger.error("%s; going on at %s.", gone, self._on_offset_lost)
+        self._overtaken.add(partition)
+
     async def _beginning_of(self, partition: Partition) -> int:
         """The offset at which a partition without a committed one begins.
 
@@ -288,9 +336,12 @@ class KafkaSource:
         topic = partition.topic
         if self._start_from == "latest" and topic not in self._latest:
             numbers = self._joined.partitions_for_topic(topic) or set()
-            theirs = [TopicPartition(topic, number) for number in numbers]
-            is_new = all([await self._joined.committed(p) is None for p in theirs])
-            self._latest[topic] = await self._joined.end_offsets(theirs) if is_new else {}
+            if partition.number not in numbers:
+                # an error in the metadata makes the client forget the topic for a while
+                raise Retriable(f"The partitions of {topic} are not known at the moment.")
+            theirs = [Partition(topic, number) for number in numbers]
+            is_new = not any((await self._fetch_committed(theirs)).values())
+            self._latest[topic] = await self._ends(theirs, "latest") if is_new else {}
         latest = self._latest.get(topic, {})
         if _theirs(partition) in latest:
             return latest[_theirs(partition)]
@@ -338,6 +389,9 @@ class KafkaSource:
     ) -> Mapping[TopicPartition, int]:
         ask = self._joined.beginning_offsets if end == "earliest" else self._joined.end_offsets
         offsets: Mapping[TopicPartition, int] = await ask([_theirs(p) for p in partitions])
+        if left_out := [p for p in partitions if offsets.get(_theirs(p), -1) < 0]:
+            # aiokafka leaves out what the response leaves out, and passes on an offset of -1
+            raise Retriable(f"Kafka does not report the {end} offset of {left_out[0]}.")
         return offsets
 
 
