@@ -127,7 +127,7 @@ class Pipeline:
         """Why nothing moves at the moment, if that is so."""
         if not self._joined:
             return "The group is not joined yet."
-        return self._patient.trouble or self._delivery.trouble()
+        return self._patient.trouble or self._delivery.trouble() or self._source.trouble()
 
     async def run(self) -> None:
         """Judge until stopped.

@@ -99,6 +99,10 @@ class Source(Protocol):
         """
         ...
 
+    def trouble(self) -> str | None:
+        """What has kept failing for some time, if anything has: where, and why."""
+        ...
+
     async def stop(self) -> None:
         """Leave the group, within a bounded time."""
         ...

@@ -152,6 +152,9 @@ class MemorySource:
             raise Retriable("The partitions have moved on; nothing was committed.")
         self._bus.committed.update(offsets)
 
+    def trouble(self) -> str | None:
+        """Nothing fails here."""
+
     async def stop(self) -> None:
         """Leave; what is held is given up."""
         if self._positions:
