@@ -70,6 +70,7 @@ class Worker:
                 unsettled_records_per_partition=settings.input.unsettled_records_per_partition,
                 commit_interval_seconds=settings.delivery.commit_interval_seconds,
                 drain_seconds=settings.shutdown.drain_seconds,
+                stuck_seconds=settings.health.stuck_seconds,
             ),
             destinations=Destinations(
                 output.verdict_topic,

@@ -91,6 +91,10 @@ class Source(Protocol):
         """
         ...
 
+    def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Records of these behind a producer transaction that is open, as of the last fetch."""
+        ...
+
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the next offsets to read.
 

@@ -27,11 +27,16 @@ async def member(settings, instance_id, **environment):
 
 
 async def until_logged(process, words):
-    async with asyncio.timeout(60):
-        async for line in process.stderr:
-            if words in line.decode():
-                return
-    raise AssertionError(f"it ended before it logged {words!r}")
+    logged = []
+    try:
+        async with asyncio.timeout(120):
+            async for line in process.stderr:
+                logged.append(line.decode())
+                if words in logged[-1]:
+                    return
+    except TimeoutError:
+        process.kill()
+    raise AssertionError(f"it never logged {words!r}, but {logged}")
 
 
 async def last_line(process):

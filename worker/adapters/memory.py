@@ -146,6 +146,10 @@ class MemorySource:
         """See `Source`."""
         return {partition: len(self._bus.records[partition]) for partition in partitions}
 
+    def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """None: there are no transactions on the input."""
+        return dict.fromkeys(partitions, 0)
+
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """See `Source`."""
         if self.severed or any(partition not in self._positions for partition in offsets):

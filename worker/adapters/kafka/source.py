@@ -226,6 +226,18 @@ class KafkaSource:
             raise Retriable(f"The ends could not be had ({type(error).__name__}).") from error
         return {_partition(theirs): offset for theirs, offset in ends.items()}
 
+    def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """See `Source`."""
+        if self._isolation_level == "read_uncommitted":
+            return {}
+        found = {}
+        for theirs in self._held(partitions):
+            high = self._joined.highwater(theirs)
+            stable = self._joined.last_stable_offset(theirs)
+            if high is not None and stable is not None and stable >= 0:
+                found[_partition(theirs)] = max(high - stable, 0)
+        return found
+
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """See `Source`."""
         wanted = {_theirs(partition): offset for partition, offset in offsets.items()}
