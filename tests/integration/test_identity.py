@@ -2,12 +2,15 @@
 
 import asyncio
 import signal
-import time
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from tests.integration.house import both_guarantees, event, produce, start_process
 from worker.adapters.kafka.reader import committed_offsets, read_topics
+from worker.app import Worker
+from worker.errors import BusUnavailable
 
 pytestmark = pytest.mark.integration
 
@@ -15,44 +18,57 @@ COUNT = 40
 ENDS_WITHIN_SECONDS = 30
 
 
-async def member(settings, instance_id, **environment):
-    """A worker as a process; what it logs can be read as it comes."""
-    variables = {
-        "INPUT__GROUP_INSTANCE_ID": instance_id,
-        # slow enough that a worker that is evicted every few seconds judges nothing
-        "ENGINE__SIMULATED__TIME_TO_FIRST_TOKEN_SECONDS": "4",
-        "ENGINE__MAX_NUM_SEQS": "16",
-    }
-    return await start_process(settings, **(variables | environment))
+class Member:
+    """A worker as a process; what it logs is read as it comes."""
 
+    def __init__(self, process):
+        self.process = process
+        self.lines = []
+        self.reading = asyncio.create_task(self._read())
 
-async def until_logged(process, words):
-    logged = []
-    try:
+    async def _read(self):
+        async for line in self.process.stderr:
+            self.lines.append(line.decode().strip())
+
+    async def until_logged(self, words):
         async with asyncio.timeout(120):
-            async for line in process.stderr:
-                logged.append(line.decode())
-                if words in logged[-1]:
-                    return
-    except TimeoutError:
-        process.kill()
-    raise AssertionError(f"it never logged {words!r}, but {logged}")
+            while not any(words in line for line in self.lines):
+                assert not self.reading.done(), self.lines
+                await asyncio.sleep(0.05)
+
+    async def ended(self, within_seconds=60):
+        async with asyncio.timeout(within_seconds):
+            await self.reading
+            return await self.process.wait()
 
 
-async def last_line(process):
-    async with asyncio.timeout(ENDS_WITHIN_SECONDS):
-        rest = await process.stderr.read()
-        await process.wait()
-    return rest.decode().splitlines()[-1]
+@pytest.fixture
+async def start():
+    """Starts workers, and shows what each logged if the test fails."""
+    members = []
+
+    async def start(settings, instance_id, **environment):
+        variables = {
+            "INPUT__GROUP_INSTANCE_ID": instance_id,
+            # slow enough that a worker that is evicted every few seconds judges nothing
+            "ENGINE__SIMULATED__TIME_TO_FIRST_TOKEN_SECONDS": "4",
+            "ENGINE__MAX_NUM_SEQS": "16",
+        }
+        members.append(Member(await start_process(settings, **(variables | environment))))
+        return members[-1]
+
+    yield start
+    for member in members:
+        if member.process.returncode is None:
+            member.process.kill()
+        await member.ended()
+        print(member.process.pid, *member.lines, sep="\n")
 
 
-async def stop(*processes):
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(60):
-        results = await asyncio.gather(*(process.communicate() for process in processes))
-    assert [process.returncode for process in processes] == [0] * len(processes)
-    return [logged.decode() for _, logged in results]
+async def stop(*members):
+    for member in members:
+        member.process.send_signal(signal.SIGTERM)
+    assert [await member.ended() for member in members] == [0] * len(members)
 
 
 async def until_settled(connection, settings):
@@ -84,71 +100,86 @@ async def produce_events(connection, settings, start=0):
 
 @both_guarantees
 async def test_the_older_of_two_workers_with_one_id_ends_and_the_rest_go_on(
-    kafka_settings, connection
+    kafka_settings, connection, start
 ):
     settings = await kafka_settings(partitions=4)
-    older = await member(settings, "rack-1")
-    await until_logged(older, "Assigned 4 partitions")
-    third = await member(settings, "rack-2")
-    await until_logged(third, "Assigned 2 partitions")
+    older = await start(settings, "rack-1")
+    await older.until_logged("Assigned 4 partitions")
+    third = await start(settings, "rack-2")
+    await third.until_logged("Assigned 2 partitions")
     names = await produce_events(connection, settings)
-    newer = await member(settings, "rack-1")
-    await until_logged(newer, "Assigned 2 partitions")
-    began = time.monotonic()
-    line = await last_line(older)
-    assert time.monotonic() - began < ENDS_WITHIN_SECONDS
-    assert older.returncode == 1
-    assert "rack-1" in line
-    assert "input.group_instance_id" in line
+    newer = await start(settings, "rack-1")
+    await newer.until_logged("Assigned 2 partitions")
+    assert await older.ended(ENDS_WITHIN_SECONDS) == 1
+    assert "rack-1" in older.lines[-1]
+    assert "input.group_instance_id" in older.lines[-1]
     await until_settled(connection, settings)
-    logs = await stop(newer, third)
-    assert not any("Lost" in log for log in logs)
+    await stop(newer, third)
+    assert not any("Lost" in line for line in newer.lines + third.lines)
     await until_judged(connection, settings, names)
 
 
-async def test_a_frozen_worker_that_was_replaced_ends_when_it_wakes(kafka_settings, connection):
+async def test_a_frozen_worker_that_was_replaced_ends_when_it_wakes(
+    kafka_settings, connection, start
+):
     settings = await kafka_settings(partitions=2)
-    frozen = await member(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
-    await until_logged(frozen, "Assigned 2 partitions")
-    frozen.send_signal(signal.SIGSTOP)
-    try:
-        newer = await member(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
-        await until_logged(newer, "Assigned 2 partitions")
-        await asyncio.sleep(7)  # past the session of the frozen one
-        await produce_events(connection, settings)
-    finally:
-        frozen.send_signal(signal.SIGCONT)
-    line = await last_line(frozen)
-    assert frozen.returncode == 1
-    assert "rack-1" in line
+    frozen = await start(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
+    await frozen.until_logged("Assigned 2 partitions")
+    frozen.process.send_signal(signal.SIGSTOP)
+    newer = await start(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
+    await newer.until_logged("Assigned 2 partitions")
+    await asyncio.sleep(7)  # past the session of the frozen one
+    await produce_events(connection, settings)
+    frozen.process.send_signal(signal.SIGCONT)
+    assert await frozen.ended(ENDS_WITHIN_SECONDS) == 1
+    assert "rack-1" in frozen.lines[-1]
     await until_settled(connection, settings)
-    assert "Lost" not in (await stop(newer))[0]
+    await stop(newer)
+    assert not any("Lost" in line for line in newer.lines)
 
 
 async def test_a_worker_that_woke_up_late_and_was_not_replaced_joins_again(
-    kafka_settings, connection
+    kafka_settings, connection, start
 ):
     settings = await kafka_settings(partitions=2)
-    worker = await member(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
-    await until_logged(worker, "Assigned 2 partitions")
-    worker.send_signal(signal.SIGSTOP)
+    worker = await start(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
+    await worker.until_logged("Assigned 2 partitions")
+    worker.process.send_signal(signal.SIGSTOP)
     await asyncio.sleep(8)
-    worker.send_signal(signal.SIGCONT)
-    await until_logged(worker, "Assigned 2 partitions")
+    worker.lines.clear()
+    worker.process.send_signal(signal.SIGCONT)
+    await worker.until_logged("Assigned 2 partitions")
     await produce_events(connection, settings)
     await until_settled(connection, settings)
     await stop(worker)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_worker_that_restarts_under_its_id_goes_on(kafka_settings, connection, how):
+async def test_a_worker_that_restarts_under_its_id_goes_on(kafka_settings, connection, start, how):
     settings = await kafka_settings(partitions=2)
-    former = await member(settings, "rack-1")
-    await until_logged(former, "Assigned 2 partitions")
-    former.send_signal(how)
-    await former.communicate()
-    latter = await member(settings, "rack-1")
-    await until_logged(latter, "Assigned 2 partitions")
+    former = await start(settings, "rack-1")
+    await former.until_logged("Assigned 2 partitions")
+    former.process.send_signal(how)
+    await former.ended()
+    latter = await start(settings, "rack-1")
+    await latter.until_logged("Assigned 2 partitions")
     await produce_events(connection, settings)
     await until_settled(connection, settings)
     await stop(latter)
+
+
+async def test_a_group_with_another_assignment_strategy_is_named(kafka_settings, connection):
+    settings = await kafka_settings()
+    topic, group = settings.input.topics[0], settings.input.group_id
+    other = AIOKafkaConsumer(
+        topic,
+        **connection.arguments(),
+        group_id=group,
+        partition_assignment_strategy=[RangePartitionAssignor],
+    )
+    async with other:
+        with pytest.raises(BusUnavailable) as caught:
+            async with asyncio.timeout(60):
+                await Worker(settings).run()
+    assert f"Group {group} has members with another assignment strategy" in str(caught.value)
+    assert "input.group_id" in str(caught.value)

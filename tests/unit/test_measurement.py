@@ -51,7 +51,6 @@ class Ends:
             raise Retriable("not now")
         return dict.fromkeys(partitions, self.end)
 
-
     def unstable(self, partitions):
         return dict.fromkeys(partitions, self.hidden)
 

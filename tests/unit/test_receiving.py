@@ -49,7 +49,7 @@ class Consumer:
         if self.coordination_error is not None:
             raise self.coordination_error
 
-    async def getmany(self, *partitions, timeout_ms=0, max_records=None):
+    async def getmany(self, *partitions, timeout_ms=0, max_records=None):  # noqa: ARG002
         self.check_errors()
         # the worst order: what the sick one raises comes last
         wanted = [p for p in (WELL, SICK) if p in (partitions or self.logs)]

@@ -7,6 +7,7 @@ the newer one; the two go on like that for ever. Here a static member whose id t
 knows first asks, with a heartbeat that carries the instance id, whether another one has it now.
 """
 
+import asyncio
 from typing import Any
 
 from aiokafka import errors
@@ -19,7 +20,7 @@ from aiokafka.protocol.types import Int32, Schema, String
 _FENCED = 82
 
 
-class InstanceFenced(BrokerResponseError):  # type: ignore[misc]
+class InstanceFenced(BrokerResponseError):  # type: ignore[misc]  # noqa: N818
     """Another member of the group has this instance id now."""
 
     errno = _FENCED
@@ -87,6 +88,7 @@ class Member(GroupCoordinator):  # type: ignore[misc]
                     _InstanceHeartbeat(self.group_id, *self._former, self._group_instance_id)
                 )
             except KafkaError:
+                await asyncio.sleep(self._retry_backoff_ms / 1000)
                 return False  # ask again when the coordinator is found
             except NotImplementedError:
                 pass  # a broker before 2.3 has no static members

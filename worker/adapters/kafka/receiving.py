@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     CorruptRecordException,
     GroupAuthorizationFailedError,
+    InconsistentGroupProtocolError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
@@ -38,6 +39,7 @@ _LOG_EVERY = 10
 # these are the caller's: none says that records cannot be read
 _PASSED_ON = (
     InstanceFenced,
+    InconsistentGroupProtocolError,
     OffsetOutOfRangeError,
     NoOffsetForPartitionError,
     TopicAuthorizationFailedError,

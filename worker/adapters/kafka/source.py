@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalStateError,
+    InconsistentGroupProtocolError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -124,8 +125,8 @@ class KafkaSource:
             async with asyncio.timeout(self._rebalance_timeout_seconds + _CALL_SECONDS):
                 try:
                     await self._consumer.start()
-                except InstanceFenced as error:
-                    raise self._replaced() from error
+                except (InstanceFenced, InconsistentGroupProtocolError) as error:
+                    raise self._refused(error) from error
 
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
         """See `Source`."""
@@ -141,8 +142,8 @@ class KafkaSource:
         except NoOffsetForPartitionError:
             await asyncio.sleep(_POLL_MS / 1000)  # `rewind` is about to seek
             return []
-        except InstanceFenced as error:
-            raise self._replaced() from error
+        except (InstanceFenced, InconsistentGroupProtocolError) as error:
+            raise self._refused(error) from error
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
             raise BusUnavailable(
                 f"Kafka refuses to let group {self._group_id} read {', '.join(self._topics)}"
@@ -163,7 +164,12 @@ class KafkaSource:
                 arrived.append((where, record))
         return arrived
 
-    def _replaced(self) -> InstanceReplaced:
+    def _refused(self, error: KafkaError) -> Fatal:
+        if isinstance(error, InconsistentGroupProtocolError):
+            return BusUnavailable(
+                f"Group {self._group_id} has members with another assignment strategy; name another"
+                " group in input.group_id, or stop them."
+            )
         return InstanceReplaced(
             f"Another worker has joined group {self._group_id} as {self._group_instance_id}; give"
             " each worker an input.group_instance_id of its own."
