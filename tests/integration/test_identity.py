@@ -2,15 +2,16 @@
 
 import asyncio
 import signal
+import sys
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from tests.integration.house import both_guarantees, event, produce, start_process
-from worker.adapters.kafka.reader import committed_offsets, read_topics
+from tests.integration.house import both_guarantees, event, produce, start_process, until
+from worker.adapters.kafka.reader import committed_offsets
 from worker.app import Worker
-from worker.errors import BusUnavailable
+from worker.errors import BusUnavailable, InstanceReplaced
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +63,7 @@ async def start():
         if member.process.returncode is None:
             member.process.kill()
         await member.ended()
-        print(member.process.pid, *member.lines, sep="\n")
+        sys.stdout.write("\n".join([f"{member.process.pid}:", *member.lines, ""]))
 
 
 async def stop(*members):
@@ -81,16 +82,6 @@ async def until_settled(connection, settings):
             await asyncio.sleep(0.5)
 
 
-async def until_judged(connection, settings, names):
-    """At least once: the older may have judged a record that the newer judges again."""
-    missing = {name.encode() for name in names}
-    reader = read_topics(connection, [settings.output.verdict_topic], from_beginning=True)
-    async with asyncio.timeout(60):
-        while missing:
-            missing.discard((await anext(reader)).key)
-    await reader.aclose()
-
-
 async def produce_events(connection, settings, start=0):
     topic = settings.input.topics[0]
     names = [str(n) for n in range(start, start + COUNT)]
@@ -98,25 +89,58 @@ async def produce_events(connection, settings, start=0):
     return names
 
 
+def build(settings, instance_id, session_timeout_seconds=10.0):
+    chosen = settings.input.model_copy(
+        update={
+            "group_instance_id": instance_id,
+            "session_timeout_seconds": session_timeout_seconds,
+        }
+    )
+    return Worker(settings.model_copy(update={"input": chosen}))
+
+
 @both_guarantees
 async def test_the_older_of_two_workers_with_one_id_ends_and_the_rest_go_on(
+    kafka_settings, connection, caplog
+):
+    caplog.set_level("INFO")
+    settings = await kafka_settings(partitions=4)
+    older, third, newer = (build(settings, name) for name in ("rack-1", "rack-2", "rack-1"))
+    former = asyncio.create_task(older.run())
+    await until(lambda: older.held == 4)
+    others = [asyncio.create_task(third.run())]
+    await until(lambda: (older.held, third.held) == (2, 2))
+    others.append(asyncio.create_task(newer.run()))
+    await asyncio.wait([former], timeout=ENDS_WITHIN_SECONDS)
+    with pytest.raises(InstanceReplaced, match=r"as rack-1; .* input\.group_instance_id"):
+        former.result()
+    await until(lambda: (newer.held, third.held) == (2, 2))
+    names = await produce_events(connection, settings)
+    await until_settled(connection, settings)
+    assert newer.outcomes["verdict"] + third.outcomes["verdict"] == len(names)
+    # only the older lost what it had, and at most once
+    assert sum("Lost" in record.message for record in caplog.records) <= 1
+    newer.stop()
+    third.stop()
+    await asyncio.gather(*others)
+
+
+async def test_the_older_worker_exits_1_with_a_line_that_names_the_id(
     kafka_settings, connection, start
 ):
-    settings = await kafka_settings(partitions=4)
+    settings = await kafka_settings(partitions=2)
     older = await start(settings, "rack-1")
-    await older.until_logged("Assigned 4 partitions")
-    third = await start(settings, "rack-2")
-    await third.until_logged("Assigned 2 partitions")
-    names = await produce_events(connection, settings)
-    newer = await start(settings, "rack-1")
-    await newer.until_logged("Assigned 2 partitions")
+    await older.until_logged("Assigned 2 partitions")
+    await produce_events(connection, settings)
+    newer = build(settings, "rack-1")
+    running = asyncio.create_task(newer.run())
+    await until(lambda: newer.held == 2)
     assert await older.ended(ENDS_WITHIN_SECONDS) == 1
     assert "rack-1" in older.lines[-1]
     assert "input.group_instance_id" in older.lines[-1]
     await until_settled(connection, settings)
-    await stop(newer, third)
-    assert not any("Lost" in line for line in newer.lines + third.lines)
-    await until_judged(connection, settings, names)
+    newer.stop()
+    await running
 
 
 async def test_a_frozen_worker_that_was_replaced_ends_when_it_wakes(
@@ -126,16 +150,18 @@ async def test_a_frozen_worker_that_was_replaced_ends_when_it_wakes(
     frozen = await start(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
     await frozen.until_logged("Assigned 2 partitions")
     frozen.process.send_signal(signal.SIGSTOP)
-    newer = await start(settings, "rack-1", INPUT__SESSION_TIMEOUT_SECONDS="6")
-    await newer.until_logged("Assigned 2 partitions")
+    newer = build(settings, "rack-1")
+    running = asyncio.create_task(newer.run())
+    await until(lambda: newer.held == 2)
     await asyncio.sleep(7)  # past the session of the frozen one
     await produce_events(connection, settings)
     frozen.process.send_signal(signal.SIGCONT)
     assert await frozen.ended(ENDS_WITHIN_SECONDS) == 1
     assert "rack-1" in frozen.lines[-1]
     await until_settled(connection, settings)
-    await stop(newer)
-    assert not any("Lost" in line for line in newer.lines)
+    assert not running.done()
+    newer.stop()
+    await running
 
 
 async def test_a_worker_that_woke_up_late_and_was_not_replaced_joins_again(

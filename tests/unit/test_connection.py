@@ -55,7 +55,7 @@ async def test_a_broker_too_old_is_named():
     port = server.sockets[0].getsockname()[1]
     async with server:
         with pytest.raises(
-            BusUnavailable, match="cannot be used: .* its version is not supported"
+            BusUnavailable, match=r"cannot be used: .* its version is not supported"
         ) as caught:
             await describe_topics(Connection(f"127.0.0.1:{port}"), [])
     assert f"127.0.0.1:{port}" in str(caught.value)
