@@ -57,8 +57,8 @@ def kafka() -> list[Json]:
         ),
         panel(
             "Lag of partitions",
-            "One far above the others is a key that gets most records. Unstable records are behind a"
-            " producer transaction that is open: they cannot be read yet.",
+            "One far above the others is a key that gets most records. Unstable records are behind"
+            " a producer transaction that is open: they cannot be read yet.",
             "short",
             {
                 "{{topic}} {{partition}}": SHOWN.level(
