@@ -50,7 +50,7 @@ class Workload(_Group):
     replicas: Natural = 1
     """Workers; not used with `autoscaling.enabled`."""
     static_membership: bool = False
-    """The pod's name is its `input.group_instance_id`: a restart within
+    """Each worker's `input.group_instance_id` is `NAMESPACE.RELEASE.POD`: a restart within
     `config.input.session_timeout_seconds` moves no partition. Needs a StatefulSet."""
     annotations: Texts = {}
     """Of the Deployment or StatefulSet."""

@@ -57,9 +57,17 @@ def kafka() -> list[Json]:
         ),
         panel(
             "Lag of partitions",
-            "One far above the others is a key that gets most records.",
+            "One far above the others is a key that gets most records. Unstable records are behind"
+            " a producer transaction that is open: they cannot be read yet.",
             "short",
-            {"{{topic}} {{partition}}": SHOWN.level(names.LAG_RECORDS, by=("topic", "partition"))},
+            {
+                "{{topic}} {{partition}}": SHOWN.level(
+                    names.LAG_RECORDS, by=("topic", "partition")
+                ),
+                "unstable: {{topic}} {{partition}}": SHOWN.level(
+                    names.LAG_UNSTABLE, by=("topic", "partition")
+                ),
+            },
             width=6,
         ),
         panel(

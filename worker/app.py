@@ -7,6 +7,7 @@ from collections import Counter
 
 from worker import __version__
 from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.connection import describe_topics
 from worker.adapters.kafka.source import KafkaSource
 from worker.batching import BatchPolicy
 from worker.breaker import BreakerPolicy
@@ -18,6 +19,7 @@ from worker.parts import Judging, build_delivery, build_judging, count_devices
 from worker.pipeline import Bounds, Pipeline
 from worker.settings import Settings
 from worker.telemetry import names
+from worker.waiting import wait_for_brokers
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,8 @@ class Worker:
         self._owns_engine = judging is None
         self._judging = judging or build_judging(settings)
         self._telemetry = telemetry = self._judging.observation.telemetry
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._waits_for: str | None = None
         self.connection = connection = build_connection(settings)
         output = settings.output
         self._source = KafkaSource(
@@ -70,6 +73,7 @@ class Worker:
                 unsettled_records_per_partition=settings.input.unsettled_records_per_partition,
                 commit_interval_seconds=settings.delivery.commit_interval_seconds,
                 drain_seconds=settings.shutdown.drain_seconds,
+                stuck_seconds=settings.health.stuck_seconds,
             ),
             destinations=Destinations(
                 output.verdict_topic,
@@ -107,7 +111,7 @@ class Worker:
 
     def stop(self) -> None:
         """End in good order: drain, settle, leave the group."""
-        self._stopping = True
+        self._stopping.set()
         self._enter("stopping")
         self._pipeline.stop()
 
@@ -122,11 +126,14 @@ class Worker:
             if health is not None:
                 await health.start()
             # Kafka first: what is wrong there is known in seconds, the model takes minutes
+            if not await self._reach_brokers():
+                return
             await self._delivery.start()
             if self._owns_engine:
                 await self._judging.start()
             self._introduce()
-            if not self._stopping:
+            # they may have gone while the model was loaded
+            if await self._reach_brokers():
                 self._enter("running")
                 await self._pipeline.run()
         finally:
@@ -137,6 +144,20 @@ class Worker:
                 await self._judging.stop()
             if health is not None:
                 await health.stop()
+
+    async def _reach_brokers(self) -> bool:
+        """Wait until a broker answers; False if the worker is to stop instead."""
+
+        def report(reason: str | None) -> None:
+            self._waits_for = reason
+
+        return await wait_for_brokers(
+            lambda: describe_topics(self.connection, []),
+            stopping=self._stopping,
+            timeout_seconds=self._settings.kafka.connect_timeout_seconds,
+            report=report,
+            clock=SystemClock(),
+        )
 
     def _enter(self, state: str) -> None:
         self._state = state
@@ -158,6 +179,8 @@ class Worker:
         return Report(self._state, ["The engine died."] if dead else [])
 
     def _ready(self) -> Report:
+        if self._waits_for is not None:
+            return Report(self._state, [self._waits_for])
         match self._state:
             case "running":
                 found = (self._judging.engine.trouble, self._pipeline.trouble())
@@ -168,7 +191,8 @@ class Worker:
                 return Report(self._state, ["The worker is stopping."])
 
     def _started(self) -> Report:
-        loading = self._state == "loading"
+        # a probe that fails here would restart a worker that only waits for Kafka
+        loading = self._state == "loading" and self._waits_for is None
         return Report(self._state, ["The model is being loaded."] if loading else [])
 
     def _health(self) -> HealthServer | None:

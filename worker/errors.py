@@ -98,6 +98,14 @@ class BusUnavailable(Fatal):
     """Kafka cannot be reached, or refuses us."""
 
 
+class BusUnreachable(BusUnavailable):
+    """No broker answers: it may come up later, so a worker that starts waits for it."""
+
+
+class InstanceReplaced(Fatal):
+    """Another worker has joined the group with the same `input.group_instance_id`."""
+
+
 class OffsetLost(Fatal):
     """Retention has overtaken the committed offset: records are gone that were never judged."""
 

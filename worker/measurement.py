@@ -1,13 +1,17 @@
 """What only time tells: the loop's lateness, the engine's load, the lag and the work in it."""
 
+import logging
 from collections.abc import Callable, Collection
 
 from worker.delivery import Delivery
 from worker.errors import Retriable
 from worker.ports import Clock, Source
+from worker.progress import Progress, Standing
 from worker.records import Partition
 from worker.telemetry import PartitionState, Telemetry, names
 from worker.workload import Counts, Workload
+
+logger = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
 _BEATS_BETWEEN_LAGS = 5
@@ -20,6 +24,7 @@ class Measurement:
         held: the partitions that are ours.
         devices: GPUs that the engine runs on.
         max_num_seqs: how many prompts it runs at once; read when it runs.
+        stuck_seconds: how long a partition with lag may stand still before it is trouble.
     """
 
     def __init__(
@@ -32,6 +37,7 @@ class Measurement:
         held: Callable[[], Collection[Partition]],
         devices: int,
         max_num_seqs: Callable[[], int],
+        stuck_seconds: float = 300.0,
     ) -> None:
         self._source = source
         self._delivery = delivery
@@ -40,11 +46,17 @@ class Measurement:
         self._held = held
         self._workload = Workload(devices)
         self._max_num_seqs = max_num_seqs
+        self._progress = Progress(stuck_seconds)
+        self._blocked: set[Partition] = set()
         self.at_engine = 0
         self._returned = 0
         self._counted_at = 0.0
         self._busy_seconds = 0.0
         self._full_seconds = 0.0
+
+    def trouble(self) -> str | None:
+        """The partition that has not moved for too long, if there is one."""
+        return self._progress.trouble()
 
     def entered(self) -> None:
         """A record went to the engine."""
@@ -86,12 +98,18 @@ class Measurement:
             ends = await self._source.ends(epochs)
         except Retriable:
             return  # what was known stays
-        states = {}
+        unstable = self._source.unstable(epochs)
+        states, standings = {}, {}
         for partition, epoch in epochs.items():
             if (end := ends.get(partition)) is not None:
-                behind = max(end - (self._delivery.committed(partition) or 0), 0)
+                committed = self._delivery.committed(partition)
+                behind = max(end - (committed or 0), 0)
                 unsettled, _ = self._delivery.backlog(partition)
-                states[partition] = PartitionState(behind, unsettled, epoch)
+                hidden = unstable.get(partition, 0)
+                states[partition] = PartitionState(behind, unsettled, epoch, hidden)
+                standings[partition] = Standing(epoch, committed, end, behind, hidden)
+        self._progress.observe(standings, self._clock.monotonic())
+        self._report_blocked()
         self._telemetry.partitions(states)
         lag = sum(state.lag for state in states.values())
         settled = self._delivery.settled
@@ -100,3 +118,15 @@ class Measurement:
         )
         self._telemetry.set(names.LAG_TIME, self._workload.lag_seconds(lag))
         self._telemetry.set(names.BACKLOG, self._workload.gpu_seconds(lag))
+
+    def _report_blocked(self) -> None:
+        """Log each partition that a producer's open transaction has begun to hold up."""
+        blocked = self._progress.blocked()
+        for partition in blocked.keys() - self._blocked:
+            logger.warning(
+                "%d records of %s wait behind a producer transaction that stays open: they can be"
+                " read when it ends; look for its producer (kafka-transactions.sh find-hanging).",
+                blocked[partition],
+                partition,
+            )
+        self._blocked = set(blocked)

@@ -47,6 +47,7 @@ class Bounds:
         unsettled_records_per_partition: received and not settled, behind one slow record, before
             the partition is paused; bytes of waiting outcomes have the bound of queued bytes.
         drain_seconds: what in-flight records get when the worker stops or partitions go.
+        stuck_seconds: how long a partition with lag may stand still before that is trouble.
     """
 
     max_in_flight: int
@@ -56,6 +57,7 @@ class Bounds:
     unsettled_records_per_partition: int = 4096
     commit_interval_seconds: float = 1.0
     drain_seconds: float = 20.0
+    stuck_seconds: float = 300.0
 
 
 class Pipeline:
@@ -102,6 +104,7 @@ class Pipeline:
             held=lambda: self._held,
             devices=devices,
             max_num_seqs=lambda: judge.max_at_once,
+            stuck_seconds=bounds.stuck_seconds,
         )
         self._judging: set[asyncio.Task[None]] = set()
         self._held: set[Partition] = set()
@@ -130,7 +133,12 @@ class Pipeline:
         """Why nothing moves at the moment, if that is so."""
         if not self._joined:
             return "The group is not joined yet."
-        return self._patient.trouble or self._delivery.trouble()
+        return (
+            self._patient.trouble
+            or self._delivery.trouble()
+            or self._source.trouble()
+            or self._measurement.trouble()
+        )
 
     async def run(self) -> None:
         """Judge until stopped.

@@ -96,12 +96,20 @@ class Source(Protocol):
         """
         ...
 
+    def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Records of these behind a producer transaction that is open, as of the last fetch."""
+        ...
+
     async def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
         """Commit the next offsets to read, each with its metadata.
 
         Raises:
             Retriable: not committed, for a passing reason or because the group has moved on.
         """
+        ...
+
+    def trouble(self) -> str | None:
+        """What has kept failing for some time, if anything has: where, and why."""
         ...
 
     async def stop(self) -> None:

@@ -51,6 +51,11 @@ class KafkaSettings(_Group):
     """How to reach the brokers."""
 
     bootstrap_servers: str = Field("localhost:9092", description="Brokers, comma separated.")
+    connect_timeout_seconds: PositiveSeconds | None = Field(
+        None,
+        description="How long `run` waits at its start for brokers that cannot be reached; for ever"
+        " if unset. Other commands do not wait.",
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="`docs/security.md` has an example of each."
     )
@@ -248,6 +253,11 @@ class HealthSettings(_Group):
 
     host: str = "0.0.0.0"  # noqa: S104 - probes come from outside the container
     port: int = Field(8080, ge=0, le=65535, description="0 turns it off.")
+    stuck_seconds: PositiveSeconds = Field(
+        300.0,
+        description="A partition with lag whose committed offset stands still for so long makes"
+        " `/readyz` fail; longer than `engine.request_timeout_seconds`.",
+    )
 
 
 class TelemetrySettings(_Group):

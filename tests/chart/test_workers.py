@@ -4,6 +4,7 @@ import pytest
 from typer.main import get_command
 
 from helm.documents import CHART
+from helm.rendering import RELEASE
 from tests.chart.release import EVERYTHING, VALUES, render, variables
 from worker.cli import app, register
 
@@ -92,11 +93,16 @@ def test_a_new_chart_version_alone_restarts_nothing():
 
 
 class TestStatefulSet:
-    def test_members_are_named_after_their_pods(self):
-        release = render(workload={"kind": "StatefulSet", "staticMembership": True})
-        assert variables(release.worker)["GUARDSTREAM_INPUT__GROUP_INSTANCE_ID"] == {
-            "fieldRef": {"fieldPath": "metadata.name"}
-        }
+    def test_members_are_named_after_namespace_release_and_pod(self):
+        given = variables(render(workload={"kind": "StatefulSet", "staticMembership": True}).worker)
+        for name, path in (("POD_NAMESPACE", "namespace"), ("POD_NAME", "name")):
+            assert given[name] == {"fieldRef": {"fieldPath": f"metadata.{path}"}}
+        names = list(given)
+        # Kubernetes replaces only variables that come before
+        assert names.index("POD_NAME") < names.index("GUARDSTREAM_INPUT__GROUP_INSTANCE_ID")
+        assert given["GUARDSTREAM_INPUT__GROUP_INSTANCE_ID"] == (
+            f"$(POD_NAMESPACE).{RELEASE}.$(POD_NAME)"
+        )
 
     def test_only_where_it_is_asked_for(self):
         for kind in ("Deployment", "StatefulSet"):

@@ -66,6 +66,7 @@ def test_judge_without_kafka():
             {
                 "GUARDSTREAM_ENGINE__KIND": "simulated",
                 "GUARDSTREAM_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+                "GUARDSTREAM_KAFKA__CONNECT_TIMEOUT_SECONDS": "0.1",
             },
             1,
             "127.0.0.1:1 cannot be reached",

@@ -188,7 +188,7 @@ async def test_a_missing_topic_is_named(kafka_settings):
 
 async def test_an_unreachable_broker_is_named():
     settings = load_settings(
-        kafka={"bootstrap_servers": "127.0.0.1:1"},
+        kafka={"bootstrap_servers": "127.0.0.1:1", "connect_timeout_seconds": 0.1},
         engine={"kind": "simulated"},
         health={"port": 0},
     )

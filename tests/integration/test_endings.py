@@ -2,6 +2,9 @@
 
 import asyncio
 import signal
+import socket
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -157,3 +160,61 @@ async def test_a_second_signal_aborts_what_never_ends(kafka_settings, connection
         assert await process.wait() == 0
     ((_, committed, _),) = await committed_offsets(connection, topic, settings.input.group_id)
     assert not committed
+
+
+async def probed(port, path):
+    """Whether a probe says yes, and its text."""
+
+    def ask():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:
+                return True, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return False, error.read().decode()
+
+    return await asyncio.to_thread(ask)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def test_a_worker_that_starts_before_its_brokers_waits_for_them(broker):
+    settings = await settings_on(broker, "at_least_once")
+    await asyncio.to_thread(broker.kill)
+    port = free_port()
+    process = await start_process(settings, HEALTH__PORT=str(port))
+    await said(process, "Waiting for Kafka")
+    ready, text = await probed(port, "readyz")
+    assert not ready
+    assert "cannot be reached" in text
+    assert broker.bootstrap_servers in text
+    assert (await probed(port, "livez"))[0]
+    assert (await probed(port, "startupz"))[0]
+    await asyncio.to_thread(broker.start)
+    await said(process, "Assigned 2 partitions")
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(60):
+        assert await process.wait() == 0
+
+
+async def test_a_worker_that_waits_for_its_brokers_ends_at_once(broker):
+    settings = await settings_on(broker, "at_least_once")
+    await asyncio.to_thread(broker.kill)
+    process = await start_process(settings)
+    await said(process, "Waiting for Kafka")
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        assert await process.wait() == 0
+
+
+async def test_the_wait_for_brokers_can_be_bounded(broker):
+    settings = await settings_on(broker, "at_least_once")
+    await asyncio.to_thread(broker.kill)
+    process = await start_process(settings, KAFKA__CONNECT_TIMEOUT_SECONDS="3")
+    async with asyncio.timeout(60):
+        _, logged = await process.communicate()
+    assert process.returncode == 1
+    assert "cannot be reached" in logged.decode().splitlines()[-1]

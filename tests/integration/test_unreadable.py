@@ -7,10 +7,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from worker.adapters.kafka import consumer, lenient_records, source, unpacking
+from worker.adapters.kafka import consumer, lenient_records, receiving, unpacking
 from worker.adapters.kafka.reader import committed_offsets, read_topics
 from worker.app import Worker
-from worker.errors import BusUnavailable
 
 pytestmark = pytest.mark.integration
 
@@ -161,13 +160,37 @@ async def test_damage_on_the_way_costs_no_other_partition_its_records(
     assert judged == sorted(f"{n}-{p}" for n in range(10) for p in (0, 1))
 
 
-async def test_damage_that_stays_is_named(kafka_settings, connection, monkeypatch):
-    settings = await kafka_settings()
-    await produce(connection, settings.input.topics[0], [[("a", [], 0)]], monkeypatch)
-    monkeypatch.setattr(
-        lenient_records._LenientBatch, "validate_crc", lambda _: False, raising=False
-    )
-    monkeypatch.setattr(source, "_DAMAGED_FETCHES", 2)
-    with pytest.raises(BusUnavailable, match=rf"damaged .*{settings.input.topics[0]}"):
-        async with asyncio.timeout(60):
-            await Worker(settings).run()
+async def test_damage_that_stays_holds_up_only_its_partition(
+    kafka_settings, connection, monkeypatch, caplog
+):
+    settings = await kafka_settings(partitions=2)
+    topic = settings.input.topics[0]
+    batches = [[(f"{n}-{p}", [], p) for p in (0, 1)] for n in range(10)]
+    await produce(connection, topic, batches, monkeypatch)
+
+    def validate(batch):
+        return b'"id":"5-0"' not in bytes(batch._raw)
+
+    monkeypatch.setattr(lenient_records._LenientBatch, "validate_crc", validate, raising=False)
+    monkeypatch.setattr(receiving, "_TROUBLE_SECONDS", 3.0)
+    worker = Worker(settings)
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(120):
+        # what stands before the damage is judged too
+        while worker.outcomes["verdict"] < 15 or worker._pipeline.trouble() is None:
+            assert not running.done()
+            await asyncio.sleep(0.05)
+    trouble = worker._pipeline.trouble()
+    assert f"{topic}/0" in trouble
+    assert "CorruptRecordException" in trouble
+    assert f"Receiving from {topic}/0 failed" in caplog.text
+    monkeypatch.setattr(lenient_records._LenientBatch, "validate_crc", lambda _: True)
+    async with asyncio.timeout(60):
+        while worker.outcomes["verdict"] < 20 or worker._pipeline.trouble():
+            await asyncio.sleep(0.05)
+    worker.stop()
+    await running
+    for where, committed, end in await committed_offsets(
+        connection, topic, settings.input.group_id
+    ):
+        assert committed == end, where

@@ -43,12 +43,16 @@ class SteppedClock:
 class Ends:
     def __init__(self):
         self.end = 50
+        self.hidden = 0
         self.failing = False
 
     async def ends(self, partitions):
         if self.failing:
             raise Retriable("not now")
         return dict.fromkeys(partitions, self.end)
+
+    def unstable(self, partitions):
+        return dict.fromkeys(partitions, self.hidden)
 
 
 class Settling:
@@ -77,6 +81,7 @@ async def measured():
         held=lambda: {HELD},
         devices=1,
         max_num_seqs=lambda: 4,
+        stuck_seconds=290.0,
     )
 
     def page():
@@ -133,3 +138,24 @@ async def test_lag_is_what_lies_behind_the_committed_offset(measured):
     for _ in range(5):
         await clock.pass_by(1.0)
     assert page() == found | {key: page()[key] for key in ("guardstream_loop_lag_seconds",)}
+
+
+async def test_a_partition_that_stands_still_is_trouble(measured):
+    clock, *_, measurement, _ = measured
+    for _ in range(5):
+        await clock.pass_by(59.0)
+    assert measurement.trouble() is None
+    for _ in range(5):
+        await clock.pass_by(59.0)
+    assert measurement.trouble() == "events/0 has not moved for 295 s with 30 records of lag."
+
+
+async def test_records_behind_an_open_transaction_are_shown_and_logged_once(measured, caplog):
+    clock, source, _, measurement, page = measured
+    source.hidden, source.end = 6, 20
+    for _ in range(20):
+        await clock.pass_by(59.0)
+    assert page()['guardstream_lag_unstable{partition="0",topic="events"}'] == "6.0"
+    assert page()['guardstream_lag_records{partition="0",topic="events"}'] == "0.0"
+    assert caplog.text.count("6 records of events/0 wait behind a producer transaction") == 1
+    assert measurement.trouble() is None

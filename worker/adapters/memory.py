@@ -159,11 +159,18 @@ class MemorySource:
         """See `Source`."""
         return {partition: len(self._bus.records[partition]) for partition in partitions}
 
+    def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """None: there are no transactions on the input."""
+        return dict.fromkeys(partitions, 0)
+
     async def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
         """See `Source`."""
         if self.severed or any(partition not in self._positions for partition in offsets):
             raise Retriable("The partitions have moved on; nothing was committed.")
         self._bus.commit(offsets)
+
+    def trouble(self) -> str | None:
+        """Nothing fails here."""
 
     async def stop(self) -> None:
         """Leave; what is held is given up."""

@@ -34,11 +34,15 @@ _OPERATIONS = ("commit", "transaction", "publish")
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """How a partition stands: records behind its end, received and not committed, its epoch."""
+    """How a partition stands: records behind its end, received and not committed, its epoch.
+
+    `unstable` counts records past that end: behind a producer transaction that is still open.
+    """
 
     lag: int
     unsettled: int
     epoch: int
+    unstable: int = 0
 
 
 class Telemetry:
@@ -251,6 +255,7 @@ class Telemetry:
         """How the partitions that are held stand."""
         for metric, field in (
             (names.LAG_RECORDS, "lag"),
+            (names.LAG_UNSTABLE, "unstable"),
             (names.UNSETTLED, "unsettled"),
             (names.EPOCH, "epoch"),
         ):

@@ -249,6 +249,14 @@ LAG_RECORDS = Metric(
     "Records of a partition behind the committed offset.",
     ("topic", "partition"),
 )
+LAG_UNSTABLE = Metric(
+    "guardstream.lag.unstable",
+    Kind.GAUGE,
+    "{record}",
+    "Records behind an open producer transaction: not yet lag, since they cannot be read before it"
+    " ends.",
+    ("topic", "partition"),
+)
 LAG_TIME = Metric(
     "guardstream.lag.time",
     Kind.GAUGE,

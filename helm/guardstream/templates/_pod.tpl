@@ -284,10 +284,17 @@ spec:
       env:
         {{- include "guardstream.kafkaVariables" (dict "root" . "secret" .Values.credentials.existingSecret) | nindent 8 }}
         {{- if .Values.workload.staticMembership }}
-        - name: GUARDSTREAM_INPUT__GROUP_INSTANCE_ID
+        - name: POD_NAMESPACE
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.namespace
+        - name: POD_NAME
           valueFrom:
             fieldRef:
               fieldPath: metadata.name
+        {{- /* Kubernetes replaces $(...): pods of other releases and namespaces may share the group. */}}
+        - name: GUARDSTREAM_INPUT__GROUP_INSTANCE_ID
+          value: $(POD_NAMESPACE).{{ .Release.Name }}.$(POD_NAME)
         {{- end }}
         {{- include "guardstream.modelVariables" . | nindent 8 }}
         {{- if or .Values.model.offline (include "guardstream.prepulls" .) }}

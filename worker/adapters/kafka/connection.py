@@ -24,9 +24,9 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from worker.adapters.kafka.credentials import Secret, TlsFiles
-from worker.adapters.kafka.diagnosis import find_cause
+from worker.adapters.kafka.diagnosis import WRONG_VERSION, Cause, find_cause, tell_version
 from worker.adapters.kafka.oauth import ClientCredentials
-from worker.errors import BusUnavailable
+from worker.errors import BusUnavailable, BusUnreachable
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _CONNECT_SECONDS = 15.0
@@ -90,14 +90,20 @@ class Connection:
                 f"Kafka at {self.bootstrap_servers} refuses us ({type(error).__name__});"
                 " `guardstream check` names the rights that are missing."
             ) from error
-        except (KafkaError, OSError, TimeoutError) as error:
-            cause = await find_cause(self.arguments()) or (
-                f"a broker answers, but no more came of it ({type(error).__name__}); look at what"
-                " the brokers advertise, and at the network."
-            )
+        except WRONG_VERSION as error:
             raise BusUnavailable(
-                f"Kafka at {self.bootstrap_servers} cannot be reached: {cause}"
+                tell_version(error, f"Kafka at {self.bootstrap_servers}")
             ) from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            cause = await find_cause(self.arguments()) or Cause(
+                f"a broker answers, but no more came of it ({type(error).__name__}); look at what"
+                " the brokers advertise, and at the network.",
+                may_pass=True,
+            )
+            where = f"Kafka at {self.bootstrap_servers}"
+            if cause.may_pass:
+                raise BusUnreachable(f"{where} cannot be reached: {cause.text}") from error
+            raise BusUnavailable(f"{where} cannot be used: {cause.text}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,8 @@ async def describe_topics(connection: Connection, names: Collection[str]) -> dic
     """The topics of these names that exist, and that we may see; never creates one.
 
     Raises:
-        BusUnavailable: no broker answers.
+        BusUnreachable: no broker answers.
+        BusUnavailable: they refuse us.
     """
     return (await _look_up(connection, names))[0]
 

@@ -5,9 +5,11 @@ import logging
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import consumer as consumers
 from aiokafka.consumer import fetcher
 
 from worker.adapters.kafka.lenient_records import LenientRecords
+from worker.adapters.kafka.membership import Member
 
 logger = logging.getLogger(__name__)
 
@@ -15,9 +17,13 @@ _STOP_SECONDS = 10.0
 
 
 def build_consumer(**arguments: Any) -> AIOKafkaConsumer:
-    """A consumer that reads on past records that it cannot read; see `lenient_records`."""
-    # the fetcher's only seam: it looks the class up in its module for every response
+    """A consumer that reads on past records that it cannot read, and whose instance id is its own.
+
+    See `lenient_records` and `membership`.
+    """
+    # aiokafka's only seams: it looks these classes up in its modules
     fetcher.MemoryRecords = LenientRecords
+    consumers.GroupCoordinator = Member
     return AIOKafkaConsumer(**arguments)
 
 

@@ -4,40 +4,68 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
     IllegalSaslStateError,
+    IncompatibleBrokerVersion,
     KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
+    UnrecognizedBrokerVersion,
     UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
 from worker.adapters.kafka.oauth import TokenRefused
 
+# the last is what aiokafka raises for a request whose versions a broker no longer, or not yet, has
+WRONG_VERSION = (
+    IncompatibleBrokerVersion,
+    UnrecognizedBrokerVersion,
+    UnsupportedVersionError,
+    NotImplementedError,
+)
 _ASK_SECONDS = 10.0
 _EXPIRED = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED
 _OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH
 _OUR_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN")
 
 
-async def find_cause(arguments: Mapping[str, Any]) -> str | None:
-    """Why the last of the brokers cannot be reached, and the mend; None if one of them can be.
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a broker cannot be used.
+
+    Attributes:
+        text: what is wrong, and what to do.
+        may_pass: nothing is wrong that we know of: the broker is not there, or not yet.
+    """
+
+    text: str
+    may_pass: bool
+
+
+async def find_cause(arguments: Mapping[str, Any]) -> Cause | None:
+    """Why the brokers cannot be reached; None if one of them can be.
+
+    One that refuses us says more than one that is not there; else the last one counts.
 
     Args:
         arguments: as aiokafka's clients take them.
     """
     theirs = dict(arguments)
-    cause = None
+    cause: Cause | None = None
     for host, port, _ in collect_hosts(theirs.pop("bootstrap_servers"), randomize=False):
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 await _ask(host, port, theirs)
-        except (KafkaError, OSError, TimeoutError) as error:
-            cause = _tell(error, f"{host}:{port}", theirs)
+        except (KafkaError, NotImplementedError, OSError, TimeoutError) as error:
+            found = _tell(error, f"{host}:{port}", theirs)
+            if cause is None or cause.may_pass:
+                cause = found
         else:
             return None
     return cause
@@ -55,11 +83,19 @@ async def _ask(host: str, port: int, arguments: Mapping[str, Any]) -> None:
         raise SaslAuthenticationFailed
 
 
-def _tell(error: BaseException, where: str, arguments: Mapping[str, Any]) -> str:
+def _tell(error: BaseException, where: str, arguments: Mapping[str, Any]) -> Cause:
     if isinstance(error, KafkaConnectionError) and isinstance(error.__cause__, ssl.SSLError):
         error = error.__cause__  # the handshake was over when the broker said so
     told = _tell_tls(error, where) or _tell_refusal(error, where, arguments)
-    return told or _tell_network(error, where, arguments["security_protocol"])
+    if isinstance(error, WRONG_VERSION):
+        told = tell_version(error, where)
+    if told is not None:
+        return Cause(told, may_pass=False)
+    return Cause(
+        _tell_network(error, where, arguments["security_protocol"]),
+        # one that hangs up is there: it wants another protocol
+        may_pass=isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError),
+    )
 
 
 def _tell_tls(error: BaseException, where: str) -> str | None:
@@ -96,6 +132,14 @@ def _tell_refusal(error: BaseException, where: str, arguments: Mapping[str, Any]
         case IllegalSaslStateError():
             return f"{where} does not ask who we are; look at kafka.security_protocol."
     return None
+
+
+def tell_version(error: BaseException, where: str) -> str:
+    """What is wrong with a broker that does not offer a request."""
+    return (
+        f"{where} does not offer a request that the worker needs ({error}): its version is not"
+        " supported; docs/compatibility.md lists the versions that were tested."
+    )
 
 
 def _tell_network(error: BaseException, where: str, protocol: str) -> str:

@@ -4,7 +4,8 @@ A header name that is not UTF-8, or a compressed batch that cannot be unpacked, 
 raise out of every `getmany`, for ever: the records behind in the batch, and those that the same
 call had already taken from other partitions, would never be seen. Here such a batch is read a
 second time with patience, and what still cannot be read comes as a record that says so. So does
-every record of a batch that would unpack to more than `unpacking` allows.
+every record of a batch that would unpack to more than `unpacking` allows. A batch of the message
+formats before Kafka 0.11 does not say how many records it has: one record stands for all of them.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -13,12 +14,16 @@ from typing import Any
 
 from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 
 from worker.adapters.kafka.unpacking import MAX_BYTES, BatchTooLarge, unpack_batch
 
 _LENGTH_AT, _LENGTH_ENDS = 8, 12
+_MAGIC_AT, _LEGACY_ATTRIBUTES_AT = 16, 17
+_CODECS, _LZ4 = 0b111, 3
+_NO_TIME = -1
 
 
 def unreadable(theirs: Any) -> str | None:
@@ -54,9 +59,46 @@ class LenientRecords(MemoryRecords):  # type: ignore[misc]
         length = int.from_bytes(self._data[self._at + _LENGTH_AT : self._at + _LENGTH_ENDS])
         end = self._at + _LENGTH_ENDS + length
         raw, self._at = self._data[self._at : end], end
+        if isinstance(batch, LegacyRecordBatch):
+            return _LenientLegacyBatch(batch, raw)
         if isinstance(batch, DefaultRecordBatch) and not batch.is_control_batch:
             return _LenientBatch(batch, raw)
         return batch
+
+
+class _LenientLegacyBatch:
+    """A message of format 0 or 1, or a set of them that was compressed."""
+
+    def __init__(self, batch: Any, raw: memoryview) -> None:
+        self._batch = batch
+        # format 0 wrote LZ4 frames with a wrong checksum (KAFKA-3160), which aiokafka does not read
+        self._is_old_lz4 = raw[_MAGIC_AT] == 0 and raw[_LEGACY_ATTRIBUTES_AT] & _CODECS == _LZ4
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        reached = None
+        try:
+            for record in self._batch:
+                reached = record.offset + 1
+                yield record if record.timestamp is not None else _undated(record)
+        except UnsupportedCodecError as error:
+            if not self._is_old_lz4:
+                raise  # the installation's fault: every record is fine
+            said = _cannot_be_read(error)
+        except Exception as error:  # noqa: BLE001 - decompressors raise what they like
+            said = _cannot_be_read(error)
+        else:
+            return
+        end = self._batch.next_offset
+        for offset in range(end - 1 if reached is None else reached, end):
+            yield LenientRecord(offset, _NO_TIME, 0, None, b"", [], said)
+
+
+def _undated(record: Any) -> LenientRecord:
+    """A record of format 0: newer ones that have no time say -1."""
+    return LenientRecord(record.offset, _NO_TIME, 0, record.key, record.value, [], None)
 
 
 class _LenientBatch:

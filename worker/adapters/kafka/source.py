@@ -20,9 +20,9 @@ from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
-    CorruptRecordException,
     GroupAuthorizationFailedError,
     IllegalStateError,
+    InconsistentGroupProtocolError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -35,7 +35,9 @@ from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection, describe_topics, require_topics
 from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.adapters.kafka.lenient_records import unreadable
-from worker.errors import BusUnavailable, Fatal, OffsetLost, Retriable
+from worker.adapters.kafka.membership import InstanceFenced
+from worker.adapters.kafka.receiving import Receiver
+from worker.errors import BusUnavailable, Fatal, InstanceReplaced, OffsetLost, Retriable
 from worker.ports import AssignmentListener
 from worker.records import CommittedOffset, Partition, Record
 
@@ -46,10 +48,9 @@ _CALL_SECONDS = 10.0
 _POSITION_SECONDS = 1.0
 _POLL_MS = 200
 _METADATA_SECONDS = 30.0
-# damage on the way is gone at the next fetch; damage that stays is in the log
-_DAMAGED_FETCHES = 10
 # how often a commit that was there before may be missing from a believed answer
 _MISSING_ANSWERS = 3
+_FAILED_COMMITS = 3
 
 
 class KafkaSource:
@@ -96,7 +97,9 @@ class KafkaSource:
         # what follows the last record that `receive` gave away
         self._next: dict[TopicPartition, int] = {}
         self._watched_at = time.monotonic()
-        self._damaged_fetches = 0
+        self._receiver = Receiver(self._take_back)
+        self._failed_commits = 0
+        self._commit_failure = ""
 
     async def start(self, listener: AssignmentListener) -> None:
         """See `Source`."""
@@ -128,7 +131,10 @@ class KafkaSource:
         async with self._connection.connecting():
             # it returns with the first assignment, so others may settle theirs meanwhile
             async with asyncio.timeout(self._rebalance_timeout_seconds + _CALL_SECONDS):
-                await self._consumer.start()
+                try:
+                    await self._consumer.start()
+                except (InstanceFenced, InconsistentGroupProtocolError) as error:
+                    raise self._refused(error) from error
 
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
         """See `Source`."""
@@ -136,7 +142,7 @@ class KafkaSource:
             raise self._failure
         await self._watch_topics()
         try:
-            batches = await self._joined.getmany(timeout_ms=_POLL_MS)
+            batches = await self._receiver.poll(self._joined)
         except OffsetOutOfRangeError as error:
             # the exception's first argument maps partitions to the offsets that are gone
             await self._offsets_lost([_partition(p) for p in error.args[0]])
@@ -144,18 +150,13 @@ class KafkaSource:
         except NoOffsetForPartitionError:
             await asyncio.sleep(_POLL_MS / 1000)  # its owner is about to seek
             return []
+        except (InstanceFenced, InconsistentGroupProtocolError) as error:
+            raise self._refused(error) from error
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
             raise BusUnavailable(
                 f"Kafka refuses to let group {self._group_id} read {', '.join(self._topics)}"
                 f" ({type(error).__name__}); grant the rights."
             ) from error
-        except KafkaError as error:
-            self._take_back()
-            self._note_damage(error)
-            logger.warning("Receiving failed (%s); trying again.", type(error).__name__)
-            await asyncio.sleep(1.0)
-            return []
-        self._damaged_fetches = 0
         received_at = time.time()
         # nothing may be awaited from here on: the position has moved past these records
         arrived: list[tuple[Partition, Record]] = []
@@ -171,20 +172,16 @@ class KafkaSource:
                 arrived.append((where, record))
         return arrived
 
-    def _note_damage(self, error: KafkaError) -> None:
-        """Stop when records stay damaged: nothing behind them can be reached.
-
-        Raises:
-            BusUnavailable: they were fetched often enough.
-        """
-        if not isinstance(error, CorruptRecordException):
-            return
-        self._damaged_fetches += 1
-        if self._damaged_fetches == _DAMAGED_FETCHES:
-            raise BusUnavailable(
-                f"Records in Kafka's log are damaged ({error}); repair the partition's leader, or"
-                " move the group's offset past them."
+    def _refused(self, error: KafkaError) -> Fatal:
+        if isinstance(error, InconsistentGroupProtocolError):
+            return BusUnavailable(
+                f"Group {self._group_id} has members with another assignment strategy; name another"
+                " group in input.group_id, or stop them."
             )
+        return InstanceReplaced(
+            f"Another worker has joined group {self._group_id} as {self._group_instance_id}; give"
+            " each worker an input.group_instance_id of its own."
+        )
 
     def _take_back(self) -> None:
         """Go back to what follows the last record that was given away.
@@ -250,6 +247,18 @@ class KafkaSource:
             raise Retriable(f"The ends could not be had ({type(error).__name__}).") from error
         return {_partition(theirs): offset for theirs, offset in ends.items()}
 
+    def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """See `Source`."""
+        if self._isolation_level == "read_uncommitted":
+            return {}
+        found = {}
+        for theirs in self._held(partitions):
+            high = self._joined.highwater(theirs)
+            stable = self._joined.last_stable_offset(theirs)
+            if high is not None and stable is not None and stable >= 0:
+                found[_partition(theirs)] = max(high - stable, 0)
+        return found
+
     async def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
         """See `Source`."""
         wanted = {_theirs(p): OffsetAndMetadata(*committed) for p, committed in offsets.items()}
@@ -257,10 +266,22 @@ class KafkaSource:
             async with asyncio.timeout(_CALL_SECONDS):
                 await self._joined.commit(wanted)
         except (KafkaError, TimeoutError) as error:
+            self._failed_commits += 1
+            self._commit_failure = type(error).__name__
             raise Retriable(
                 f"Offsets were not committed ({type(error).__name__}); they come with the next."
             ) from error
         self._seen.update({p: committed.offset for p, committed in offsets.items()})
+        self._failed_commits = 0
+
+    def trouble(self) -> str | None:
+        """See `Source`."""
+        if self._failed_commits >= _FAILED_COMMITS:
+            return (
+                f"Offsets of group {self._group_id} could not be committed"
+                f" {self._failed_commits} times in a row ({self._commit_failure})."
+            )
+        return self._receiver.trouble()
 
     async def stop(self) -> None:
         """See `Source`."""

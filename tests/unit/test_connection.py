@@ -1,0 +1,68 @@
+"""What is said of brokers that cannot be used, and whether it is worth waiting for them."""
+
+import asyncio
+import struct
+
+import pytest
+from aiokafka.errors import IncompatibleBrokerVersion
+
+from worker.adapters.kafka.connection import Connection, describe_topics
+from worker.errors import BusUnavailable, BusUnreachable
+
+
+async def test_nobody_listening_may_pass():
+    with pytest.raises(BusUnreachable, match=r"nobody listens at 127\.0\.0\.1:1;"):
+        await describe_topics(Connection("127.0.0.1:1"), [])
+
+
+async def test_one_that_hangs_up_is_there_and_is_not_waited_for():
+    async def hang_up(_, writer):
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(BusUnavailable, match="hung up") as caught:
+            await describe_topics(Connection(f"127.0.0.1:{port}"), [])
+    assert not isinstance(caught.value, BusUnreachable)
+
+
+async def test_one_that_refuses_counts_more_than_one_that_is_not_there():
+    async def hang_up(_, writer):
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(BusUnavailable, match="hung up") as caught:
+            await describe_topics(Connection(f"127.0.0.1:{port},127.0.0.1:1"), [])
+    assert not isinstance(caught.value, BusUnreachable)
+
+
+async def answer_versions(reader, writer):
+    """A broker that knows no request but the one for versions."""
+    header = await reader.readexactly(4)
+    request = await reader.readexactly(*struct.unpack(">i", header))
+    (correlation,) = struct.unpack_from(">i", request, 4)
+    body = struct.pack(">ihihhh", correlation, 0, 1, 18, 0, 0)
+    writer.write(struct.pack(">i", len(body)) + body)
+    await writer.drain()
+    writer.close()
+
+
+async def test_a_broker_too_old_is_named():
+    server = await asyncio.start_server(answer_versions, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(
+            BusUnavailable, match=r"cannot be used: .* its version is not supported"
+        ) as caught:
+            await describe_topics(Connection(f"127.0.0.1:{port}"), [])
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert not isinstance(caught.value, BusUnreachable)
+
+
+async def test_a_request_that_a_broker_does_not_offer_is_named():
+    with pytest.raises(BusUnavailable, match=r"MetadataRequest cannot.*docs/compatibility\.md"):
+        async with Connection("127.0.0.1:1").connecting():
+            raise IncompatibleBrokerVersion("MetadataRequest cannot be used")
