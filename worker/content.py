@@ -175,7 +175,7 @@ def _may_lack_content(message: dict[str, Any]) -> bool:
     return (
         "content" in message
         or "parts" in message
-        or len(message) == 1
+        or message.keys() <= {"role"}
         or not _INSTEAD_OF_CONTENT.isdisjoint(message)
     )
 
