@@ -25,6 +25,8 @@ from worker.errors import NotAnEvent
 # a flag: something of what is judged is not text, and was not read
 NOT_ALL_TEXT = "not_all_text"
 
+_BLANK = "The user's message is blank; there is nothing to judge."
+
 _SPEAKERS: dict[str, Speaker] = {
     **dict.fromkeys(("user", "human", "end_user", "end-user", "enduser", "customer"), "user"),
     **dict.fromkeys(("assistant", "ai", "model", "bot", "chatbot", "gpt", "chatgpt"), "assistant"),
@@ -108,6 +110,9 @@ def read_prompt(prompt: object, response: object = None) -> Exchange | NoRequest
     Raises:
         NotAnEvent: prompt or response have a form that cannot be read.
     """
+    if isinstance(prompt, str) and (response is None or isinstance(response, str)):
+        # as nearly all of them are
+        return NoRequest(_BLANK) if is_blank(prompt) else Exchange(prompt, response)
     request, answer = _Side(), _Side()
     request.add(read_content(prompt, "prompt"))
     if response is not None:
@@ -139,7 +144,7 @@ def _exchange(request: _Side, answer: _Side) -> Exchange | NoRequest:
             "The user's message has parts that are not text, such as images, and no text; there is"
             " nothing to judge."
             if request.unread
-            else "The user's message is blank; there is nothing to judge."
+            else _BLANK
         )
     flags = (NOT_ALL_TEXT,) if request.unread or answer.unread else ()
     return Exchange(prompt, answer.text, flags)

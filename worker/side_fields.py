@@ -18,6 +18,8 @@ def identifier(value: object) -> str | None:
 
     An id of more than `MAX_ID_CHARACTERS` is not cut: two that begin alike would become one.
     """
+    if value is None:
+        return None
     if type(value) is str:
         return value if 0 < len(value) <= MAX_ID_CHARACTERS else None
     if type(value) is int:
@@ -29,6 +31,8 @@ def identifier(value: object) -> str | None:
 
 def model_name(value: object) -> str | None:
     """The name of a model: itself, or the `name` or `id` of an object."""
+    if value is None:
+        return None
     if isinstance(value, dict):
         name, own_id = value.get("name"), value.get("id")
         value = name if isinstance(name, str) else own_id
