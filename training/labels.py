@@ -79,13 +79,14 @@ def _rows(
             completion = completion_of(event, verdict)
             fate = "agreed" if completion is not None else "unreasoned"
         counted[fate] += 1
+        metadata = event.event.metadata
         row = {
             "id": event.id,
             "prompt": event.exchange.prompt,
             "response": event.exchange.response,
             "labels": event.labels,
             "completion": completion,
-            "metadata": event.event.metadata or {},
+            "metadata": metadata if isinstance(metadata, dict) else {},
         }
         yield row
 

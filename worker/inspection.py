@@ -17,10 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 from worker.errors import NotAnEvent, RecordError
 from worker.events import Event, Exchange, Framing, decode_event, judged_exchange, unframe
 from worker.guards.prompts import Guard, Mark
+from worker.json_values import parse_json
 from worker.judging import Judge
 from worker.ports import Completion
 from worker.records import Partition, Record
 from worker.redriving import Letter, read_letter, read_note
+from worker.side_fields import identifier
 from worker.verdicts import Label, Task, Verdict, rfc3339
 
 _POSITION = re.compile(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})", re.ASCII)
@@ -158,8 +160,8 @@ def _names(letter: Letter) -> Collection[str]:
     """What the event of a dead letter can be called: its own id, as far as it can be read."""
     value, headers = letter.record.value or b"", dict(letter.headers)
     # with or without a frame: JSON never begins with byte 0
-    value = unframe(value, "confluent") if re.match(rb"\0.{4}", value, re.DOTALL) else value
     try:
+        value = unframe(value, "confluent" if value.startswith(b"\0") else "none")
         own = decode_event(value, headers).id
     except RecordError:
         own = _bare_id(value)
@@ -169,13 +171,13 @@ def _names(letter: Letter) -> Collection[str]:
 def _bare_id(value: bytes) -> str | None:
     """The id of what is no event otherwise: people look for just these."""
     try:
-        document = orjson.loads(value)
-    except orjson.JSONDecodeError:
+        document = parse_json(value)
+    except NotAnEvent:
         return None
     found = None
     while isinstance(document, dict):
         # a CloudEvent's own names the event only if its data has none
-        found = own if isinstance(own := document.get("id"), str) else found
+        found = identifier(document.get("id")) or found
         document = document.get("data") if "specversion" in document else None
     return found
 
@@ -252,7 +254,8 @@ def decode(record: Record, guard: Guard, framing: Framing = "none") -> Decoded:
     """
     if record.unreadable:
         raise NotAnEvent(record.unreadable)
-    event = decode_event(unframe(record.value or b"", framing), dict(record.headers))
+    headers = dict(record.headers)
+    event = decode_event(unframe(record.value or b"", framing, headers), headers)
     exchange = judged_exchange(event)
     return Decoded(event, exchange, guard.render(exchange.prompt, exchange.response).text)
 

@@ -119,8 +119,9 @@ class Judge:
             try:
                 if record.unreadable:
                     raise NotAnEvent(record.unreadable)
-                value = unframe(record.value or b"", self._framing)
-                event = decode_event(value, dict(record.headers))
+                headers = dict(record.headers)
+                value = unframe(record.value or b"", self._framing, headers)
+                event = decode_event(value, headers)
                 exchange = judged_exchange(event)
             except RecordError as error:
                 read.append(error)
@@ -141,7 +142,7 @@ class Judge:
                 cases.append(PromptTooLong(f"The prompt exceeds the model's {limit} tokens."))
                 continue
             flags = self._guard.imitations(exchange.prompt, exchange.response)
-            flags = (*self._engine.flags, *flags)
+            flags = (*self._engine.flags, *exchange.flags, *flags)
             cases.append(Case(record, event, exchange, flags, token_ids, taken_at))
         return cases
 

@@ -29,13 +29,23 @@ def documents() -> dict[str, str]:
 
 
 def _event() -> dict[str, Any]:
-    schema = Event.model_json_schema(mode="validation")
-    # the model says so in a validator, which no schema shows
-    schema["oneOf"] = [
-        {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-        for name in ("messages", "prompt")
+    schema = TypeAdapter(Event).json_schema(mode="validation")
+    # what the decoder keeps for itself
+    del schema["properties"]["judged"], schema["$defs"]
+    # the decoder checks these, which no field shows
+    schema["anyOf"] = [
+        {"required": ["messages"], "properties": {"messages": {"type": "array"}}},
+        {"required": ["prompt"], "properties": {"prompt": {"not": {"type": "null"}}}},
     ]
-    return {"$schema": _DIALECT, **schema}
+    given = [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1}]
+    schema["not"] = {
+        "required": ["messages", "prompt"],
+        "properties": {
+            "messages": {"type": "array", "minItems": 1},
+            "prompt": {"anyOf": [*given, {"type": "object"}]},
+        },
+    }
+    return {"$schema": _DIALECT, **schema, "title": "Guardstream event"}
 
 
 def _verdict() -> dict[str, Any]:

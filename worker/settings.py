@@ -119,8 +119,9 @@ class InputSettings(_Group):
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     framing: Literal["none", "confluent"] = Field(
         "none",
-        description="`confluent`: values begin with byte 0 and a schema's id, as serialisers of a"
-        " schema registry write them; the JSON behind is read.",
+        description="`confluent`: values begin with byte 0 and a schema id, or have it in the"
+        " header `__value_schema_id`, as serialisers of a schema registry write them; only JSON"
+        " is read.",
     )
     start_from: Literal["earliest", "latest"] = Field(
         "earliest", description="Where a group without offsets begins."

@@ -148,9 +148,58 @@ class Verdict:
 _FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
 _LAST_SECOND = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 _NAMESPACE = uuid.UUID("6f1c2f0e-3a57-5c55-9d0b-4a0e6e0d7c11")
-# headers of the input that do not belong to the verdict's own value
-_NOT_CARRIED = frozenset({"content-type", "traceparent", "tracestate", "baggage"})
-_NOT_CARRIED_PREFIXES = ("guardstream.", "ce_", "__dlq.")
+# headers of the input that describe its value, or its way here, and not the exchange; lower case
+_NOT_CARRIED = frozenset(
+    {
+        "traceparent",
+        "tracestate",
+        "baggage",
+        # what the value is, under the names that clients use
+        "content-type",
+        "content_type",
+        "contenttype",
+        "originalcontenttype",
+        "content-encoding",
+        "content_encoding",
+        "contentencoding",
+        "content-length",
+        "content_length",
+        "contentlength",
+        "datacontenttype",
+        "dataschema",
+        # Confluent's serialisers
+        "__value_schema_id",
+        "__key_schema_id",
+        # Spring
+        "__typeid__",
+        "__keytypeid__",
+        "__contenttypeid__",
+        "spring_json_header_types",
+        "nativeheaders",
+    }
+)
+_NOT_CARRIED_PREFIXES = (
+    "guardstream.",
+    "__dlq.",
+    "__connect.errors.",
+    # CloudEvents
+    "ce_",
+    "ce-",
+    "cloudevents:",
+    "cloudevents_",
+    # registries and change data capture
+    "schema",
+    "apicurio.",
+    "confluent.value.",
+    "confluent.key.",
+    "__debezium.",
+    # Spring Kafka, its retries, and Spring Cloud Stream
+    "__key_",
+    "kafka_",
+    "retry_topic-",
+    "springdeserializerexception",
+    "scst_",
+)
 _SAME_FOR_ALL: Headers = (
     ("content-type", b"application/json"),
     ("guardstream.schema", VERDICT_SCHEMA.encode()),
@@ -221,7 +270,7 @@ def judge_event(
         engine=engine,
         usage=usage,
         finish_reason=finish_reason,
-        occurred_at=event.occurred_at.isoformat() if event.occurred_at else None,
+        occurred_at=rfc3339(event.occurred_at.timestamp()) if event.occurred_at else None,
         received_at=rfc3339(received_at),
         judged_at=rfc3339(judged_at),
     )

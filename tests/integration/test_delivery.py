@@ -113,7 +113,7 @@ BAD = {
     "no user": (b'{"messages": [{"role": "assistant", "content": "hi"}]}', "NothingToJudge"),
     "not text": (
         b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
-        "NotAnEvent",
+        "NothingToJudge",
     ),
     "too long for the model": (b'{"prompt": "' + b"word " * 20_000 + b'"}', "PromptTooLong"),
     "5 MB": (BIG, "PromptTooLong"),

@@ -132,12 +132,46 @@ async def test_where_nothing_is_recorded_the_context_is_carried_on():
 
 
 @pytest.mark.parametrize(
-    "header", [b"", b"00-x", TRACEPARENT + b"\n", TRACEPARENT.upper(), b"\xff" * 55]
+    "header",
+    [
+        b"",
+        b"00-x",
+        TRACEPARENT + b"\n",
+        TRACEPARENT.upper(),
+        b"\xff" * 55,
+        b"00-" + b"0" * 32 + TRACEPARENT[35:],
+        TRACEPARENT[:36] + b"0" * 16 + b"-01",
+        b"ff" + TRACEPARENT[2:],
+    ],
 )
 def test_what_is_no_context_is_not_carried(header):
     assert carried((("traceparent", header), ("tracestate", b"a=b"))) == ()
     endless = b"a=" + b"b" * 10_000
     assert carried((("traceparent", TRACEPARENT), ("baggage", endless))) == (
+        ("traceparent", TRACEPARENT),
+    )
+
+
+BAGGAGE = ("baggage", b"tenant=t1, region = eu;sampled=1")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("traced", [True, False])
+async def test_baggage_is_carried_on_whether_spans_are_recorded_or_not(recorded, traced):
+    house = Traced("at_least_once").house if recorded else House("at_least_once")
+    headers = (BAGGAGE, ("traceparent", TRACEPARENT)) if traced else (BAGGAGE,)
+    house.bus.append("events", value=event(), headers=headers)
+    async with house.running():
+        await house.until(lambda: house.delivery.settled == 1)
+    (verdict,) = house.bus.topic("verdicts")
+    assert [header for header in verdict.headers if header[0] == "baggage"] == [BAGGAGE]
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"no pair", b"a=1,,b=2", b"=1", b"a=\n", b"a=\xff", b",".join([b"a=1"] * 181)]
+)
+def test_baggage_that_is_none_is_not_carried(value):
+    assert carried((("traceparent", TRACEPARENT), ("baggage", value))) == (
         ("traceparent", TRACEPARENT),
     )
 

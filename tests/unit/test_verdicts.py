@@ -75,3 +75,41 @@ async def test_a_verdict_is_none_unless_told_to():
         await house.until(lambda: house.delivery.settled == 1)
     (verdict,) = house.bus.topic("verdicts")
     assert not [name for name, _ in verdict.headers if name.startswith("ce_")]
+
+
+DESCRIBE_THE_VALUE = [
+    "__value_schema_id",
+    "__key_schema_id",
+    "__TypeId__",
+    "__KeyTypeId__",
+    "__ContentTypeId__",
+    "__Key_TypeId__",
+    "spring_json_header_types",
+    "kafka_dlt-exception-message",
+    "retry_topic-attempts",
+    "contentType",
+    "Content-Type",
+    "content-encoding",
+    "Content-Length",
+    "schemaId",
+    "apicurio.value.globalId",
+    "confluent.value.schemaId",
+    "__debezium.newkey",
+    "__connect.errors.topic",
+    "ce_type",
+    "cloudEvents:type",
+]
+
+
+async def test_a_verdict_carries_only_headers_that_describe_the_exchange():
+    house = House("at_least_once")
+    mine = (("x-tenant", b"t"), ("X-Request-Id", b"r"), ("id", b"7"), ("x-tenant", b"u"))
+    headers = (*((name, b"1") for name in DESCRIBE_THE_VALUE), *mine)
+    house.bus.append("events", value=b'{"prompt": "hello"}', headers=headers, key=b"k")
+    async with house.running():
+        await house.until(lambda: house.delivery.settled == 1)
+    (verdict,) = house.bus.topic("verdicts")
+    added = {"content-type", "guardstream.schema", "guardstream.event_id", "guardstream.status"}
+    carried = [(n, v) for n, v in verdict.headers if n not in added and "guardstream" not in n]
+    assert carried == list(mine)
+    assert dict(verdict.headers)["content-type"] == b"application/json"

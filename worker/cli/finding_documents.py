@@ -53,7 +53,8 @@ def _content(finding: Finding, guard: Guard, framing: Framing) -> dict[str, Any]
         except RecordError as error:
             content["not_judged"] = {"error": type(error).__name__, "message": str(error)}
         else:
-            content["event"] = decoded.event.model_dump(mode="json", exclude_none=True)
+            fields = decoded.event.document()
+            content["event"] = {n: field for n, field in fields.items() if field is not None}
             content["prompt"] = decoded.prompt
     return content
 

@@ -160,19 +160,11 @@ def _event(finding: Finding, decoded: Decoded) -> Iterator[RenderableType]:
     event = decoded.event
     kept = "" if finding.record else ", as its dead letter kept it"
     yield _heading("Event", event.id or "", kept)
-    fields = event.model_dump(
-        mode="json", include={"conversation_id", "occurred_at", "model", "user_id", "tenant"}
-    )
-    for name, value in fields.items():
-        if value is not None:
-            yield _line(name, value)
-    if event.messages is None:
-        said = [("user", event.prompt or "")]
-        if event.response is not None:
-            said.append(("assistant", event.response))
-    else:
-        said = [(message.role, message.content) for message in event.messages]
-    yield Quoted((role, _foreign(content)) for role, content in said)
+    fields = event.document()
+    for name in ("conversation_id", "occurred_at", "model", "user_id", "tenant"):
+        if fields[name] is not None:
+            yield _line(name, fields[name])
+    yield Quoted((printable(role), _foreign(content)) for role, content in event.turns())
 
 
 def _published(finding: Finding, published: Published, now: float) -> Iterator[RenderableType]:

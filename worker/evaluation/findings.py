@@ -104,7 +104,7 @@ def slice_values(events: Sequence[LabelledEvent], field: str) -> list[str]:
 
 
 def _value(event: LabelledEvent, field: str) -> str:
-    found: Any = event.event.model_dump(include={field.partition(".")[0]})
+    found: Any = event.event.document()
     for name in field.split("."):
         found = found.get(name) if isinstance(found, dict) else None
     match found:

@@ -23,7 +23,15 @@ from worker.records import Headers, Partition, Record
 from worker.telemetry import names
 from worker.telemetry.instruments import Instruments
 from worker.telemetry.names import Metric
-from worker.telemetry.tracing import Tracing, carried, carrier, fail, trace_headers, trace_id
+from worker.telemetry.tracing import (
+    Tracing,
+    baggage,
+    carried,
+    carrier,
+    fail,
+    trace_headers,
+    trace_id,
+)
 from worker.verdicts import LABELS, Task, Verdict
 
 _RECENT = 50
@@ -189,7 +197,8 @@ class Telemetry:
         if not self._tracing.recording:
             return INVALID_SPAN, carried(record.headers)
         span = self._tracing.send(topic)
-        return span, trace_headers(carrier(span))
+        # a span's context has no baggage
+        return span, (*trace_headers(carrier(span)), *baggage(record.headers))
 
     def durable(self, outcomes: Sequence[Outcome]) -> None:
         """Outcomes became durable."""

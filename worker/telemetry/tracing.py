@@ -21,6 +21,7 @@ from worker.telemetry import names
 _CONTEXT = ("traceparent", "tracestate", "baggage")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_CARRIED_BYTES = 8192
+_MAX_BAGGAGE_MEMBERS = 180
 # the SDK keeps no more
 _MAX_LINKS = 128
 _KAFKA = {names.SYSTEM: "kafka"}
@@ -200,11 +201,43 @@ def trace_headers(context: Mapping[str, str]) -> Headers:
 
 
 def carried(headers: Headers) -> Headers:
-    """The producer's context, as it came, if it is one."""
-    found = {name: value for name, value in headers if name in _CONTEXT and value}
-    if not _TRACEPARENT.fullmatch(found.get("traceparent", b"")):
-        return ()
-    return tuple((n, v) for n, v in found.items() if len(v) <= _MAX_CARRIED_BYTES)
+    """The producer's context as it came: trace and baggage, each only if it is valid."""
+    found: dict[str, bytes] = {}
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered in _CONTEXT and value and len(value) <= _MAX_CARRIED_BYTES:
+            found[lowered] = value
+    if not _is_traceparent(found.get("traceparent", b"")):
+        found.pop("traceparent", None)
+        found.pop("tracestate", None)
+    if not _is_baggage(found.get("baggage", b"")):
+        found.pop("baggage", None)
+    return tuple(found.items())
+
+
+def baggage(headers: Headers) -> Headers:
+    """The producer's baggage, if it is valid."""
+    return tuple(header for header in carried(headers) if header[0] == "baggage")
+
+
+def _is_traceparent(value: bytes) -> bool:
+    # ids of zeros and version ff are invalid by the specification
+    return (
+        _TRACEPARENT.fullmatch(value) is not None
+        and value[:2] != b"ff"
+        and value[3:35].strip(b"0") != b""
+        and value[36:52].strip(b"0") != b""
+    )
+
+
+def _is_baggage(value: bytes) -> bool:
+    members = value.split(b",", _MAX_BAGGAGE_MEMBERS)
+    return (
+        len(members) <= _MAX_BAGGAGE_MEMBERS
+        and value.isascii()
+        and value.decode("ascii").isprintable()
+        and all(member.partition(b"=")[0].strip() and b"=" in member for member in members)
+    )
 
 
 def trace_id(headers: Headers) -> str | None:

@@ -83,7 +83,7 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path):
     )
     assert said == {
         "line 2": "The value is not JSON (line 1, column 2).",
-        "line 3": "Not an event: id: Input should be a valid string.",
+        "line 3": "Not an event: messages or prompt is required at the top level.",
         "line 4": "The user's message is blank; there is nothing to judge.",
         "line 5": "The row has no labels.",
         "line 6": "The row has no labels: all are null.",
