@@ -53,6 +53,17 @@ class Delivery(ABC):
         self._epochs = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
         self._owners: dict[Partition, asyncio.Task[None]] = {}
+        self._changed: Callable[[], None] = lambda: None
+        self._rebuild: Callable[[Outcome], Outcome] = lambda outcome: outcome
+
+    def attend(self, *, changed: Callable[[], None], rebuild: Callable[[Outcome], Outcome]) -> None:
+        """Name who is called when outcomes become durable or void, and who makes smaller ones.
+
+        Args:
+            changed: called after `unwritten` or `limits` may have changed.
+            rebuild: the outcome of the same record, by what its topic takes now.
+        """
+        self._changed, self._rebuild = changed, rebuild
 
     @abstractmethod
     async def start(self) -> None:
@@ -72,7 +83,26 @@ class Delivery(ABC):
 
     @abstractmethod
     async def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """See that outcomes become durable; those of a past epoch are dropped."""
+        """Accept outcomes, and see that they become durable; those of a past epoch are dropped."""
+
+    @abstractmethod
+    def unwritten(self) -> dict[Partition, tuple[int, int]]:
+        """Outcomes, in records and bytes, that wait for the brokers and for nothing else.
+
+        Those that wait for an older record of their partition are not among them, nor are dead
+        letters that their topic has refused: they hold back their own partition, by `limits`.
+        """
+
+    def limits(self) -> dict[Partition, int]:
+        """How many more records of a partition are wanted, for those that are held back."""
+        return {}
+
+    def hurry(self, partitions: Iterable[Partition]) -> None:  # noqa: B027 - nothing waits here
+        """Write what waits of these partitions without waiting for company."""
+
+    def undelivered(self, partitions: Collection[Partition]) -> int:  # noqa: ARG002
+        """Outcomes of these partitions that become durable before `settle` is worth its call."""
+        return 0
 
     @abstractmethod
     async def settle(self, partitions: Collection[Partition] | None = None) -> None:
@@ -121,7 +151,7 @@ class Delivery(ABC):
         return self._ledger.receive(record.partition, record.epoch, record.offset)
 
     def backlog(self, partition: Partition) -> tuple[int, int]:
-        """How many records and bytes of outcomes wait behind the partition's oldest open record."""
+        """How many records wait behind the partition's oldest open one, and bytes of outcomes."""
         return self._ledger.tracked(partition), 0
 
     def trouble(self) -> str | None:
@@ -131,6 +161,7 @@ class Delivery(ABC):
     def _durable(self, outcomes: Sequence[Outcome]) -> None:
         self.settled += len(outcomes)
         self._telemetry.durable(outcomes)
+        self._changed()
 
     def _begin(self, partition: Partition, committed: int | None) -> int:
         """A new epoch, right after the rewind: nothing may be awaited between the two."""

@@ -5,10 +5,13 @@ others; a partition that holds too much is paused at the source until half of it
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from worker.records import Partition, Record
+
+NO_LIMITS: Mapping[Partition, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -60,11 +63,17 @@ class Intake:
         queue.size_bytes += size_bytes
         self._total_bytes += size_bytes
 
-    def take(self, limit: int) -> list[Record]:
-        """Up to `limit` records, one of each partition in turn; in order within a partition."""
+    def take(self, limit: int, limits: Mapping[Partition, int] = NO_LIMITS) -> list[Record]:
+        """Up to `limit` records, one of each partition in turn; in order within a partition.
+
+        Of a partition that is among `limits`, no more than that.
+        """
         taken: list[Record] = []
-        while len(taken) < limit and self._queues:
-            for partition in list(self._queues):
+        left = dict(limits)
+        while len(taken) < limit and (ready := [p for p in self._queues if left.get(p, 1) > 0]):
+            for partition in ready:
+                if partition in left:
+                    left[partition] -= 1
                 queue = self._queues.pop(partition)
                 record = queue.records.popleft()
                 size_bytes = record.size_bytes
