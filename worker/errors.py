@@ -26,13 +26,17 @@ class NotWritten(Retriable):
         reason: what the broker or the client reports, by its name in Kafka's protocol.
         kind: `passing` may succeed later as it is, `too_large` when it is made smaller, and
             `refused` only when somebody changes the topic or our rights.
+        limit: what the topic was believed to take, for what is too large.
     """
 
-    def __init__(self, topic: str, reason: str, kind: WriteFailure = "passing") -> None:
+    def __init__(
+        self, topic: str, reason: str, kind: WriteFailure = "passing", limit: int | None = None
+    ) -> None:
         super().__init__(f"The topic {topic} takes no record: {reason}.")
         self.topic = topic
         self.reason = reason
         self.kind: WriteFailure = kind
+        self.limit = limit
 
 
 class RecordError(GuardstreamError):

@@ -223,11 +223,14 @@ class ExactlyOnce(Delivery):
         self._changed()
 
     async def _own(self, partition: Partition) -> None:
-        failures = 0
+        failures, written = 0, self._ledger.position(partition)
         while True:
             try:
                 async for _ in self._commits(partition):
-                    failures = 0
+                    position = self._ledger.position(partition)
+                    if self._refused[partition] and position == written:
+                        continue  # there was nothing to write: what was refused is judged again
+                    written, failures = position, 0
                     self._troubled.pop(partition, None)
                     if self._refused.pop(partition, None):
                         self._changed()
@@ -244,16 +247,17 @@ class ExactlyOnce(Delivery):
                 await self._pause_after(failures)
 
     def _report(self, partition: Partition, error: Retriable) -> None:
-        self._troubled[partition] = f"{error} {partition} is held back."
-        logger.warning("%s: %s Taking it over again.", partition, error)
+        said = f"{error} {partition} is held back."
+        if self._troubled.get(partition) != said:
+            logger.warning("%s: %s Taking it over again.", partition, error)
+        self._troubled[partition] = said
 
     async def _lower_limit(self, error: NotWritten) -> bool:
         """Find out what a topic takes that said too large; False where that changes nothing."""
-        if error.kind != "too_large":
+        if error.kind != "too_large" or error.limit is None:
             return False
-        before = self.max_bytes(error.topic)
-        await self._transactions.too_large(error.topic)
-        return self.max_bytes(error.topic) < before
+        await self._transactions.too_large(error.topic, error.limit)
+        return self.max_bytes(error.topic) != error.limit
 
     async def _commits(self, partition: Partition) -> AsyncGenerator[None, None]:
         """Take the partition over, then commit what is judged of it; yields after each success.

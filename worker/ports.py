@@ -189,8 +189,11 @@ class Transactions(Protocol):
         """The largest record the topic takes, as far as is known."""
         ...
 
-    async def too_large(self, topic: str) -> None:
-        """Read the limit of a topic again; assume a lower one where that explains no refusal."""
+    async def too_large(self, topic: str, limit: int) -> None:
+        """Read the limit of a topic again, because a commit failed that assumed this one.
+
+        Where that does not explain it, assume a lower one; nothing is done if one is already.
+        """
         ...
 
 

@@ -182,8 +182,13 @@ class _Limits:
     def max_bytes(self, topic: str) -> int:
         return min(self._bus.max_bytes, self._assumed.get(topic, self._bus.max_bytes))
 
-    def lower(self, topic: str) -> None:
-        self._assumed[topic] = self.max_bytes(topic) // 2
+    def copy(self) -> "_Limits":
+        other = _Limits(self._bus)
+        other._assumed.update(self._assumed)
+        return other
+
+    def assume(self, topic: str, limit: int) -> None:
+        self._assumed[topic] = limit
 
 
 class MemoryPublisher:
@@ -226,8 +231,8 @@ class MemoryPublisher:
     async def too_large(self, topic: str, size_bytes: int | None = None) -> None:
         """See `Publisher`."""
         await asyncio.sleep(0)
-        if size_bytes is not None:
-            self._limits.lower(topic)
+        if size_bytes is not None and self.max_bytes(topic) >= size_bytes:
+            self._limits.assume(topic, size_bytes - 1)
 
     async def stop(self) -> None:
         """Nothing to disconnect from."""
@@ -240,6 +245,7 @@ class MemoryTransactor:
         self._transactions = transactions
         self._id = transactional_id
         self._epoch = transactions.bus.fences[transactional_id]
+        self._limits = transactions.limits.copy()
 
     async def commit(
         self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, int]
@@ -254,6 +260,7 @@ class MemoryTransactor:
             raise Retriable("The bus refuses.")
         for record in records:
             if (refusal := bus.refusal(record)) is not None:
+                refusal.limit = self._limits.max_bytes(refusal.topic)
                 raise refusal
         bus.produce(records)
         bus.committed.update(offsets)
@@ -269,15 +276,16 @@ class MemoryTransactions:
     """Implements `worker.ports.Transactions` on a `MemoryBus`.
 
     `fail_next` commits do nothing and fail; `doubt_next` commits succeed and say that they failed;
-    opening takes `slowness` turns of the event loop.
+    opening takes `slowness` turns of the event loop. `opened` holds the ids in the order of time.
     """
 
     def __init__(self, bus: MemoryBus) -> None:
         self.bus = bus
-        self._limits = _Limits(bus)
+        self.limits = _Limits(bus)
         self.fail_next = 0
         self.doubt_next = 0
         self.slowness = 1
+        self.opened: list[str] = []
 
     async def start(self) -> None:
         """Nothing to look at."""
@@ -287,13 +295,15 @@ class MemoryTransactions:
         for _ in range(self.slowness):
             await asyncio.sleep(0)
         self.bus.fences[transactional_id] += 1
+        self.opened.append(transactional_id)
         return MemoryTransactor(self, transactional_id)
 
     def max_bytes(self, topic: str) -> int:
         """See `Transactions`."""
-        return self._limits.max_bytes(topic)
+        return self.limits.max_bytes(topic)
 
-    async def too_large(self, topic: str) -> None:
+    async def too_large(self, topic: str, limit: int) -> None:
         """See `Transactions`."""
         await asyncio.sleep(0)
-        self._limits.lower(topic)
+        if self.max_bytes(topic) == limit:
+            self.limits.assume(topic, limit // 2)

@@ -46,6 +46,10 @@ class Limits:
         """The largest record the topic takes, as far as is known."""
         return self._known[topic]
 
+    def snapshot(self) -> dict[str, int]:
+        """What all topics take, as far as is known now."""
+        return dict(self._known)
+
     @property
     def largest_request(self) -> int:
         """What a client may send at once."""
@@ -64,21 +68,29 @@ class Limits:
             self._most_batch_bytes = max(self.largest_batch // 2, _LEAST_BYTES)
             self.version += 1
 
-    async def record_too_large(self, topic: str, size_bytes: int | None = None) -> None:
-        """A record was refused; without its size, one of several was."""
-        before = self._known[topic]
+    async def record_too_large(self, topic: str, size_bytes: int) -> None:
+        """A record of this size was refused, alone."""
         await self._read_again([topic])
-        limit = self._known[topic]
-        explained = limit < before if size_bytes is None else limit < size_bytes
-        assumed = max(min(limit, size_bytes or limit) // 2, _LEAST_BYTES)
-        if not explained and assumed < limit:
-            logger.warning(
-                "The topic %s refuses records that its limit of %d bytes allows: assuming %d.",
-                topic,
-                limit,
-                assumed,
-            )
-            self._set(topic, assumed)
+        if self._known[topic] >= size_bytes:
+            self._assume(topic, size_bytes - 1)
+
+    async def one_too_large(self, topic: str, limit: int) -> None:
+        """One of several records was refused that this limit allows, or their batch was."""
+        if self._known[topic] == limit:
+            await self._read_again([topic])
+        if self._known[topic] == limit:
+            self._assume(topic, limit // 2)
+
+    def _assume(self, topic: str, limit: int) -> None:
+        if limit < _LEAST_BYTES:
+            return
+        logger.warning(
+            "The topic %s refuses records that its limit of %d bytes allows: assuming %d.",
+            topic,
+            self._known[topic],
+            limit,
+        )
+        self._set(topic, limit)
 
     async def renew(self) -> None:
         """Read limits again if they had been lowered and may have been restored."""

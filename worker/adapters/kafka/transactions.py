@@ -37,12 +37,17 @@ _REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaTransactor:
-    """Implements `worker.ports.Transactor`."""
+    """Implements `worker.ports.Transactor`.
+
+    Attributes:
+        assumed: the limits of the topics when it was opened: no record is made for higher ones.
+    """
 
     producer: AIOKafkaProducer
     group_id: str | None
     timeout_seconds: float
     limits: Limits
+    assumed: Mapping[str, int]
 
     async def commit(
         self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, int]
@@ -58,7 +63,8 @@ class KafkaTransactor:
                 if theirs:
                     await self.producer.send_offsets_to_transaction(theirs, self.group_id)
                 await self.producer.commit_transaction()
-        except NotWritten:
+        except NotWritten as failure:
+            failure.limit = self.assumed[failure.topic]
             raise
         except _REFUSED as error:
             raise _refused(error) from error
@@ -106,6 +112,7 @@ class KafkaTransactions:
 
     async def open(self, transactional_id: str) -> KafkaTransactor:
         """See `Transactions`."""
+        assumed = self._limits.snapshot()
         try:
             arguments = self._connection.arguments()
         except BusUnavailable as error:
@@ -134,15 +141,17 @@ class KafkaTransactions:
             if isinstance(error, KafkaError | OSError | TimeoutError):
                 raise Retriable(f"No producer could be had ({type(error).__name__}).") from error
             raise
-        return KafkaTransactor(producer, self._group_id, self._timeout_seconds, self._limits)
+        return KafkaTransactor(
+            producer, self._group_id, self._timeout_seconds, self._limits, assumed
+        )
 
     def max_bytes(self, topic: str) -> int:
         """See `Transactions`."""
         return self._limits.max_bytes(topic)
 
-    async def too_large(self, topic: str) -> None:
+    async def too_large(self, topic: str, limit: int) -> None:
         """See `Transactions`."""
-        await self._limits.record_too_large(topic)
+        await self._limits.one_too_large(topic, limit)
 
 
 async def _send(producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]) -> None:
