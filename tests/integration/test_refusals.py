@@ -125,7 +125,6 @@ async def test_a_refused_dead_letter_holds_up_its_partition_and_is_named(
     assert len(await read(connection, [output.dead_letter_topic], 1)) == 1
 
 
-@both_guarantees
 async def test_no_more_is_judged_than_fits_while_the_verdict_topic_refuses(
     kafka_settings, connection
 ):
@@ -133,7 +132,8 @@ async def test_no_more_is_judged_than_fits_while_the_verdict_topic_refuses(
         partitions=3, engine={"max_num_seqs": 32}, batch={"max_records": 16}
     )
     topic, output = settings.input.topics[0], settings.output
-    # every record is older than that by the time it arrives
+    # every record is older than that by the time it arrives. Not for exactly_once: the broker then
+    # refuses its own markers too, and never ends the transaction
     await configure(connection, output.verdict_topic, message_timestamp_before_max_ms="0")
     await produce(connection, topic, [good(topic, str(n), n % 3) for n in range(3000)])
     worker = Worker(settings)
@@ -143,9 +143,8 @@ async def test_no_more_is_judged_than_fits_while_the_verdict_topic_refuses(
     await asyncio.sleep(3)
     (reason,) = worker._ready().reasons
     assert f"{output.verdict_topic} takes no record: INVALID_TIMESTAMP" in reason
-    # at the engine and in the outbox; in exactly_once some are judged again at each attempt
-    probes = 0 if settings.delivery.guarantee == "at_least_once" else 3 * 2 * 16
-    assert worker.outcomes["verdict"] <= 3 * (32 + 16) + probes
+    # at the engine, and twice as many in the outbox
+    assert worker.outcomes["verdict"] <= 3 * (32 + 16)
     assert worker.settled == 0
     await configure(connection, output.verdict_topic)
     await until(lambda: worker.settled == 3000)
@@ -153,5 +152,3 @@ async def test_no_more_is_judged_than_fits_while_the_verdict_topic_refuses(
     await running
     verdicts = await read(connection, [output.verdict_topic], 3000)
     assert {orjson.loads(v.value)["event_id"] for v in verdicts} == {str(n) for n in range(3000)}
-    if settings.delivery.guarantee == "exactly_once":
-        assert len(verdicts) == 3000
