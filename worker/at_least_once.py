@@ -5,14 +5,16 @@ A crash between the two repeats outcomes, with the same verdict ids, and loses n
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from typing import Any
 
-from worker.delivery import Delivery, Takeover
+from worker.delivery import Delivery, Takeover, end
 from worker.errors import Retriable
 from worker.outcomes import Outcome
 from worker.poison import SuspectWindow
 from worker.ports import Clock, Publisher, Source
-from worker.records import CommittedOffset, OutgoingRecord, Partition
+from worker.publishing import Publishing
+from worker.records import CommittedOffset, Partition
 from worker.retrying import RetryPolicy
 from worker.telemetry import Telemetry
 
@@ -41,7 +43,18 @@ class AtLeastOnce(Delivery):
         )
         self._publisher = publisher
         self._commit_lock = asyncio.Lock()
-        self._trouble: str | None = None
+        self._crowded: set[Partition] = set()
+        self._settling: asyncio.Task[None] | None = None
+        self._publishing = Publishing(
+            publisher=publisher,
+            clock=clock,
+            telemetry=telemetry,
+            retries=retries,
+            durable=self._acknowledged,
+            wanted=self._still_ours,
+            rebuild=self._smaller,
+            spawn=self._spawn,
+        )
 
     async def start(self) -> None:
         """See `Delivery`."""
@@ -49,6 +62,7 @@ class AtLeastOnce(Delivery):
 
     async def stop(self) -> None:
         """See `Delivery`."""
+        await end(self._publishing.tasks())
         await self._publisher.stop()
 
     def max_bytes(self, topic: str) -> int:
@@ -57,56 +71,71 @@ class AtLeastOnce(Delivery):
 
     def trouble(self) -> str | None:
         """See `Delivery`."""
-        return self._trouble
+        return self._publishing.trouble()
+
+    def backlog(self, partition: Partition) -> tuple[int, int]:
+        """See `Delivery`."""
+        return self._ledger.tracked(partition), self._publishing.size(partition)[1]
+
+    def unwritten(self) -> dict[Partition, tuple[int, int]]:
+        """See `Delivery`."""
+        return self._publishing.unwritten()
+
+    def limits(self) -> dict[Partition, int]:
+        """See `Delivery`."""
+        return dict.fromkeys(self._publishing.held_back(), 0)
+
+    def undelivered(self, partitions: Collection[Partition]) -> int:
+        """See `Delivery`."""
+        return sum(self._publishing.size(partition)[0] for partition in partitions)
 
     async def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """Publish and resolve; what was not acknowledged is tried again for as long as it takes."""
-        failures = 0
-        remaining = list(outcomes)
-        while True:
-            remaining = self._still_ours(remaining)
-            outgoing = [o.outgoing for o in remaining if o.outgoing is not None]
-            try:
-                acknowledged = iter(await self._publish(outgoing))
-            except Retriable as error:
-                failures += 1
-                self._trouble = str(error)
-                logger.warning("%s Trying again.", error)
-            else:
-                published, unpublished = [], []
-                for outcome in remaining:
-                    if outcome.outgoing is None or next(acknowledged):
-                        record = outcome.record
-                        self._ledger.resolve(record.partition, record.epoch, record.offset)
-                        published.append(outcome)
-                    else:
-                        unpublished.append(outcome)
-                self._durable(published)
-                await self._settle_crowded(published)
-                remaining = unpublished
-                if not remaining:
-                    self._trouble = None
-                    return
-                failures += 1
-                self._trouble = f"{len(remaining)} records were not acknowledged."
-                logger.warning("%s Trying again.", self._trouble)
-            await self._pause_after(failures)
+        """Queue for publishing; what was not acknowledged is tried for as long as it takes."""
+        ours = self._still_ours(outcomes)
+        self._publishing.add(o for o in ours if o.outgoing is not None)
+        if unsent := [o for o in ours if o.outgoing is None]:
+            self._acknowledged(unsent)
 
-    async def _settle_crowded(self, published: Sequence[Outcome]) -> None:
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """See `Delivery`."""
+        await end(self._publishing.tasks(partitions))
+        self._publishing.drop(partitions)
+        await super().revoked(partitions)
+        if not self._owners:
+            await end(self._publishing.tasks())
+        self._changed()
+
+    def _smaller(self, outcome: Outcome) -> Outcome:
+        return self._rebuild(outcome)
+
+    def _acknowledged(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            record = outcome.record
+            self._ledger.resolve(record.partition, record.epoch, record.offset)
+        self._durable(outcomes)
+        for partition in {outcome.record.partition for outcome in outcomes}:
+            if (window := self.window(partition)) is not None and window.is_crowded:
+                self._crowded.add(partition)
+        if self._crowded and self._settling is None:
+            self._settling = self._spawn(self._settle_crowded())
+
+    async def _settle_crowded(self) -> None:
         """Commit at once where the next records wait for it."""
-        crowded = {
-            partition
-            for partition in {outcome.record.partition for outcome in published}
-            if (window := self.window(partition)) is not None and window.is_crowded
-        }
-        if crowded:
-            await self.settle(crowded)
+        try:
+            while self._crowded:
+                crowded, self._crowded = self._crowded, set()
+                await self.settle(crowded)
+        finally:
+            self._settling = None
 
-    async def _publish(self, outgoing: list[OutgoingRecord]) -> list[bool]:
-        if not outgoing:
-            return []
-        with self._telemetry.operation("publish"):
-            return await self._publisher.publish(outgoing)
+    def _spawn(self, publishing: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        assert self._group is not None, "serve() comes first"  # noqa: S101
+        try:
+            return self._group.create_task(publishing, name="publish")
+        except RuntimeError:
+            # the worker ends
+            publishing.close()
+            return None
 
     def _still_ours(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         kept: list[Outcome] = []

@@ -36,7 +36,8 @@ async def check_settings(settings: Settings, *, load: bool = False) -> list[Find
             ("verdict topic", [output.verdict_topic]),
             ("dead-letter topic", [output.dead_letter_topic]),
         ):
-            findings.append(await _attempt(name, _topics(connection, topics)))
+            uncompacted = topics if name == "dead-letter topic" else []
+            findings.append(await _attempt(name, _topics(connection, topics, uncompacted)))
         findings.append(await _attempt("rights", _rights(settings, connection)))
         if settings.delivery.guarantee == "exactly_once":
             findings.append(await _attempt("transactions", _transactions(settings, connection)))
@@ -59,8 +60,8 @@ async def _brokers(settings: Settings, connection: Connection) -> str:
     return f"{kafka.bootstrap_servers} ({protocol}{mechanism})"
 
 
-async def _topics(connection: Connection, names: list[str]) -> str:
-    found = await require_topics(connection, names)
+async def _topics(connection: Connection, names: list[str], uncompacted: list[str]) -> str:
+    found = await require_topics(connection, names, uncompacted=uncompacted)
     return ", ".join(
         f"{t.name} ({t.partitions} partitions, {t.max_bytes:,} bytes)" for t in found.values()
     )

@@ -75,8 +75,18 @@ class Delivery(ABC):
         self.settled = 0  # outcomes that are durable
         self._epochs = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
-        self._on_room: Callable[[], None] = lambda: None
         self._owners: dict[Partition, asyncio.Task[None]] = {}
+        self._changed: Callable[[], None] = lambda: None
+        self._rebuild: Callable[[Outcome], Outcome] = lambda outcome: outcome
+
+    def attend(self, *, changed: Callable[[], None], rebuild: Callable[[Outcome], Outcome]) -> None:
+        """Name who is called when outcomes become durable or void, and who makes smaller ones.
+
+        Args:
+            changed: called after `unwritten`, `limits` or a window may have changed.
+            rebuild: the outcome of the same record, by what its topic takes now.
+        """
+        self._changed, self._rebuild = changed, rebuild
 
     @abstractmethod
     async def start(self) -> None:
@@ -96,7 +106,26 @@ class Delivery(ABC):
 
     @abstractmethod
     async def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """See that outcomes become durable; those of a past epoch are dropped."""
+        """Accept outcomes, and see that they become durable; those of a past epoch are dropped."""
+
+    @abstractmethod
+    def unwritten(self) -> dict[Partition, tuple[int, int]]:
+        """Outcomes, in records and bytes, that wait for the brokers and for nothing else.
+
+        Those that wait for an older record of their partition are not among them, nor are dead
+        letters that their topic has refused: they hold back their own partition, by `limits`.
+        """
+
+    def limits(self) -> dict[Partition, int]:
+        """How many more records of a partition are wanted, for those that are held back."""
+        return {}
+
+    def hurry(self, partitions: Iterable[Partition]) -> None:  # noqa: B027 - nothing waits here
+        """Write what waits of these partitions without waiting for company."""
+
+    def undelivered(self, partitions: Collection[Partition]) -> int:  # noqa: ARG002
+        """Outcomes of these partitions that become durable before `settle` is worth its call."""
+        return 0
 
     @abstractmethod
     async def settle(self, partitions: Collection[Partition] | None = None) -> None:
@@ -117,15 +146,9 @@ class Delivery(ABC):
     def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:
         """Take the partition over and do what its owner does."""
 
-    def serve(self, group: asyncio.TaskGroup, on_room: Callable[[], None] = lambda: None) -> None:
-        """Let owners run in this group, so that an unforeseen failure of one stops the worker.
-
-        Args:
-            group: the tasks of the worker.
-            on_room: is called when more records of a partition may be begun.
-        """
+    def serve(self, group: asyncio.TaskGroup) -> None:
+        """Let owners run in this group, so that an unforeseen failure of one stops the worker."""
         self._group = group
-        self._on_room = on_room
 
     def assigned(self, partitions: Collection[Partition]) -> None:
         """Take these over, in the background: the group's rebalance need not wait for it."""
@@ -166,7 +189,7 @@ class Delivery(ABC):
         return self._ledger.receive(record.partition, record.epoch, record.offset)
 
     def backlog(self, partition: Partition) -> tuple[int, int]:
-        """How many records and bytes of outcomes wait behind the partition's oldest open record."""
+        """How many records wait behind the partition's oldest open one, and bytes of outcomes."""
         return self._ledger.tracked(partition), 0
 
     def trouble(self) -> str | None:
@@ -176,6 +199,7 @@ class Delivery(ABC):
     def _durable(self, outcomes: Sequence[Outcome]) -> None:
         self.settled += len(outcomes)
         self._telemetry.durable(outcomes)
+        self._changed()
 
     async def _take_mark(
         self, partition: Partition, committed: CommittedOffset, takeover: "Takeover"
@@ -209,7 +233,7 @@ class Delivery(ABC):
         self._ledger.committed({partition: offset}, {partition: epoch})
         if self.epoch(partition) == epoch:
             self._windows[partition].committed(offset)
-            self._on_room()
+            self._changed()
 
     def _forget(self, partitions: Collection[Partition]) -> None:
         self._ledger.forget(partitions)

@@ -8,6 +8,7 @@ library's exceptions to these at their own edge, so that nobody above knows the 
 from typing import Literal
 
 Stage = Literal["decode", "render", "judge", "publish"]
+WriteFailure = Literal["passing", "too_large", "refused"]
 
 
 class GuardstreamError(Exception):
@@ -16,6 +17,26 @@ class GuardstreamError(Exception):
 
 class Retriable(GuardstreamError):  # noqa: N818 - the kind is the name
     """A passing trouble: the same call may succeed later."""
+
+
+class NotWritten(Retriable):
+    """A topic did not acknowledge a record.
+
+    Attributes:
+        reason: what the broker or the client reports, by its name in Kafka's protocol.
+        kind: `passing` may succeed later as it is, `too_large` when it is made smaller, and
+            `refused` only when somebody changes the topic or our rights.
+        limit: what the topic was believed to take, for what is too large.
+    """
+
+    def __init__(
+        self, topic: str, reason: str, kind: WriteFailure = "passing", limit: int | None = None
+    ) -> None:
+        super().__init__(f"The topic {topic} takes no record: {reason}.")
+        self.topic = topic
+        self.reason = reason
+        self.kind: WriteFailure = kind
+        self.limit = limit
 
 
 class RecordError(GuardstreamError):

@@ -10,12 +10,14 @@ the partition is taken over anew from the committed offset.
 """
 
 import asyncio
+import heapq
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from worker.delivery import Delivery, Takeover
-from worker.errors import Retriable
+from worker.errors import NotWritten, Retriable
 from worker.outcomes import Outcome
 from worker.poison import SuspectWindow
 from worker.ports import Clock, Source, Transactions, Transactor
@@ -26,6 +28,10 @@ from worker.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 10.0
+# a partition that cannot be written is judged again from its committed offset at each attempt:
+# seldom, and only so many records before one succeeds
+_PATIENT = RetryPolicy(cap_seconds=30.0)
+_PROBE_RECORDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ class _Lane:
     leaving: int = 0  # those of them that a transaction holds
     size_bytes: int = 0
     marks: bool = False  # the metadata is to be written even where the offset stays
+    ready_bytes: int = 0
+    behind: list[int] = field(default_factory=list)  # offsets past the prefix, a heap
     work: asyncio.Event = field(default_factory=asyncio.Event)
     urgent: asyncio.Event = field(default_factory=asyncio.Event)
     flushes: list[asyncio.Event] = field(default_factory=list)
@@ -75,6 +83,13 @@ class _Lane:
     def add(self, outcome: Outcome) -> None:
         self.outcomes[outcome.record.offset] = outcome
         self.size_bytes += outcome.size_bytes
+        heapq.heappush(self.behind, outcome.record.offset)
+
+    def reached(self, count: int) -> None:
+        """So many more outcomes are inside the contiguous prefix."""
+        self.ready += count
+        for _ in range(count):
+            self.ready_bytes += self.outcomes[heapq.heappop(self.behind)].size_bytes
 
     def leave(self, end: int, limit: int) -> list[Outcome]:
         """The oldest outcomes before the offset `end`, in input order, for a transaction."""
@@ -86,6 +101,7 @@ class _Lane:
         for outcome in outcomes:
             del self.outcomes[outcome.record.offset]
             self.size_bytes -= outcome.size_bytes
+            self.ready_bytes -= outcome.size_bytes
         self.ready -= len(outcomes)
         self.leaving = 0
 
@@ -136,6 +152,8 @@ class ExactlyOnce(Delivery):
         self._policy = policy
         self._lanes: dict[Partition, _Lane] = {}
         self._troubled: dict[Partition, str] = {}
+        # how often in a row a topic did not take what a partition wanted to write
+        self._refused: Counter[Partition] = Counter()
         self._pace = Pace(policy)
 
     async def start(self) -> None:
@@ -160,6 +178,23 @@ class ExactlyOnce(Delivery):
         ready, size_bytes = (lane.ready, lane.size_bytes) if lane else (0, 0)
         return self._ledger.tracked(partition) + ready, size_bytes
 
+    def unwritten(self) -> dict[Partition, tuple[int, int]]:
+        """See `Delivery`."""
+        return {p: (lane.ready, lane.ready_bytes) for p, lane in self._lanes.items() if lane.ready}
+
+    def limits(self) -> dict[Partition, int]:
+        """See `Delivery`."""
+        judged = {p: len(lane.outcomes) for p, lane in self._lanes.items()}
+        return {p: max(_PROBE_RECORDS - judged.get(p, 0), 0) for p in self._refused}
+
+    def hurry(self, partitions: Iterable[Partition]) -> None:
+        """See `Delivery`."""
+        for partition in partitions:
+            lane = self._lanes.get(partition)
+            if lane is not None and lane.ready > lane.leaving:
+                lane.work.set()
+                lane.urgent.set()
+
     async def deliver(self, outcomes: Sequence[Outcome]) -> None:
         """Hand outcomes to the owners of their partitions, who commit the contiguous prefix."""
         for outcome in outcomes:
@@ -171,7 +206,7 @@ class ExactlyOnce(Delivery):
                 continue
             assert lane is not None, "what the ledger holds has a lane"  # noqa: S101
             lane.add(outcome)
-            lane.ready += tracked - self._ledger.tracked(record.partition)
+            lane.reached(tracked - self._ledger.tracked(record.partition))
             if lane.ready:
                 lane.work.set()
             in_need = lane.ready and self._windows[record.partition].is_crowded
@@ -217,20 +252,46 @@ class ExactlyOnce(Delivery):
         await super().revoked(partitions)
         for partition in partitions:
             self._troubled.pop(partition, None)
+            self._refused.pop(partition, None)
+        self._changed()
 
     async def _own(self, partition: Partition) -> None:
-        failures = 0
+        failures, written = 0, self._ledger.position(partition)
         takeover = Takeover()
         while True:
             try:
                 async for _ in self._commits(partition, takeover):
-                    failures = 0
+                    position = self._ledger.position(partition)
+                    if self._refused[partition] and position == written:
+                        continue  # there was nothing to write: what was refused is judged again
+                    written, failures = position, 0
                     self._troubled.pop(partition, None)
+                    if self._refused.pop(partition, None):
+                        self._changed()
+            except NotWritten as error:
+                failures += 1
+                self._refused[partition] += 1
+                self._report(partition, error)
+                if not await self._lower_limit(error):
+                    pause = _PATIENT.pause_seconds(failures, self._uniform())
+                    await self._clock.sleep(pause)
             except Retriable as error:
                 failures += 1
-                self._troubled[partition] = str(error)
-                logger.warning("%s: %s Taking it over anew.", partition, error)
+                self._report(partition, error)
                 await self._pause_after(failures)
+
+    def _report(self, partition: Partition, error: Retriable) -> None:
+        said = f"{error} {partition} is held back."
+        if self._troubled.get(partition) != said:
+            logger.warning("%s: %s Taking it over again.", partition, error)
+        self._troubled[partition] = said
+
+    async def _lower_limit(self, error: NotWritten) -> bool:
+        """Find out what a topic takes that said too large; False where that changes nothing."""
+        if error.kind != "too_large" or error.limit is None:
+            return False
+        await self._transactions.too_large(error.topic, error.limit)
+        return self.max_bytes(error.topic) != error.limit
 
     async def _commits(
         self, partition: Partition, takeover: Takeover
@@ -265,6 +326,7 @@ class ExactlyOnce(Delivery):
                 self._telemetry.void(list(abandoned.outcomes.values()))
                 for done in abandoned.flushes:
                     done.set()
+                self._changed()
             await transactor.close()
 
     async def _commit(self, lane: _Lane, transactor: Transactor) -> None:

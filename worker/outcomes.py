@@ -20,6 +20,7 @@ class Outcome:
 
     Attributes:
         outgoing: None for a tombstone, which is only counted.
+        error: why the record could not be judged; None for what is no dead letter.
         concluded_at: Unix seconds.
         span: of its sending, to be ended when it is durable.
     """
@@ -29,6 +30,7 @@ class Outcome:
     outgoing: OutgoingRecord | None
     concluded_at: float = 0.0
     span: Span = INVALID_SPAN
+    error: RecordError | None = None
 
     @property
     def size_bytes(self) -> int:

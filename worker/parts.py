@@ -145,7 +145,7 @@ def build_delivery(
     chosen, clock = settings.delivery, SystemClock()
     if chosen.guarantee == "at_least_once":
         topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
-        publisher = KafkaPublisher(connection, topics=topics)
+        publisher = KafkaPublisher(connection, topics=topics, uncompacted=topics[1:])
         return AtLeastOnce(
             source=source,
             publisher=publisher,
@@ -173,6 +173,7 @@ def build_transactions(settings: Settings, connection: Connection) -> KafkaTrans
     return KafkaTransactions(
         connection,
         topics=[settings.output.verdict_topic, settings.output.dead_letter_topic],
+        uncompacted=[settings.output.dead_letter_topic],
         group_id=settings.input.group_id,
         timeout_seconds=settings.delivery.transaction_timeout_seconds,
     )

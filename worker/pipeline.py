@@ -2,8 +2,8 @@
 
 A few tasks share one event loop. `_receive` polls without pause into bounded queues; `_batch`
 decodes, renders and tokenises what waits there and admits micro-batches to the engine as soon as
-there is room; one short task per record judges; `_send` hands outcomes to the delivery, which
-publishes them; `_settle` moves offsets on an interval. A rebalance settles what it can before
+there is room; one short task per record judges and hands the outcome to the delivery, which
+publishes it; `_settle` moves offsets on an interval. A rebalance settles what it can before
 partitions go.
 """
 
@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 from opentelemetry.trace import Span
 
+from worker.admission import Admission, AdmissionPolicy
 from worker.batching import BatchPolicy, CloseReason, MicroBatch, MicroBatcher
 from worker.breaker import BreakerPolicy
 from worker.delivery import Delivery, end
-from worker.errors import PoisonRecord, RecordError
+from worker.errors import PoisonRecord, RecordError, VerdictTooLarge
 from worker.intake import Intake
 from worker.judging import Case, Judge
 from worker.measurement import Measurement
@@ -34,7 +35,6 @@ from worker.verdicts import Verdict
 logger = logging.getLogger(__name__)
 
 _PREPARE_CHUNK = 64
-_SEND_CHUNK = 500
 _SUSPECT_AGAIN_SECONDS = 1.0
 
 
@@ -43,7 +43,9 @@ class Bounds:
     """How much and how long.
 
     Attributes:
-        max_in_flight: records at the engine; a little more than it runs at once.
+        max_in_flight: records at the engine; a little more than it runs at once. Twice as many
+            outcomes may wait to be written.
+        outbox_bytes: what outcomes that wait to be written may weigh.
         unsettled_records_per_partition: received and not settled, behind one slow record, before
             the partition is paused; bytes of waiting outcomes have the bound of queued bytes.
         drain_seconds: what in-flight records get when the worker stops or partitions go.
@@ -55,6 +57,7 @@ class Bounds:
     queued_bytes_per_partition: int = 16 << 20
     queued_bytes: int = 256 << 20
     unsettled_records_per_partition: int = 4096
+    outbox_bytes: int = 64 << 20
     commit_interval_seconds: float = 1.0
     drain_seconds: float = 20.0
     stuck_seconds: float = 300.0
@@ -91,11 +94,12 @@ class Pipeline:
             bounds.queued_bytes,
         )
         self._batcher: MicroBatcher[Case] = MicroBatcher(policy)
-        self._outbox: asyncio.Queue[Outcome] = asyncio.Queue(2 * bounds.max_in_flight)
         self._arrived = asyncio.Event()
-        # admitted and not yet handed to the delivery, per partition and epoch
-        self._in_flight: Counter[tuple[Partition, int]] = Counter()
-        self._progress = asyncio.Condition()
+        self._admission = Admission(
+            AdmissionPolicy(bounds.max_in_flight, 2 * bounds.max_in_flight, bounds.outbox_bytes),
+            delivery,
+        )
+        delivery.attend(changed=self._make_room, rebuild=self._rebuild)
         self._measurement = Measurement(
             source=source,
             delivery=delivery,
@@ -148,20 +152,21 @@ class Pipeline:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                self._delivery.serve(group, self._arrived.set)
+                self._delivery.serve(group)
                 # joining calls `assigned`: everything that it touches is ready by now
                 await self._source.start(self)
                 self._joined = True
                 tasks = [
                     group.create_task(self._receive(), name="receive"),
                     group.create_task(self._batch(group), name="batch"),
-                    group.create_task(self._send(), name="send"),
                     group.create_task(self._settle(), name="settle"),
                     group.create_task(self._measurement.run(), name="measure"),
                 ]
                 try:
                     await self._stopping.wait()
-                    await self._drain(lambda: sum(self._in_flight.values()))
+                    await self._drain(
+                        lambda: self._admission.in_flight + self._delivery.undelivered(self._held)
+                    )
                 finally:
                     # what is resolved is settled even when what is in flight is aborted
                     if self._killed:
@@ -223,7 +228,7 @@ class Pipeline:
 
     async def _batch_until_cancelled(self, group: asyncio.TaskGroup) -> None:
         while True:
-            records = self._take(_PREPARE_CHUNK, self._room)
+            records = self._take(_PREPARE_CHUNK, self._room())
             for case in await self._prepare(records):
                 tokens = len(case.prompt_token_ids)
                 for batch in self._batcher.add(case, tokens, self._clock.monotonic()):
@@ -234,17 +239,28 @@ class Pipeline:
             if due := self._batcher.poll(self._clock.monotonic()):
                 await self._admit(due, group)
 
-    def _room(self, partition: Partition) -> int:
-        window = self._delivery.window(partition)
-        # what is not ours is taken, and dropped
-        return _PREPARE_CHUNK if window is None else window.room
+    def _room(self) -> Callable[[Partition], int]:
+        """How many records of a partition may be begun now."""
+        limits = self._admission.limits()
+
+        def room(partition: Partition) -> int:
+            window = self._delivery.window(partition)
+            # what is not ours is taken, and dropped
+            most = _PREPARE_CHUNK if window is None else window.room
+            return min(most, limits.get(partition, most))
+
+        return room
 
     def _take(self, limit: int, room: Callable[[Partition], int]) -> list[Record]:
         """Begin records: from here on, a death may be the fault of each of these."""
-        if self._is_ending():
+        if self._is_ending() or not len(self._intake) or not self._admission.is_open:
             return []
-        records = [r for r in self._intake.take(limit, room) if self._is_ours(r)]
+        records: list[Record] = []
+        # queues can hold whole chunks of an epoch that has passed
+        while not records and (taken := self._intake.take(limit, room)):
+            records = [record for record in taken if self._is_ours(record)]
         for record in records:
+            self._admission.take(record)
             if (window := self._delivery.window(record.partition)) is not None:
                 window.begin(record.offset)
         self._telemetry.taken(records)
@@ -290,7 +306,7 @@ class Pipeline:
                 await self._refuse(record, error, self._clock.now())
             return True
         await self._until_idle()
-        if self._is_ending():
+        if self._is_ending() or not self._admission.is_open:
             return False
         if not await self._delivery.suspect(partition):
             await self._clock.sleep(_SUSPECT_AGAIN_SECONDS)
@@ -311,11 +327,14 @@ class Pipeline:
 
     async def _until_idle(self) -> None:
         """Wait until nothing is being judged or sent."""
-        async with self._progress:
-            await self._progress.wait_for(lambda: not self._in_flight)
+        await self._admission.until(lambda: not self._admission.in_flight)
+
+    def _make_room(self) -> None:
+        self._admission.changed()
+        self._arrived.set()
 
     async def _linger(self) -> None:
-        """Wait for a record to arrive or for the gathered batch to fall due."""
+        """Wait for a record that may be taken, or for the gathered batch to fall due."""
         due = self._batcher.due_at()
         wait = None if due is None else max(due - self._clock.monotonic(), 0)
         self._arrived.clear()
@@ -329,21 +348,17 @@ class Pipeline:
         self._telemetry.batched(
             [case.record for case in batch.items], batch.tokens, batch.reason, batch.opened_at
         )
-        async with self._progress:
-            await self._progress.wait_for(
-                lambda: (
-                    self._measurement.at_engine == 0
-                    or self._measurement.at_engine + len(batch.items) <= self._bounds.max_in_flight
-                )
-            )
-            for case in batch.items:
-                # partitions may have gone while the batch was gathered
-                if self._is_ours(case.record):
-                    self._measurement.entered()
-                    self._in_flight[case.record.partition, case.record.epoch] += 1
-                    judging = group.create_task(self._judge_one(case))
-                    self._judging.add(judging)
-                    judging.add_done_callback(self._judging.discard)
+        await self._admission.room(len(batch.items))
+        for case in batch.items:
+            # partitions may have gone while the batch was gathered
+            if not self._is_ours(case.record):
+                self._admission.drop(case.record)
+                continue
+            self._admission.admit(case.record)
+            self._measurement.entered()
+            judging = group.create_task(self._judge_one(case))
+            self._judging.add(judging)
+            judging.add_done_callback(self._judging.discard)
 
     # judge
 
@@ -363,14 +378,12 @@ class Pipeline:
                         outcome = self._conclude(case, verdict, admitted_at)
                 except RecordError as error:
                     outcome = self._bury(record, error, case.taken_at, span)
+            if outcome is not None:
+                await self._delivery.deliver([outcome])
         finally:
             self._measurement.returned()
-            if outcome is None:
-                self._landed(record)
-            async with self._progress:
-                self._progress.notify_all()
-        if outcome is not None:
-            await self._outbox.put(outcome)
+            # not before its outcome is accepted: else the bound would not count it meanwhile
+            self._admission.release(record)
 
     def _conclude(self, case: Case, verdict: Verdict, admitted_at: float) -> Outcome:
         record, topic = case.record, self._destinations.verdict_topic
@@ -386,31 +399,31 @@ class Pipeline:
         self.outcomes["dead_letter"] += 1
         logger.info("Dead letter (%s): %s", type(error).__name__, error)
         outgoing = self._destinations.dead_letter(record, error)
-        return Outcome(record, "dead_letter", outgoing, self._clock.now(), span)
+        return Outcome(record, "dead_letter", outgoing, self._clock.now(), span, error)
 
     # publish
 
+    def _rebuild(self, outcome: Outcome) -> Outcome:
+        """The outcome of the same record, by what its topic takes now."""
+        error = outcome.error
+        if outcome.kind == "verdict":
+            limit = self._destinations.max_bytes(self._destinations.verdict_topic)
+            if outcome.size_bytes <= limit:
+                return outcome
+            error = VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
+            self._telemetry.replaced(error)
+            self.outcomes.update(verdict=-1, dead_letter=1)
+            logger.info("Dead letter (%s): %s", type(error).__name__, error)
+        if error is None:
+            return outcome
+        outgoing = self._destinations.dead_letter(outcome.record, error)
+        return dataclasses.replace(outcome, kind="dead_letter", outgoing=outgoing, error=error)
+
     async def _send_at_once(self, outcome: Outcome) -> None:
         """Send an outcome that never went to the engine."""
-        self._in_flight[outcome.record.partition, outcome.record.epoch] += 1
-        await self._outbox.put(outcome)
-
-    async def _send(self) -> None:
-        while True:
-            outcomes = [await self._outbox.get()]
-            while len(outcomes) < _SEND_CHUNK and not self._outbox.empty():
-                outcomes.append(self._outbox.get_nowait())
-            await self._delivery.deliver(outcomes)
-            async with self._progress:
-                for outcome in outcomes:
-                    self._landed(outcome.record)
-                self._progress.notify_all()
-
-    def _landed(self, record: Record) -> None:
-        key = record.partition, record.epoch
-        self._in_flight[key] -= 1
-        if not self._in_flight[key]:
-            del self._in_flight[key]
+        self._admission.admit(outcome.record)
+        await self._delivery.deliver([outcome])
+        self._admission.release(outcome.record)
 
     # settle
 
@@ -434,7 +447,9 @@ class Pipeline:
         self._leaving.update(partitions)
         self._intake.drop(partitions)
         held = {(p, epoch) for p in partitions if (epoch := self._delivery.epoch(p)) is not None}
-        await self._drain(lambda: sum(self._in_flight[key] for key in held))
+        await self._drain(
+            lambda: self._admission.admitted(held) + self._delivery.undelivered(partitions)
+        )
         await self._delivery.release(partitions)
         await self._release(partitions)
         self._telemetry.rebalanced("revoked", len(partitions))
@@ -453,8 +468,8 @@ class Pipeline:
 
     async def _drain(self, in_flight: Callable[[], int]) -> None:
         try:
-            async with asyncio.timeout(self._bounds.drain_seconds), self._progress:
-                await self._progress.wait_for(lambda: in_flight() == 0)
+            async with asyncio.timeout(self._bounds.drain_seconds):
+                await self._admission.until(lambda: in_flight() == 0)
         except TimeoutError:
             logger.warning(
                 "%d records were still in flight after %.0f s; they will be judged again.",

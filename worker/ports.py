@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from worker.errors import NotWritten
 from worker.guards.prompts import Prompt
 from worker.records import CommittedOffset, OutgoingRecord, Partition, Record
 from worker.verdicts import EngineReference, FinishReason, Usage
@@ -118,7 +119,7 @@ class Source(Protocol):
 
 
 class Publisher(Protocol):
-    """Produces durably."""
+    """Produces durably; calls that run at the same time do not affect one another."""
 
     async def start(self) -> None:
         """Connect.
@@ -128,8 +129,11 @@ class Publisher(Protocol):
         """
         ...
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> list[bool]:
-        """Produce these; which of them all in-sync replicas acknowledged, in order.
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[NotWritten | None]:
+        """Produce these, within a bounded time; for each in order, why it was not acknowledged.
+
+        None stands for a record that all in-sync replicas acknowledged. A record that shares a
+        call with others can fail because of one of them: only alone is its failure its own.
 
         Raises:
             Retriable: nothing could be tried.
@@ -137,7 +141,15 @@ class Publisher(Protocol):
         ...
 
     def max_bytes(self, topic: str) -> int:
-        """The largest record the topic takes."""
+        """The largest record the topic takes, as far as is known."""
+        ...
+
+    async def too_large(self, topic: str, size_bytes: int | None = None) -> None:
+        """Read the limit of a topic again, because it refused something as too large.
+
+        `size_bytes` is the size of a record that was refused alone: where the limit as read allows
+        it, a lower one is assumed. Without it a batch was refused, and batches become smaller.
+        """
         ...
 
     async def stop(self) -> None:
@@ -154,7 +166,10 @@ class Transactor(Protocol):
         """Records and offsets in one transaction: all of it or nothing.
 
         Raises:
-            Retriable: what became of it is unknown; close this transactor and open another.
+            NotWritten: a topic did not take a record, so nothing was committed.
+            Retriable: what became of it is unknown.
+
+        After either, close this transactor and open another.
         """
         ...
 
@@ -184,7 +199,14 @@ class Transactions(Protocol):
         ...
 
     def max_bytes(self, topic: str) -> int:
-        """The largest record the topic takes."""
+        """The largest record the topic takes, as far as is known."""
+        ...
+
+    async def too_large(self, topic: str, limit: int) -> None:
+        """Read the limit of a topic again, because a commit failed that assumed this one.
+
+        Where that does not explain it, assume a lower one; nothing is done if one is already.
+        """
         ...
 
 

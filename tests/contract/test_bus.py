@@ -172,9 +172,11 @@ async def test_a_refused_record_neither_repeats_its_neighbours_nor_blocks_what_f
     await create_topics(connection, [topic], partitions=1, max_message_bytes="1000")
     publisher = KafkaPublisher(connection, topics=[topic])
     await publisher.start()
-    assert all(await publisher.publish([OutgoingRecord(topic, None, b"before", ())]))
-    assert await publisher.publish([OutgoingRecord(topic, None, b"x" * 5000, ())]) == [False]
-    assert all(await publisher.publish([OutgoingRecord(topic, None, b"after", ())]))
+    assert await publisher.publish([OutgoingRecord(topic, None, b"before", ())]) == [None]
+    (failure,) = await publisher.publish([OutgoingRecord(topic, None, b"x" * 5000, ())])
+    assert (failure.topic, failure.kind) == (topic, "too_large")
+    assert "MESSAGE_SIZE_TOO_LARGE" in str(failure)
+    assert await publisher.publish([OutgoingRecord(topic, None, b"after", ())]) == [None]
     source = KafkaSource(connection, topics=[topic], group_id=topic)
     await source.start(Listener(source))
     assert [r.value for _, r in await receive(source, 2)] == [b"before", b"after"]

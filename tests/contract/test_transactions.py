@@ -111,7 +111,7 @@ async def test_a_batch_that_failed_is_passed_over_by_no_commit(connection):
     await transactions.start()
     former = await transactions.open(f"{world.topic}.0")
     # the client lets it go, the broker does not take it
-    with pytest.raises(Retriable, match="MessageSizeTooLarge"):
+    with pytest.raises(Retriable, match="MESSAGE_SIZE_TOO_LARGE"):
         await former.commit(
             records(world, b"a", b"x" * 5000, b"b"), {partition: CommittedOffset(3)}
         )

@@ -166,5 +166,12 @@ class House:
         for _ in range(50):
             await asyncio.sleep(0)
 
+    def judged_offsets(self):
+        return [
+            (where["partition"], where["offset"])
+            for record in self.bus.topic("verdicts")
+            for where in [orjson.loads(record.value)["source"]]
+        ]
+
     def judged(self):
         return [orjson.loads(record.value)["event_id"] for record in self.bus.topic("verdicts")]

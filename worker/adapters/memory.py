@@ -5,20 +5,28 @@ For tests of the core, and the yardstick for the contract that the Kafka adapter
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from zlib import crc32
 
-from worker.errors import Retriable
+from worker.errors import NotWritten, Retriable
 from worker.ports import AssignmentListener
 from worker.records import CommittedOffset, Headers, OutgoingRecord, Partition, Record
 
 
 class MemoryBus:
-    """Topics of lists; every topic has `partitions` partitions and any topic exists."""
+    """Topics of lists; every topic has `partitions` partitions and any topic exists.
+
+    Attributes:
+        max_bytes: what every topic says it takes.
+        takes: the sizes that topics really take, where that is less.
+        refuses: says of a record why its topic does not take it, or None.
+    """
 
     def __init__(self, partitions: int = 1, max_bytes: int = 1 << 20) -> None:
         self.partitions = partitions
         self.max_bytes = max_bytes
+        self.takes: dict[str, int] = {}
+        self.refuses: Callable[[OutgoingRecord], NotWritten | None] = lambda _: None
         self.records: defaultdict[Partition, list[Record]] = defaultdict(list)
         self.committed: dict[Partition, int] = {}
         self.metadata: dict[Partition, str] = {}
@@ -62,6 +70,12 @@ class MemoryBus:
         for partition, (offset, metadata) in offsets.items():
             self.committed[partition] = offset
             self.metadata[partition] = metadata
+
+    def refusal(self, record: OutgoingRecord) -> NotWritten | None:
+        """Why the record's topic does not take it; None if it does."""
+        if record.size_bytes > self.takes.get(record.topic, self.max_bytes):
+            return NotWritten(record.topic, "MESSAGE_SIZE_TOO_LARGE", "too_large")
+        return self.refuses(record)
 
     def topic(self, topic: str) -> list[Record]:
         """All records of a topic, partition by partition."""
@@ -178,6 +192,25 @@ class MemorySource:
             await self.revoke(list(self._positions))
 
 
+class _Limits:
+    """What a producer believes that topics take."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self._assumed: dict[str, int] = {}
+
+    def max_bytes(self, topic: str) -> int:
+        return min(self._bus.max_bytes, self._assumed.get(topic, self._bus.max_bytes))
+
+    def copy(self) -> "_Limits":
+        other = _Limits(self._bus)
+        other._assumed.update(self._assumed)
+        return other
+
+    def assume(self, topic: str, limit: int) -> None:
+        self._assumed[topic] = limit
+
+
 class MemoryPublisher:
     """Implements `worker.ports.Publisher` on a `MemoryBus`.
 
@@ -186,27 +219,40 @@ class MemoryPublisher:
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
+        self._limits = _Limits(bus)
         self.fail_next = 0
         self.doubt_next = 0
 
     async def start(self) -> None:
         """Nothing to connect to."""
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> list[bool]:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[NotWritten | None]:
         """See `Publisher`."""
         await asyncio.sleep(0)
         if self.fail_next:
             self.fail_next -= 1
             raise Retriable("The bus refuses.")
-        self._bus.produce(records)
+        refusals = [self._bus.refusal(record) for record in records]
+        # one batch for each topic: a record that is refused takes its neighbours with it
+        refused = {refusal.topic: refusal for refusal in refusals if refusal is not None}
+        results = [refused.get(record.topic) for record in records]
+        self._bus.produce(
+            [record for record, failure in zip(records, results, strict=True) if failure is None]
+        )
         if self.doubt_next:
             self.doubt_next -= 1
-            return [False] * len(records)
-        return [True] * len(records)
+            return [NotWritten(record.topic, "no answer came") for record in records]
+        return results
 
-    def max_bytes(self, topic: str) -> int:  # noqa: ARG002 - every topic is alike
+    def max_bytes(self, topic: str) -> int:
         """See `Publisher`."""
-        return self._bus.max_bytes
+        return self._limits.max_bytes(topic)
+
+    async def too_large(self, topic: str, size_bytes: int | None = None) -> None:
+        """See `Publisher`."""
+        await asyncio.sleep(0)
+        if size_bytes is not None and self.max_bytes(topic) >= size_bytes:
+            self._limits.assume(topic, size_bytes - 1)
 
     async def stop(self) -> None:
         """Nothing to disconnect from."""
@@ -219,6 +265,7 @@ class MemoryTransactor:
         self._transactions = transactions
         self._id = transactional_id
         self._epoch = transactions.bus.fences[transactional_id]
+        self._limits = transactions.limits.copy()
 
     async def commit(
         self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, CommittedOffset]
@@ -231,6 +278,10 @@ class MemoryTransactor:
         if self._transactions.fail_next:
             self._transactions.fail_next -= 1
             raise Retriable("The bus refuses.")
+        for record in records:
+            if (refusal := bus.refusal(record)) is not None:
+                refusal.limit = self._limits.max_bytes(refusal.topic)
+                raise refusal
         bus.produce(records)
         bus.commit(offsets)
         if self._transactions.doubt_next:
@@ -245,14 +296,16 @@ class MemoryTransactions:
     """Implements `worker.ports.Transactions` on a `MemoryBus`.
 
     `fail_next` commits do nothing and fail; `doubt_next` commits succeed and say that they failed;
-    opening takes `slowness` turns of the event loop.
+    opening takes `slowness` turns of the event loop. `opened` holds the ids in the order of time.
     """
 
     def __init__(self, bus: MemoryBus) -> None:
         self.bus = bus
+        self.limits = _Limits(bus)
         self.fail_next = 0
         self.doubt_next = 0
         self.slowness = 1
+        self.opened: list[str] = []
 
     async def start(self) -> None:
         """Nothing to look at."""
@@ -262,8 +315,15 @@ class MemoryTransactions:
         for _ in range(self.slowness):
             await asyncio.sleep(0)
         self.bus.fences[transactional_id] += 1
+        self.opened.append(transactional_id)
         return MemoryTransactor(self, transactional_id)
 
-    def max_bytes(self, topic: str) -> int:  # noqa: ARG002 - every topic is alike
+    def max_bytes(self, topic: str) -> int:
         """See `Transactions`."""
-        return self.bus.max_bytes
+        return self.limits.max_bytes(topic)
+
+    async def too_large(self, topic: str, limit: int) -> None:
+        """See `Transactions`."""
+        await asyncio.sleep(0)
+        if self.max_bytes(topic) == limit:
+            self.limits.assume(topic, limit // 2)

@@ -190,6 +190,10 @@ class Telemetry:
         self._instruments.counter(names.DEAD_LETTERS, error.stage, kind).add()
         fail(span, error)
 
+    def replaced(self, error: RecordError) -> None:
+        """A dead letter takes the place of a verdict that its topic turned out not to take."""
+        self._instruments.counter(names.DEAD_LETTERS, error.stage, type(error).__name__).add()
+
     # publish, settle
 
     def sending(self, record: Record, topic: str) -> tuple[Span, Headers]:

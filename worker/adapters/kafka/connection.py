@@ -108,11 +108,12 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a broker says of a topic."""
+    """What a broker says of a topic; without the right to describe configs, Kafka's defaults."""
 
     name: str
     partitions: int
     max_bytes: int
+    is_compacted: bool = False
 
 
 async def describe_topics(connection: Connection, names: Collection[str]) -> dict[str, Topic]:
@@ -125,11 +126,14 @@ async def describe_topics(connection: Connection, names: Collection[str]) -> dic
     return (await _look_up(connection, names))[0]
 
 
-async def require_topics(connection: Connection, names: Collection[str]) -> dict[str, Topic]:
+async def require_topics(
+    connection: Connection, names: Collection[str], *, uncompacted: Collection[str] = ()
+) -> dict[str, Topic]:
     """These topics, every one.
 
     Raises:
-        BusUnavailable: no broker answers, or a topic is missing, or is kept from us.
+        BusUnavailable: no broker answers, or a topic is missing, or is kept from us, or is
+            compacted though it is one of `uncompacted`.
     """
     topics, hidden = await _look_up(connection, names)
     if hidden:
@@ -143,6 +147,13 @@ async def require_topics(connection: Connection, names: Collection[str]) -> dict
             f"Kafka at {connection.bootstrap_servers} has no topic {', '.join(missing)};"
             " create it, or name another in the settings."
         )
+    for name in uncompacted:
+        if topics[name].is_compacted:
+            raise BusUnavailable(
+                f"The dead-letter topic {name} is compacted (cleanup.policy): it would refuse dead"
+                " letters without a key and drop all but the last of each key; set"
+                " cleanup.policy=delete, or name another topic in output.dead_letter_topic."
+            )
     return topics
 
 
@@ -177,11 +188,13 @@ async def _describe(
         for topic in answer["topics"]
         if faults[topic["topic"]] not in _NOT_THERE
     }
-    sizes = await _max_bytes(admin, known)
-    topics = {
-        name: Topic(name, count, sizes.get(name, _DEFAULT_MAX_BYTES))
-        for name, count in known.items()
-    }
+    configs = await _configs(admin, known)
+    topics = {}
+    for name, count in known.items():
+        found = configs.get(name, {})
+        size = int(found.get("max.message.bytes") or _DEFAULT_MAX_BYTES)
+        is_compacted = "compact" in (found.get("cleanup.policy") or "")
+        topics[name] = Topic(name, count, size, is_compacted)
     return topics, {n for n, fault in faults.items() if fault is TopicAuthorizationFailedError}
 
 
@@ -237,20 +250,20 @@ async def _until_led(admin: AIOKafkaAdminClient, names: Collection[str]) -> None
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
-async def _max_bytes(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:
+async def _configs(
+    admin: AIOKafkaAdminClient, names: Collection[str]
+) -> dict[str, dict[str, str | None]]:
     if not names:
         return {}
     wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    sizes = {}
     try:
         responses = await admin.describe_configs(wanted)
     except (KafkaConnectionError, NodeNotReadyError):
         raise
     except KafkaError:
-        return {}  # without the right to describe configs, Kafka's default is the best guess
-    for response in responses:
-        for _, _, _, name, entries in response.resources:
-            for entry in entries:
-                if entry[0] == "max.message.bytes" and entry[1]:
-                    sizes[name] = int(entry[1])
-    return sizes
+        return {}  # without the right to describe configs, Kafka's defaults are the best guess
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for response in responses
+        for _, _, _, name, entries in response.resources
+    }

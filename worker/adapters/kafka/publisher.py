@@ -1,4 +1,4 @@
-"""An idempotent producer, on aiokafka.
+"""Idempotent producers, on aiokafka.
 
 After a failure that is not passing, an idempotent producer answers OutOfOrderSequenceNumber for
 ever on that partition (aiokafka 0.14), so a producer that failed once is thrown away.
@@ -9,59 +9,99 @@ import logging
 from collections.abc import Awaitable, Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from worker.adapters.kafka.connection import Connection, Topic, require_topics
-from worker.errors import BusUnavailable, Retriable
+from worker.adapters.kafka.connection import Connection, require_topics
+from worker.adapters.kafka.failures import (
+    is_too_large,
+    last_error,
+    not_written,
+    remember_errors,
+)
+from worker.adapters.kafka.limits import Limits
+from worker.errors import BusUnavailable, NotWritten, Retriable
 from worker.records import OutgoingRecord
 
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 10.0
+# an idempotent producer tries for ever; longer than a partition needs for a new leader
+_ACKNOWLEDGED_WITHIN_SECONDS = 20.0
 
 
 class KafkaPublisher:
-    """Implements `worker.ports.Publisher`; only one task may publish at a time."""
+    """Implements `worker.ports.Publisher`; calls that run at the same time have a producer each.
 
-    def __init__(self, connection: Connection, *, topics: Sequence[str]) -> None:
+    Args:
+        topics: all that is written to.
+        uncompacted: those of them that must not be compacted.
+    """
+
+    def __init__(
+        self, connection: Connection, *, topics: Sequence[str], uncompacted: Sequence[str] = ()
+    ) -> None:
         self._connection = connection
         self._names = tuple(topics)
-        self._topics: dict[str, Topic] = {}
-        self._producer: AIOKafkaProducer | None = None
+        self._uncompacted = tuple(uncompacted)
+        self._limits = Limits(connection)
+        # producers that no call uses, each with the version of the limits that it was made for
+        self._idle: list[tuple[int, AIOKafkaProducer]] = []
 
     async def start(self) -> None:
         """See `Publisher`."""
-        self._topics = await require_topics(self._connection, self._names)
-        await self._connect()
+        self._limits.begin(
+            await require_topics(self._connection, self._names, uncompacted=self._uncompacted)
+        )
+        self._idle.append((self._limits.version, await self._connect()))
 
     async def _connect(self) -> AIOKafkaProducer:
-        largest = max(topic.max_bytes for topic in self._topics.values())
         producer = AIOKafkaProducer(
             **self._connection.arguments(),
             enable_idempotence=True,
-            max_batch_size=256 * 1024,
-            max_request_size=largest + 64 * 1024,
+            max_batch_size=self._limits.largest_batch,
+            max_request_size=self._limits.largest_request,
             linger_ms=2,
         )
+        remember_errors(producer)
         async with self._connection.connecting():
-            async with asyncio.timeout(2 * _STOP_SECONDS):
-                await producer.start()
-        self._producer = producer
+            try:
+                async with asyncio.timeout(2 * _STOP_SECONDS):
+                    await producer.start()
+            except BaseException:
+                await abandon(producer)
+                raise
         return producer
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> list[bool]:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[NotWritten | None]:
         """See `Publisher`."""
+        await self._limits.renew()
+        version = self._limits.version
         try:
-            producer = self._producer or await self._connect()
+            producer = await self._borrow(version)
         except BusUnavailable as error:
             raise Retriable(str(error)) from error
-        results = await send_all(producer, records)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if failures:
-            logger.warning("Producing failed (%s).", type(failures[0]).__name__)
-            self._producer = None
+        try:
+            results = await send_all(producer, records)
+        except BaseException:
+            await abandon(producer)
+            raise
+        failures = [
+            not_written(record.topic, result) if isinstance(result, BaseException) else None
+            for record, result in zip(records, results, strict=True)
+        ]
+        if any(failures):
+            await abandon(producer)
+        else:
+            self._idle.append((version, producer))
+        return failures
+
+    async def _borrow(self, version: int) -> AIOKafkaProducer:
+        while self._idle:
+            made_for, producer = self._idle.pop()
+            if made_for == version:
+                return producer
             await close(producer)
-        return [not isinstance(result, BaseException) for result in results]
+        return await self._connect()
 
     async def publish_all(self, records: Sequence[OutgoingRecord]) -> None:
         """Produce all of these, for programs that do so once.
@@ -69,46 +109,66 @@ class KafkaPublisher:
         Raises:
             Retriable: at least one was not acknowledged.
         """
-        acknowledged = await self.publish(records)
-        if not all(acknowledged):
+        failures = [failure for failure in await self.publish(records) if failure]
+        if failures:
             raise Retriable(
-                f"{acknowledged.count(False)} of {len(records)} records were not acknowledged."
+                f"{len(failures)} of {len(records)} records were not acknowledged. {failures[0]}"
             )
 
     def max_bytes(self, topic: str) -> int:
         """See `Publisher`."""
-        return self._topics[topic].max_bytes
+        return self._limits.max_bytes(topic)
+
+    async def too_large(self, topic: str, size_bytes: int | None = None) -> None:
+        """See `Publisher`."""
+        if size_bytes is None:
+            await self._limits.batch_too_large(topic)
+        else:
+            await self._limits.record_too_large(topic, size_bytes)
 
     async def stop(self) -> None:
         """See `Publisher`."""
-        if self._producer is not None:
-            await close(self._producer)
+        while self._idle:
+            _, producer = self._idle.pop()
+            await close(producer)
 
 
 async def send_all(
     producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]
 ) -> list[object | BaseException]:
     """Send in order, and await every delivery; for each record its metadata or its failure."""
-    pending: list[Awaitable[object]] = []
-    failure: KafkaError | None = None
-    for record in records:
+    results: dict[int, object | BaseException] = {}
+    pending: dict[int, asyncio.Future[object]] = {}
+    for number, record in enumerate(records):
         try:
-            pending.append(
-                await producer.send(
-                    record.topic,
-                    key=record.key,
-                    value=record.value,
-                    partition=record.partition,
-                    headers=list(record.headers),
-                )
+            sending: Awaitable[object] = await producer.send(
+                record.topic,
+                key=record.key,
+                value=record.value,
+                partition=record.partition,
+                headers=list(record.headers),
             )
         except KafkaError as error:
-            failure = error
+            if is_too_large(error):  # by the client's own bound: the next may be smaller
+                results[number] = error
+                continue
+            results |= dict.fromkeys(range(number, len(records)), error)
             break
-    results: list[object | BaseException] = list(
-        await asyncio.gather(*pending, return_exceptions=True)
-    )
-    return results + [failure] * (len(records) - len(results))
+        pending[number] = asyncio.ensure_future(sending)
+    if pending:
+        await asyncio.wait(pending.values(), timeout=_ACKNOWLEDGED_WITHIN_SECONDS)
+    for number, future in pending.items():
+        results[number] = _result(producer, records[number].topic, future)
+    return [results[number] for number in range(len(records))]
+
+
+def _result(
+    producer: AIOKafkaProducer, topic: str, future: asyncio.Future[object]
+) -> object | BaseException:
+    if not future.done():
+        future.cancel()
+        return last_error(producer, topic) or KafkaTimeoutError()
+    return future.exception() or future.result()
 
 
 async def close(producer: AIOKafkaProducer) -> None:
@@ -119,5 +179,18 @@ async def close(producer: AIOKafkaProducer) -> None:
     except (TimeoutError, KafkaError) as error:
         logger.warning("Closing a producer failed (%s).", type(error).__name__)
         # it gave up before its connections
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer.client.close()
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Stop a producer without waiting for what it has not delivered: that is tried elsewhere."""
+    producer._closed = True  # noqa: SLF001 - its own stop would flush first, without end
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer._sender.close()  # noqa: SLF001
+    except (TimeoutError, KafkaError) as error:
+        logger.warning("Closing a producer failed (%s).", type(error).__name__)
+    finally:
         async with asyncio.timeout(_STOP_SECONDS):
             await producer.client.close()

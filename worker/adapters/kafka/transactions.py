@@ -21,9 +21,11 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from worker.adapters.kafka.connection import Connection, Topic, require_topics
+from worker.adapters.kafka.connection import Connection, require_topics
+from worker.adapters.kafka.failures import not_written, remember_errors
+from worker.adapters.kafka.limits import Limits
 from worker.adapters.kafka.publisher import close, send_all
-from worker.errors import BusUnavailable, Retriable
+from worker.errors import BusUnavailable, NotWritten, Retriable
 from worker.records import CommittedOffset, OutgoingRecord, Partition
 
 _REFUSED = (
@@ -36,11 +38,17 @@ _REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaTransactor:
-    """Implements `worker.ports.Transactor`."""
+    """Implements `worker.ports.Transactor`.
+
+    Attributes:
+        assumed: the limits of the topics when it was opened: no record is made for higher ones.
+    """
 
     producer: AIOKafkaProducer
     group_id: str | None
     timeout_seconds: float
+    limits: Limits
+    assumed: Mapping[str, int]
 
     async def commit(
         self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, CommittedOffset]
@@ -50,6 +58,7 @@ class KafkaTransactor:
             TopicPartition(p.topic, p.number): OffsetAndMetadata(*committed)
             for p, committed in offsets.items()
         }
+        await self.limits.renew()
         try:
             # beyond its timeout the broker aborts a transaction, so nobody need wait longer
             async with asyncio.timeout(self.timeout_seconds):
@@ -58,6 +67,9 @@ class KafkaTransactor:
                 if theirs:
                     await self.producer.send_offsets_to_transaction(theirs, self.group_id)
                 await self.producer.commit_transaction()
+        except NotWritten as failure:
+            failure.limit = self.assumed[failure.topic]
+            raise
         except _REFUSED as error:
             raise _refused(error) from error
         except ProducerFenced as error:
@@ -76,6 +88,7 @@ class KafkaTransactions:
 
     Args:
         topics: all that is written to, or its largest records would not fit.
+        uncompacted: those of them that must not be compacted.
         group_id: whose offsets are committed; None where there are none.
     """
 
@@ -84,6 +97,7 @@ class KafkaTransactions:
         connection: Connection,
         *,
         topics: Sequence[str],
+        uncompacted: Sequence[str] = (),
         group_id: str | None = None,
         timeout_seconds: float,
     ) -> None:
@@ -91,15 +105,18 @@ class KafkaTransactions:
         self._names = tuple(topics)
         self._group_id = group_id
         self._timeout_seconds = timeout_seconds
-        self._topics: dict[str, Topic] = {}
+        self._uncompacted = tuple(uncompacted)
+        self._limits = Limits(connection)
 
     async def start(self) -> None:
         """See `Transactions`."""
-        self._topics = await require_topics(self._connection, self._names)
+        self._limits.begin(
+            await require_topics(self._connection, self._names, uncompacted=self._uncompacted)
+        )
 
     async def open(self, transactional_id: str) -> KafkaTransactor:
         """See `Transactions`."""
-        largest = max(topic.max_bytes for topic in self._topics.values())
+        assumed = self._limits.snapshot()
         try:
             arguments = self._connection.arguments()
         except BusUnavailable as error:
@@ -109,9 +126,10 @@ class KafkaTransactions:
             **arguments,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(self._timeout_seconds * 1000),
-            max_batch_size=256 * 1024,
-            max_request_size=largest + 64 * 1024,
+            max_batch_size=self._limits.largest_batch,
+            max_request_size=self._limits.largest_request,
         )
+        remember_errors(producer)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await producer.start()
@@ -127,17 +145,30 @@ class KafkaTransactions:
             if isinstance(error, KafkaError | OSError | TimeoutError):
                 raise Retriable(f"No producer could be had ({type(error).__name__}).") from error
             raise
-        return KafkaTransactor(producer, self._group_id, self._timeout_seconds)
+        return KafkaTransactor(
+            producer, self._group_id, self._timeout_seconds, self._limits, assumed
+        )
 
     def max_bytes(self, topic: str) -> int:
         """See `Transactions`."""
-        return self._topics[topic].max_bytes
+        return self._limits.max_bytes(topic)
+
+    async def too_large(self, topic: str, limit: int) -> None:
+        """See `Transactions`."""
+        await self._limits.one_too_large(topic, limit)
 
 
 async def _send(producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]) -> None:
-    for result in await send_all(producer, records):
-        if isinstance(result, BaseException):
+    failures: list[NotWritten] = []
+    results = await send_all(producer, records)
+    for record, result in zip(records, results, strict=True):
+        if isinstance(result, (ProducerFenced, *_REFUSED)):
             raise result
+        if isinstance(result, BaseException):
+            failures.append(not_written(record.topic, result))
+    if failures:
+        # what follows a refused batch fails for another reason, which explains nothing
+        raise next((failure for failure in failures if failure.kind != "passing"), failures[0])
 
 
 def _refused(error: KafkaError) -> BusUnavailable:
