@@ -8,19 +8,20 @@ behind the committed offset:
 
 1. after the first death, they are judged in groups of `GROUP_RECORDS`, and each group is committed
    before the next one begins: the second death leaves one group of suspects;
-2. after the second death, they are judged one at a time, with nothing else in the process, and
-   each is written down before it begins;
+2. after the second death, those of that group are judged one at a time, with nothing else in the
+   process, and each is written down before it begins;
 3. a record over which a worker died twice that way is condemned: at the fourth death. It becomes
    a dead letter without being decoded.
 
-Suspects that pass are suspects no more, and with the last of them the partition is as it was. A
-worker killed for another reason costs its partitions no more than a few small groups.
+Suspects that pass are suspects no more. If all of the group pass, its death had another reason,
+and those that are left go on in groups; with the last of them the partition is as it was. A worker
+killed for another reason costs its partitions no more than some small groups.
 
 Pure: the deliveries write the marks, the pipeline asks what may be begun.
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 import orjson
@@ -40,31 +41,33 @@ class Mark:
     Attributes:
         deaths: of workers, over the suspects.
         suspects: how many records, from the committed offset on, may have caused them.
+        alone: how many of these, the first ones, are to be judged alone.
         working: whether records behind the offset may have been begun since it was committed; a
             worker that releases the partition, or is between two suspects, leaves it False.
     """
 
     deaths: int = 0
     suspects: int = 0
+    alone: int = 0
     working: bool = False
 
     def encode(self) -> str:
         """The metadata string; empty where nothing is to be remembered."""
         if self == _NOTHING:
             return ""
-        found = {"deaths": self.deaths, "suspects": self.suspects, "working": self.working}
-        return orjson.dumps({"guardstream": found}).decode()
+        return orjson.dumps({"guardstream": asdict(self)}).decode()
 
     @classmethod
     def decode(cls, metadata: str) -> Self:
         """The mark that a metadata string holds; an empty one where another program wrote it."""
         try:
             found = orjson.loads(metadata)["guardstream"]
-            deaths, suspects, working = found["deaths"], found["suspects"], found["working"]
+            counts = [found[name] for name in ("deaths", "suspects", "alone")]
+            working = found["working"]
         except (ValueError, KeyError, TypeError):
             return cls()
-        is_whole = type(deaths) is int and type(suspects) is int and type(working) is bool
-        return cls(max(deaths, 0), max(suspects, 0), working) if is_whole else cls()
+        is_whole = all(type(n) is int and n >= 0 for n in counts) and type(working) is bool
+        return cls(counts[0], counts[1], counts[2], working) if is_whole else cls()
 
     def after_death(self, reach: int) -> Self:
         """The mark under which the next owner begins, if this is what the dead one left.
@@ -74,13 +77,12 @@ class Mark:
         """
         if not self.working:
             return self
-        deaths = self.deaths + 1
+        deaths = min(self.deaths + 1, _CONDEMNED)
         suspects = reach if deaths == _IN_GROUPS else self.suspects
-        if deaths == _ALONE:
-            suspects = min(suspects, GROUP_RECORDS)
         if not suspects:
             return type(self)()
-        return replace(self, deaths=min(deaths, _CONDEMNED), suspects=suspects, working=False)
+        alone = min(suspects, GROUP_RECORDS) if deaths == _ALONE else self.alone
+        return type(self)(deaths, suspects, alone)
 
     def after_passing(self, records: int) -> Self:
         """The mark once so many of the records behind the offset have their outcome."""
@@ -88,9 +90,11 @@ class Mark:
             return self
         if not self.deaths or self.suspects <= records:
             return type(self)(working=True)
+        suspects, alone = self.suspects - records, max(self.alone - records, 0)
+        if not alone:
+            return type(self)(_IN_GROUPS, suspects, working=True)
         # the record that was begun alone is not among those that are left
-        deaths = min(self.deaths, _ALONE)
-        return type(self)(deaths, self.suspects - records, working=deaths < _ALONE)
+        return type(self)(_ALONE, suspects, alone)
 
 
 _NOTHING = Mark()
@@ -110,8 +114,8 @@ def describe(mark: Mark, partition: Partition, offset: int) -> str:
             )
         case 2:
             return (
-                f"{while_judging} If a record did it, it is among the {mark.suspects} from {first}"
-                " on; judging them one at a time, with nothing else."
+                f"{while_judging} If a record did it, it is among the {mark.alone} from {first} on;"
+                " judging them one at a time, with nothing else."
             )
         case 3:
             return f"{while_judging} The suspect is {first}; judging it alone once more."

@@ -12,7 +12,7 @@ from worker.adapters.memory import MemoryBus
 from worker.errors import EngineDead
 from worker.poison import GROUP_RECORDS, Mark, SuspectWindow, describe
 
-MARKS = st.builds(Mark, st.integers(0, 4), st.integers(0, 5000), st.booleans())
+MARKS = st.builds(Mark, st.integers(0, 4), st.integers(0, 5000), st.integers(0, 16), st.booleans())
 
 
 @given(MARKS)
@@ -30,8 +30,10 @@ def test_a_mark_survives_kafka(mark):
         "{}",
         '{"guardstream": 1}',
         '{"guardstream": {"deaths": 1}}',
-        '{"guardstream": {"deaths": "1", "suspects": 1, "working": true}}',
-        '{"guardstream": {"deaths": true, "suspects": 1, "working": true}}',
+        '{"guardstream": {"deaths": "1", "suspects": 1, "alone": 0, "working": true}}',
+        '{"guardstream": {"deaths": true, "suspects": 1, "alone": 0, "working": true}}',
+        '{"guardstream": {"deaths": -1, "suspects": 1, "alone": 0, "working": true}}',
+        '{"guardstream": {"deaths": 1, "suspects": 1, "alone": 0, "working": 1}}',
     ],
 )
 def test_what_another_program_wrote_is_no_death(metadata):
@@ -135,9 +137,31 @@ def test_a_window_is_never_over_full(commits, most):
 
 
 def test_the_log_names_the_suspects():
-    lines = [describe(Mark(deaths, 3), INPUT, 7) for deaths in (1, 2, 3, 4)]
+    lines = [describe(Mark(deaths, 3, 3), INPUT, 7) for deaths in (1, 2, 3, 4)]
     assert all("events/0@7" in line for line in lines)
     assert "dead-lettering" in lines[3]
+
+
+@given(
+    st.lists(st.booleans(), max_size=6),
+    st.integers(20, 300).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))),
+)
+def test_deaths_of_other_causes_do_not_let_the_killer_go(strays, poison_of):
+    """Another record, of another partition, may kill the same worker at any time."""
+    poison, records = poison_of
+    log = Log(poison, records, iter([0] * 20))
+    for stray in strays:
+        if log.one_life(400):
+            break
+        if stray and not log.condemned:
+            window = SuspectWindow(log.mark.after_death(min(records - log.committed, 400)), 400)
+            if window.wants_alone:
+                window.suspect()
+            log.mark = window.mark
+    while not log.one_life(400):
+        assert log.deaths < 12
+    assert poison in log.condemned
+    assert log.committed == records
 
 
 class DeadlyHouse(House):
