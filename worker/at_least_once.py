@@ -164,13 +164,13 @@ class AtLeastOnce(Delivery):
             held = {p: o for p in partitions if (o := self._ledger.position(p)) is not None}
             await self._commit(held | self._ledger.committable(partitions))
 
-    async def suspect(self, partition: Partition) -> bool:
+    async def suspect(self, partition: Partition, *, begins: bool) -> bool:
         """See `Delivery`."""
         async with self._commit_lock:
             window, offset = self.window(partition), self._ledger.position(partition)
             if window is None or offset is None:
                 return False
-            window.suspect()
+            window.suspect(begins=begins)
             offset = self._ledger.committable([partition]).get(partition, offset)
             return await self._commit({partition: offset})
 

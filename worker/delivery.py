@@ -139,8 +139,8 @@ class Delivery(ABC):
         """
 
     @abstractmethod
-    async def suspect(self, partition: Partition) -> bool:
-        """Write down that the next record is about to be begun alone; False if that failed."""
+    async def suspect(self, partition: Partition, *, begins: bool) -> bool:
+        """Write down that a record begins alone, or has been judged; False if that failed."""
 
     @abstractmethod
     def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:

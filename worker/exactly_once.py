@@ -226,12 +226,12 @@ class ExactlyOnce(Delivery):
             lane.marks = True
         await self._flush(lanes)
 
-    async def suspect(self, partition: Partition) -> bool:
+    async def suspect(self, partition: Partition, *, begins: bool) -> bool:
         """See `Delivery`."""
         lane, window = self._lanes.get(partition), self.window(partition)
         if lane is None or window is None:
             return False
-        window.suspect()
+        window.suspect(begins=begins)
         lane.marks = True
         return await self._flush([lane]) and self._lanes.get(partition) is lane
 

@@ -27,6 +27,7 @@ from worker.judging import Case, Judge
 from worker.measurement import Measurement
 from worker.outcomes import Destinations, Outcome
 from worker.patience import PatientJudge
+from worker.poison import SuspectWindow
 from worker.ports import Clock, Source
 from worker.records import Partition, Record, in_hand
 from worker.telemetry import Telemetry, names
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _PREPARE_CHUNK = 64
 _SUSPECT_AGAIN_SECONDS = 1.0
+_ACQUIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +306,11 @@ class Pipeline:
                     " it alone."
                 )
                 await self._refuse(record, error, self._clock.now())
-            return True
+            return self._admission.is_open
         await self._until_idle()
         if self._is_ending() or not self._admission.is_open:
             return False
-        if not await self._delivery.suspect(partition):
+        if not await self._delivery.suspect(partition, begins=True):
             await self._clock.sleep(_SUSPECT_AGAIN_SECONDS)
             return True
         for record in self._take(1, lambda p: int(p == partition)):
@@ -318,8 +320,22 @@ class Pipeline:
                 alone = MicroBatch((case,), tokens, CloseReason.SUSPECT, self._clock.monotonic())
                 await self._admit(alone, group)
             await self._until_idle()
-            await self._delivery.settle([partition])
+            await self._acquit(partition, window)
         return True
+
+    async def _acquit(self, partition: Partition, window: SuspectWindow) -> None:
+        """Let no later death be put down to a record that was judged alone and killed nobody."""
+        if self._killed:
+            return
+        try:
+            async with asyncio.timeout(_ACQUIT_SECONDS):
+                await self._delivery.settle([partition])
+                await self._admission.until(
+                    lambda: window.is_settled or self._delivery.window(partition) is not window
+                )
+        except TimeoutError:
+            # its outcome cannot be written: the others need not wait for that
+            await self._delivery.suspect(partition, begins=False)
 
     def _is_ending(self) -> bool:
         """Whether no more records are begun; when one has killed the worker, no other is blamed."""
@@ -342,7 +358,7 @@ class Pipeline:
             async with asyncio.timeout(wait):
                 await self._arrived.wait()
         except TimeoutError:
-            pass
+            await self._acquit(partition, window)
 
     async def _admit(self, batch: MicroBatch[Case], group: asyncio.TaskGroup) -> None:
         self._telemetry.batched(

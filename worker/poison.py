@@ -171,9 +171,14 @@ class SuspectWindow:
         """How many workers died over the suspects."""
         return self._mark.deaths
 
-    def suspect(self) -> None:
-        """The next record is about to be begun alone: `mark` says so from now on."""
-        self._mark = replace(self._mark, working=True)
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was begun is committed."""
+        return not self._begun
+
+    def suspect(self, *, begins: bool) -> None:
+        """A record is about to be begun alone, or has been judged: `mark` says so from now on."""
+        self._mark = replace(self._mark, working=begins)
 
     def begin(self, offset: int) -> None:
         """A record is begun."""

@@ -11,6 +11,7 @@ from tests.unit.house import INPUT, House
 from worker.adapters.memory import MemoryBus
 from worker.errors import EngineDead
 from worker.poison import GROUP_RECORDS, Mark, SuspectWindow, describe
+from worker.records import CommittedOffset, Partition
 
 MARKS = st.builds(Mark, st.integers(0, 4), st.integers(0, 5000), st.integers(0, 16), st.booleans())
 
@@ -78,7 +79,7 @@ class Log:
                 window.begin(position)
                 position += 1
             elif window.wants_alone:
-                window.suspect()
+                window.suspect(begins=True)
                 self.mark = window.mark
                 window.begin(position)
                 position += 1
@@ -156,7 +157,7 @@ def test_deaths_of_other_causes_do_not_let_the_killer_go(strays, poison_of):
         if stray and not log.condemned:
             window = SuspectWindow(log.mark.after_death(min(records - log.committed, 400)), 400)
             if window.wants_alone:
-                window.suspect()
+                window.suspect(begins=True)
             log.mark = window.mark
     while not log.one_life(400):
         assert log.deaths < 12
@@ -242,6 +243,35 @@ async def test_what_follows_a_death_by_chance_is_judged_as_ever(guarantee):
     assert set(first.judged()) == {str(n) for n in range(44)}
     assert bus.topic("dead") == []
     assert bus.metadata[INPUT] == ""
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_no_two_suspects_are_under_suspicion_at_once(guarantee):
+    """Also where outcomes become durable only long after they are known."""
+    bus = MemoryBus(partitions=3)
+    house = House(guarantee, bus=bus)
+    partitions = [Partition("events", n) for n in range(3)]
+    for partition in partitions:
+        for _ in range(6):
+            bus.append("events", value=b'{"prompt": "hello"}', partition=partition.number)
+        bus.commit({partition: CommittedOffset(0, Mark(2, 6, 5).encode())})
+    publish, commit, most = house.publisher.publish, bus.commit, []
+
+    async def publish_late(records):
+        for _ in range(200):
+            await asyncio.sleep(0)
+        return await publish(records)
+
+    def commit_and_look(offsets):
+        commit(offsets)
+        marks = [Mark.decode(bus.metadata[p]) for p in partitions]
+        most.append(sum(mark.deaths >= 2 and mark.working for mark in marks))
+
+    house.publisher.publish, bus.commit = publish_late, commit_and_look
+    async with house.running():
+        await house.until(lambda: bus.committed == dict.fromkeys(partitions, 6))
+    assert max(most) == 1
+    assert bus.topic("dead") == []
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
