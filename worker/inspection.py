@@ -5,7 +5,6 @@ topics by what they say of their source, so there can be several: a verdict that
 of another guard, the dead letter before a verdict.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -18,12 +17,13 @@ from worker.errors import NotAnEvent, RecordError
 from worker.events import Event, Exchange, Framing, decode_event, judged_exchange, unframe
 from worker.guards.prompts import Guard, Mark
 from worker.judging import Judge
+from worker.patterns import Pattern
 from worker.ports import Completion
 from worker.records import Partition, Record
 from worker.redriving import Letter, read_letter, read_note
 from worker.verdicts import Label, Task, Verdict, rfc3339
 
-_POSITION = re.compile(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})", re.ASCII)
+_POSITION = Pattern(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})")
 _VERDICT = TypeAdapter(Verdict)
 
 
@@ -39,8 +39,10 @@ class Place(NamedTuple):
 
 def read_place(text: str) -> Place | None:
     """The place that `topic/partition@offset` names; None for what has another form."""
-    match = _POSITION.fullmatch(text)
-    return Place(Partition(match[1], int(match[2])), int(match[3])) if match else None
+    if (match := _POSITION.fullmatch(text)) is None:
+        return None
+    topic, partition, offset = match.groups()
+    return Place(Partition(topic, int(partition)), int(offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def _names(letter: Letter) -> Collection[str]:
     """What the event of a dead letter can be called: its own id, as far as it can be read."""
     value, headers = letter.record.value or b"", dict(letter.headers)
     # with or without a frame: JSON never begins with byte 0
-    value = unframe(value, "confluent") if re.match(rb"\0.{4}", value, re.DOTALL) else value
+    value = unframe(value, "confluent") if len(value) > 4 and not value[0] else value
     try:
         own = decode_event(value, headers).id
     except RecordError:
