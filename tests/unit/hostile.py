@@ -5,6 +5,7 @@ is followed by a long run of each character that the pattern knows, with and wit
 fails, and is repeated itself.
 """
 
+import gc
 import importlib
 import itertools
 import re._constants as op
@@ -16,11 +17,12 @@ from worker.patterns import Pattern
 
 ROOT = Path(__file__).parents[2]
 BASE_CHARS = 6_000
-_TRIES = 8
-_MOST_GROWTH = 5.0
+_TRIES = 4
+MOST_GROWTH = 5.0
 # no quadratic step over 24,000 characters is as quick
 _QUICK_SECONDS = 0.004
-_MOST_PREFIXES = 64
+# shorter times say little
+_LEAST_SECONDS = 0.005
 
 
 def patterns():
@@ -102,12 +104,11 @@ def _alphabet(tree):
     return found
 
 
-def texts(pattern):
+def texts(pattern, most_prefixes=10_000):
     """Makers of hostile texts of about a length, by what they are made of."""
     tree = parser.parse(_python_source(pattern.source))
     prefixes = _prefixes(tree)[0]
-    # the longest are the whole matches; every place between stays represented
-    step = max(len(prefixes) // _MOST_PREFIXES, 1)
+    step = max(len(prefixes) // most_prefixes, 1)
     runs = dict.fromkeys([*_alphabet(tree), " ", "\n", "x"])
     for prefix in prefixes[::step]:
         for run in runs:
@@ -119,32 +120,40 @@ def texts(pattern):
 
 
 def seconds(call, argument):
-    """CPU time of a call."""
-    began = time.thread_time()
+    """CPU time of a call, without the collector's visits to all that the tests hold."""
+    gc.disable()
+    began = time.process_time()
     call(argument)
-    return time.thread_time() - began
+    taken = time.process_time() - began
+    gc.enable()
+    return taken
 
 
-def growth(call, make, base=BASE_CHARS):
+def growth(call, make, base=BASE_CHARS, most_growth=MOST_GROWTH):
     """How much more CPU a text four times as long takes; 1 where both take next to none."""
-    short, long = make(base), make(4 * base)
-    least = [float("inf"), float("inf")]
-    found = float("inf")
-    for _ in range(_TRIES):
-        least[1] = min(least[1], seconds(call, long))
-        if least[1] < _QUICK_SECONDS:
-            return 1.0
-        least[0] = min(least[0], *(seconds(call, short) for _ in range(3)))
-        found = least[1] / least[0]
-        if found <= _MOST_GROWTH:
-            break
-    return found
+    if seconds(call, make(4 * base)) < _QUICK_SECONDS:
+        return 1.0
+    largest = base * 32
+    while base < largest and seconds(call, make(base)) < _LEAST_SECONDS:
+        base *= 2
+    found = []
+    # caches and other programs disturb one length; what is quadratic is so at each, and more
+    for longer in (base, 2 * base, 4 * base):
+        texts = make(longer), make(4 * longer)
+        least = [float("inf"), float("inf")]
+        for _ in range(_TRIES):
+            taken = [seconds(call, text) for text in texts]
+            least = list(map(min, least, taken))
+            if least[1] <= most_growth * least[0]:
+                return least[1] / least[0]
+        found.append(least[1] / least[0])
+    return min(found)
 
 
-def slow(call, makers, base=BASE_CHARS):
+def slow(call, makers, base=BASE_CHARS, most_growth=MOST_GROWTH):
     """The texts of which four times the length takes more than five times the CPU."""
     return {
         name: round(by, 1)
         for name, make in makers
-        if (by := growth(call, make, base)) > _MOST_GROWTH
+        if (by := growth(call, make, base, most_growth)) > most_growth
     }

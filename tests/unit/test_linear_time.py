@@ -4,7 +4,6 @@ import ast
 import io
 import itertools
 import re
-from collections import deque
 
 import orjson
 import pytest
@@ -107,11 +106,7 @@ TAKERS = {
 def test_no_pattern_is_slow_on_texts_made_of_itself(pattern):
     makers = list(hostile.texts(pattern))
     assert len(makers) > 10
-    for call in (
-        pattern.found_in,
-        pattern.fullmatch,
-        lambda text: deque(pattern.finditer(text), 0),
-    ):
+    for call in (pattern.found_in, pattern.search, pattern.fullmatch):
         assert hostile.slow(call, makers) == {}
 
 
@@ -123,7 +118,8 @@ def test_every_pattern_is_known():
 @pytest.mark.parametrize("taker", ["imitations", "read"])
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
 def test_no_taker_of_text_is_slow_on_texts_made_of_patterns(taker, pattern):
-    assert hostile.slow(TAKERS[taker], hostile.texts(pattern)) == {}
+    makers = hostile.texts(pattern, 10_000 if taker == "imitations" else 24)
+    assert hostile.slow(TAKERS[taker], makers) == {}
 
 
 @pytest.mark.parametrize("taker", TAKERS)
@@ -138,9 +134,12 @@ def test_no_taker_of_text_is_slow_on_runs(taker):
 
 @pytest.mark.parametrize("taker", ["read", "marks"])
 def test_the_reader_is_not_slow_on_what_it_knows(taker):
+    firsts = (
+        ("# Task 1\n",) if taker == "marks" else ("", "# Task 1\n", "# Task 1\n## Conclusion\n")
+    )
     makers = [
         (repr((first, one)), lambda n, f=first, o=one: f + o * (n // len(o)))
-        for first in ("", "# Task 1\n", "# Task 1\n## Conclusion\n")
+        for first in firsts
         for one in map("".join, itertools.product(PIECES, repeat=2))
     ]
     assert hostile.slow(TAKERS[taker], makers) == {}
