@@ -5,7 +5,6 @@ topics by what they say of their source, so there can be several: a verdict that
 of another guard, the dead letter before a verdict.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -19,13 +18,14 @@ from worker.events import Event, Exchange, Framing, decode_event, judged_exchang
 from worker.guards.prompts import Guard, Mark
 from worker.json_values import parse_json
 from worker.judging import Judge
+from worker.patterns import Pattern
 from worker.ports import Completion
 from worker.records import Partition, Record
 from worker.redriving import Letter, read_letter, read_note
 from worker.side_fields import identifier
 from worker.verdicts import Label, Task, Verdict, rfc3339
 
-_POSITION = re.compile(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})", re.ASCII)
+_POSITION = Pattern(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})")
 _VERDICT = TypeAdapter(Verdict)
 
 
@@ -41,8 +41,10 @@ class Place(NamedTuple):
 
 def read_place(text: str) -> Place | None:
     """The place that `topic/partition@offset` names; None for what has another form."""
-    match = _POSITION.fullmatch(text)
-    return Place(Partition(match[1], int(match[2])), int(match[3])) if match else None
+    if (match := _POSITION.fullmatch(text)) is None:
+        return None
+    topic, partition, offset = match.groups()
+    return Place(Partition(topic, int(partition)), int(offset))
 
 
 @dataclass(frozen=True, slots=True)

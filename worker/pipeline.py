@@ -358,7 +358,7 @@ class Pipeline:
             async with asyncio.timeout(wait):
                 await self._arrived.wait()
         except TimeoutError:
-            await self._acquit(partition, window)
+            pass
 
     async def _admit(self, batch: MicroBatch[Case], group: asyncio.TaskGroup) -> None:
         self._telemetry.batched(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from tests.unit.hostile import slow
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.guards.guardreasoner import INSTRUCTION, GuardReasoner
 from worker.guards.prompts import Prompt
@@ -37,6 +38,35 @@ async def test_what_exceeds_the_limit_is_none_and_holds_up_nobody():
 async def test_a_lone_surrogate_is_no_reason_to_fall_over():
     (ids,) = await TOKENIZER.encode([Prompt(("a \ud800 b",))], 100)
     assert ids
+
+
+async def test_a_text_of_very_long_tokens_is_judged_by_its_tokens():
+    """Llama 3 has tokens of up to 128 blanks."""
+    blank = pre_tokenizers.ByteLevel.alphabet()
+    vocabulary = {one: n for n, one in enumerate(sorted(blank))}
+    runs = ["\u0120" * 2**n for n in range(8)]
+    vocabulary |= {run: len(vocabulary) + n for n, run in enumerate(runs[1:])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [(run, run) for run in runs[:-1]]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    (ids,) = await JsonTokenizer(tokenizer, "m").encode([Prompt((" " * 1280,))], 10)
+    assert ids == [vocabulary[runs[-1]]] * 10
+
+
+@pytest.mark.parametrize(
+    "units", ["a", " ", "\n", "!", "7", "\u0301", "\u200b", "\u4e2d", "\U0001f600"]
+)
+def test_tokenising_takes_no_quadratic_time(units):
+    # one long word is merged in n log n, which caches make a little worse; quadratic is 16
+    for name in ("the demonstration's", "Llama 3's"):
+        makers = [(name, lambda n: [Prompt((units * n,))])]
+        assert slow(lambda p, n=name: SHARED[n]._encode(p, 1 << 30), makers, most_growth=8) == {}
+
+
+def test_what_no_token_covers_alone_is_tokenised_before_it_is_refused():
+    """Only where each byte ends in a token is there a longest text that fits."""
+    assert TOKENIZER._longest == max(map(len, TOKENIZER._tokenizer.get_vocab()))
+    for other in ("Qwen's", "by spaces"):
+        assert SHARED[other]._longest is None
 
 
 def trained(pre_tokenizer, normalizer=None):

@@ -4,6 +4,7 @@ What others wrote is escaped and stands behind a bar in every line, so that none
 ours.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from worker.verdicts import Reasoning, Task, Verdict, rfc3339
 
 _UNKNOWN = "yellow"
 _MARKS = {"label": "bold reverse", "flag": "yellow reverse", "conclusion": "bold", "step": ""}
+_INNER = ("label", "flag")
 _READ_IN = {"answer": "in the answer", "section": "in its section"}
 _RAW_BYTES = 4_000
 
@@ -76,24 +78,32 @@ class Quoted:
 
 def quoted_completion(completion: str, marks: Iterable[Mark], *, plain: bool) -> Quoted:
     """A completion with what was read marked: by colours, or by guillemets where there are none."""
-    marks = list(marks)
+    given = list(marks)
+    opened: Counter[tuple[int, str]] = Counter((mark.start, mark.kind) for mark in given)
+    closed: Counter[tuple[int, str]] = Counter((mark.end, mark.kind) for mark in given)
+    edges = sorted({at for mark in given for at in (mark.start, mark.end)}, reverse=True)
+    # how many marks of a kind stand over the current place; one pass over text and marks
+    over: Counter[str] = Counter()
     rows, start = [], 0
     for text in completion.split("\n"):
         end = start + len(text)
-        here = [mark for mark in marks if mark.start < end and mark.end > start]
-        inner = [mark for mark in here if mark.kind in {"label", "flag"}]
-        name = next((kind for kind in _MARKS if any(mark.kind == kind for mark in here)), "")
-        line = Text()
-        cuts = {start, end, *(at for m in here for at in (m.start, m.end) if start < at < end)}
-        for low, high in zip(sorted(cuts), sorted(cuts)[1:], strict=False):
-            kinds = [m.kind for m in here if m.start <= low and m.end >= high]
+        line, seen, low = Text(), set[str](), start
+        while low < end:
+            while edges and edges[-1] <= low:
+                edge = edges.pop()
+                for kind in _MARKS:
+                    over[kind] += opened[edge, kind] - closed[edge, kind]
+            high = min(edges[-1], end) if edges else end
+            kinds = [kind for kind in _MARKS if over[kind]]
+            seen.update(kinds)
             open_, close = "", ""
             if plain:
-                open_ = "«" * sum(mark.start == low for mark in inner)
-                close = "»" * sum(mark.end == high for mark in inner)
-            style = next((_MARKS[kind] for kind in _MARKS if kind in kinds), "dim")
+                open_ = "«" * sum(opened[low, kind] for kind in _INNER)
+                close = "»" * sum(closed[high, kind] for kind in _INNER)
+            style = _MARKS[kinds[0]] if kinds else "dim"
             line.append(f"{open_}{printable(completion[low:high])}{close}", style)
-        rows.append((name, line))
+            low = high
+        rows.append((next((kind for kind in _MARKS if kind in seen), ""), line))
         start = end + 1
     return Quoted(rows)
 

@@ -4,12 +4,12 @@ The template has no escaping, so text in it can imitate its turns; `imitations` 
 """
 
 import hashlib
-import re
 from typing import Literal
 
 from worker.guards.guardreasoner_marks import marks
-from worker.guards.guardreasoner_reading import parse
+from worker.guards.guardreasoner_reading import parse, without
 from worker.guards.prompts import Control, Mark, Prompt
+from worker.patterns import Pattern
 from worker.verdicts import FinishReason, Judgement
 
 INSTRUCTION = (
@@ -26,16 +26,17 @@ _MISSING_RESPONSE = "None"
 _BEGIN = Control("<|begin_of_text|>", shown=False)
 
 # characters that show nothing and would split a word for us but not for a reader
-_INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
-_IMITATION = re.compile(
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
+# without flags here: each i below also stands for the Turkish ones
+_TURN = (
     r"^[ \t#>*-]{0,8}"
     r"(?:human[ \t]+user[ \t]*:|ai[ \t]+assistant[ \t]*:|answers?[ \t]*(?::|$)"
     r"|(?:request|completion|response)[ \t]*:?[ \t]*"
-    r"(?:un)?(?:harmful|refusal|compliance|none)\b"
-    r"|task[ \t]{1,4}[1-3]\b[ \t]*(?:$|conclusion)|reasoning step[ \t]+\d)",
-    re.IGNORECASE | re.MULTILINE,
+    r"(?:un)?(?:harmful|refusal|compliance|none)(?:$|[^\pL\pN_])"
+    r"|task[ \t]{1,4}[1-3](?:[ \t]*$|[ \t]+conclusion)|reasoning step[ \t]+\p{Nd})"
 )
-_SPECIAL_TOKEN = re.compile(r"<\|[^|\n]{1,40}\|>|<[|\uff5c][^>\n]{1,40}[|\uff5c]>|</?s>")
+_IMITATION = Pattern("(?im)" + _TURN.replace("i", r"[i\x{131}\x{130}]"))
+_SPECIAL_TOKEN = Pattern(r"<\|[^|\n]{1,40}\|>|<[|\x{ff5c}][^>\n]{1,40}[|\x{ff5c}]>|</?s>")
 
 PromptForm = Literal["raw", "chat"]
 
@@ -79,11 +80,11 @@ class GuardReasoner:
         text = prompt if response is None else f"{prompt}\n{response}"
         text = text.replace("\r", "\n")
         if not text.isascii():
-            text = _INVISIBLE.sub("", text)
+            text = without(text, _INVISIBLE)
         flags = []
-        if _IMITATION.search(text):
+        if _IMITATION.found_in(text):
             flags.append("template_imitation")
-        if "<" in text and _SPECIAL_TOKEN.search(text):
+        if "<" in text and _SPECIAL_TOKEN.found_in(text):
             flags.append("special_token_text")
         return tuple(flags)
 

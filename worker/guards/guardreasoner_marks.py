@@ -5,17 +5,16 @@ model wrote it, with the invisible characters, stray tokens and asterisks that t
 out. A label is marked only where the reader took it from.
 """
 
-import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from worker.guards.guardreasoner_reading import (
     FIELDS,
     INVISIBLE,
     MAX_LINE_CHARS,
     MAX_TEXT_CHARS,
-    SPECIAL,
-    WORDS,
     Block,
     Place,
     Scan,
@@ -24,12 +23,21 @@ from worker.guards.guardreasoner_reading import (
     parse,
     scan_lines,
     section_blocks,
+    token_spans,
+    words_only,
 )
 from worker.guards.prompts import Mark, MarkKind
-from worker.verdicts import FinishReason, Judgement, Label, LabelSource, Task
+from worker.patterns import Pattern
+from worker.verdicts import LABELS, FinishReason, Judgement, Label, LabelSource, Task
 
 _NAMES = {task: name for name, task in FIELDS.items()}
-_GROUND_TRUTH = "ground truth"
+_GROUND_TRUTH = Pattern("ground truth")
+# a field's value behind its name; between them what the reader passes over
+_VALUES = {
+    (task, label): Pattern(rf"{_NAMES[task]}[\t-\r\x1c-\x20\x{{85}}\p{{Z}}:.]*({label})")
+    for task, labels in LABELS.items()
+    for label in labels
+}
 
 
 def marks(
@@ -57,8 +65,8 @@ class _Line:
     def only(self, found: list[int]) -> "_Line":
         return _Line("".join(self.text[n] for n in found), [self.at[n] for n in found])
 
-    def without(self, pattern: re.Pattern[str]) -> "_Line":
-        gone = {n for match in pattern.finditer(self.text) for n in range(*match.span())}
+    def without(self, spans: Iterable[tuple[int, int]]) -> "_Line":
+        gone = {n for span in spans for n in range(*span)}
         return self.only([n for n in range(len(self.text)) if n not in gone]) if gone else self
 
     def stripped(self) -> "_Line":
@@ -84,12 +92,12 @@ def _lines(completion: str) -> list[_Line]:
     for text in whole.text.splitlines(keepends=True):
         line = _Line(text, whole.at[start : start + len(text)]).stripped()
         cut = _Line(line.text[:MAX_LINE_CHARS], line.at[:MAX_LINE_CHARS])
-        lines.append(cut.without(SPECIAL).stripped())
+        lines.append(cut.without(token_spans(cut.text)).stripped())
         start += len(text)
     return lines
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Marker:
     judgement: Judgement
     scan: Scan
@@ -117,7 +125,7 @@ class _Marker:
         """What can be pointed at; other flags are about the whole completion."""
         if "mentions_ground_truth" in self.judgement.flags:
             whole = _Line(self.completion, list(range(len(self.completion)))).lowered()
-            for match in re.finditer(_GROUND_TRUTH, whole.text):
+            for match in _GROUND_TRUTH.finditer(whole.text):
                 yield Mark(*whole.span(*match.span()), "flag", "mentions_ground_truth")
         for task in Task:
             reading = self.judgement.reading(task)
@@ -139,13 +147,13 @@ class _Marker:
 
     def _field(self, block: Block, task: Task, label: Label) -> Iterator[tuple[int, int]]:
         """The value of a field: of its first line, as the block keeps it."""
-        value = re.compile(rf"{_NAMES[task]}[\s:.]*({label})")
-        for number, held, named in self.places:
-            if held is block and named is task:
-                line = self.lines[number].without(re.compile(r"\*")).lowered()
-                if match := value.search(line.text):
-                    yield line.span(*match.span(1))
-                return
+        number = self._first_lines.get((id(block), task))
+        if number is None:
+            return
+        line = self.lines[number]
+        line = line.only([n for n, one in enumerate(line.text) if one != "*"]).lowered()
+        if match := _VALUES[task, label].search(line.text):
+            yield line.span(*match.span(1))
 
     def _concluded(self, task: Task, label: Label) -> Iterator[tuple[int, int]]:
         """The label's every occurrence in the conclusion: they agree, or it would not be read."""
@@ -154,10 +162,14 @@ class _Marker:
             return
         for line in self._read(section.conclusion):
             small = line.lowered()
-            for word in WORDS.finditer(small.text):
-                if word[0].strip("'-") == label:
-                    start = word.start() + word[0].index(label)
-                    yield small.span(start, start + len(label))
+            words = words_only(small.text)
+            start = 0
+            for word in words.split():
+                start = words.index(word, start)
+                if word.strip("'-") == label:
+                    at = start + word.index(label)
+                    yield small.span(at, at + len(label))
+                start += len(word)
 
     def _part(self, part: list[str], kind: MarkKind, task: Task) -> Iterator[Mark]:
         for line in self._read(part):
@@ -166,8 +178,27 @@ class _Marker:
     def _read(self, part: list[str]) -> Iterator[_Line]:
         """A part's lines, as far as they are read."""
         left = MAX_TEXT_CHARS
-        for number, held, _ in self.places:
-            if held is part and left > 0:
-                line = self.lines[number]
-                yield _Line(line.text[:left], line.at[:left])
-                left -= len(line.text) + 1
+        for number in self._part_lines.get(id(part), ()):
+            if left <= 0:
+                return
+            line = self.lines[number]
+            yield _Line(line.text[:left], line.at[:left])
+            left -= len(line.text) + 1
+
+    @cached_property
+    def _first_lines(self) -> dict[tuple[int, Task], int]:
+        """The first line of each field, by its block and its task."""
+        found: dict[tuple[int, Task], int] = {}
+        for number, held, task in self.places:
+            if task is not None:
+                found.setdefault((id(held), task), number)
+        return found
+
+    @cached_property
+    def _part_lines(self) -> dict[int, list[int]]:
+        """The lines of each part of a section."""
+        found: defaultdict[int, list[int]] = defaultdict(list)
+        for number, held, task in self.places:
+            if task is None:
+                found[id(held)].append(number)
+        return found

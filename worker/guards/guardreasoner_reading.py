@@ -7,11 +7,12 @@ section. A label that is not written is never guessed. `FLAGS` says what is note
 `guardreasoner_marks` tells where in the completion it was read.
 """
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from worker.patterns import Pattern
 from worker.verdicts import (
     LABELS,
     FinishReason,
@@ -50,10 +51,11 @@ _LOOP_REPEATS = 10
 _LOOP_HEADERS = 24
 _NONE = "none"
 
-SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>")
-_INVISIBLE = re.compile(f"[{INVISIBLE}]")
-WORDS = re.compile(r"[a-z'-]+")
-_ONE_LINE = re.compile(
+_MAX_TOKEN_NAME_CHARS = 40
+_NOT_IN_NAMES = frozenset("|<>")
+# every byte that is not of a word becomes a blank
+_WORD_BYTES = bytes(one if chr(one) in "abcdefghijklmnopqrstuvwxyz'-" else 32 for one in range(256))
+_ONE_LINE = Pattern(
     r"request ?:? ?(?P<request>[a-z-]+)[ ,;.|]+completion ?:? ?(?P<completion>[a-z-]+)"
     r"[ ,;.|]+response ?:? ?(?P<response>[a-z-]+)\.?"
 )
@@ -154,7 +156,7 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
     """Everything the lines say; `places` is told which of them said it."""
     scan = Scan()
     if not completion.isascii():
-        completion = _INVISIBLE.sub("", completion)
+        completion = without(completion, INVISIBLE)
     task: Task | None = None
     part: list[str] | None = None
     block: Block | None = None
@@ -165,7 +167,7 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
         if len(line) > MAX_LINE_CHARS:
             line = line[:MAX_LINE_CHARS]
         if "<|" in line:
-            line = SPECIAL.sub("", line).strip()
+            line = _without_tokens(line).strip()
         if not line.strip("-*_# "):
             continue
         kind, of_task, value = _PROSE
@@ -223,6 +225,38 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
     return scan
 
 
+def without(text: str, characters: str) -> str:
+    """The text without these characters."""
+    for one in characters:
+        text = text.replace(one, "")
+    return text
+
+
+def token_spans(line: str) -> Iterator[tuple[int, int]]:
+    """Where a line spells a control token, such as `<|eot_id|>`."""
+    start = 0
+    for piece in line.split("<|"):
+        name, closed, _ = piece.partition("|>")
+        # the first piece stands before every `<|`
+        is_name = 0 < len(name) <= _MAX_TOKEN_NAME_CHARS and _NOT_IN_NAMES.isdisjoint(name)
+        if start and closed and is_name:
+            yield start - 2, start + len(name) + 2
+        start += len(piece) + 2
+
+
+def _without_tokens(line: str) -> str:
+    kept, start = [], 0
+    for token_start, end in token_spans(line):
+        kept.append(line[start:token_start])
+        start = end
+    return "".join([*kept, line[start:]])
+
+
+def words_only(text: str) -> str:
+    """The text with a blank in place of each character that is not of an English word."""
+    return text.encode("ascii", "replace").translate(_WORD_BYTES).decode()
+
+
 def _begin_conclusion(scan: Scan, task: Task | None) -> list[str]:
     part: list[str] = []
     if task is not None:
@@ -275,7 +309,7 @@ def _fields(core: str) -> list[tuple[Task, str]] | None:
     value = rest.strip(" :.")
     if value in LABELS[task] or value == _NONE:
         return [(task, value)]
-    if match := _ONE_LINE.fullmatch(core):
+    if "response" in rest and (match := _ONE_LINE.fullmatch(core)):
         return [(FIELDS[key], word) for key, word in match.groupdict().items()]
     # another word is a field only with its colon, else it is a sentence
     if ":" in core and value and " " not in value:
@@ -348,7 +382,7 @@ def concluded_label(scan: Scan, task: Task) -> Label | None:
     section = scan.sections.get(task)
     if section is None or section.conclusion is None:
         return None
-    words = WORDS.findall(" ".join(section.conclusion)[:MAX_TEXT_CHARS].lower())
+    words = words_only(" ".join(section.conclusion)[:MAX_TEXT_CHARS].lower()).split()
     found: set[Label] = set()
     labels = _BY_WORD[task]
     for at, word in enumerate(words):

@@ -12,12 +12,12 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 
 from worker.errors import EngineUnavailable
 from worker.guards.prompts import Control, Prompt
 
-# no tokenizer makes fewer tokens of text than one for this many characters of it
-_MAX_CHARACTERS_PER_TOKEN = 64
 # the last pieces of an opening can grow by what follows, and lookahead reaches no farther
 _LOOSE_PIECES = 3
 _CONTINUATIONS = (
@@ -53,6 +53,7 @@ class JsonTokenizer:
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self._model = model
+        self._longest = _longest_token(tokenizer)
         self._openings: dict[str, _Opening] = {}
 
     @classmethod
@@ -97,7 +98,11 @@ class JsonTokenizer:
         return await asyncio.to_thread(self._encode, prompts, limit)
 
     def _encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
-        fits = [len(prompt.text) <= limit * _MAX_CHARACTERS_PER_TOKEN for prompt in prompts]
+        # what cannot fit is not tokenised
+        fits = [
+            self._longest is None or _characters(prompt) <= limit * self._longest
+            for prompt in prompts
+        ]
         openings = [self._opening(prompt.opening) for prompt in prompts]
         texts = [
             _printable(run.removeprefix(opening.text))
@@ -150,6 +155,33 @@ class JsonTokenizer:
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _longest_token(tokenizer: Tokenizer) -> int | None:
+    """The most characters of a text that one token covers; None where there is no such number.
+
+    There is one where every byte of a text becomes part of a token: byte-level BPE that changes
+    nothing before. A token's name then has a character for each byte.
+    """
+    if tokenizer.pre_tokenizer is None or not isinstance(tokenizer.model, BPE):
+        return None
+    splitter = tokenizer.pre_tokenizer.__getstate__()
+    names = tokenizer.get_vocab(with_added_tokens=True)
+    added = tokenizer.get_added_tokens_decoder().values()
+    if (
+        tokenizer.normalizer is not None
+        or tokenizer.model.unk_token is not None
+        or b'"ByteLevel"' not in splitter
+        or b'"Removed"' in splitter
+        or not names.keys() >= set(ByteLevel.alphabet())
+        or any(token.lstrip or token.rstrip for token in added)
+    ):
+        return None
+    return max(map(len, names))
+
+
+def _characters(prompt: Prompt) -> int:
+    return sum(len(run) for run in prompt.runs if isinstance(run, str))
 
 
 def _printable(text: str) -> str:

@@ -1,0 +1,184 @@
+"""Hostile text costs what plain text costs: CPU grows in proportion to the length."""
+
+import ast
+import io
+import itertools
+import re
+
+import orjson
+import pytest
+from rich.console import Console
+
+from tests.unit import hostile
+from worker.cli.findings import quoted_completion
+from worker.dead_letters import ORIGIN_TOPIC, dead_letter
+from worker.errors import NotAnEvent
+from worker.escaping import encodable, printable
+from worker.events import decode_event, judged_exchange
+from worker.guards.guardreasoner import GuardReasoner
+from worker.guards.prompts import Mark
+from worker.inspection import read_place
+from worker.records import Partition, Record
+from worker.redriving import read_letter, read_note
+from worker.telemetry.tracing import _context, trace_id
+
+GUARD = GuardReasoner()
+PATTERNS = hostile.patterns()
+OPTIONS = {"has_response": True, "finish_reason": "stop"}
+TRACEPARENT = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+# what the reader knows, and what the users of terminals and formats do
+PIECES = (
+    "# Task 1\n",
+    "# Task 2\n",
+    "## Reasoning Step 1\n",
+    "## Conclusion\n",
+    "Answers:\n",
+    "Request: harmful\n",
+    "Request: odd\n",
+    "Completion: refusal\n",
+    "not harmful, it is unharmful\n",
+    "plain words of a sentence\n",
+)
+CHARACTERS = [
+    *("a", "7", " ", "\n", "\r", "\t", "*", "-", "#", ":", "'", '"', "\\", "\x00", "\x1b"),
+    *("\u200b", "\u0301", "\u4e2d", "\U0001f600", "\u0130", "\ud800"),
+    *("<|", "<|a|>", "|>", "ground truth "),
+]
+
+
+def record(value=b"", headers=()):
+    return Record(Partition("events", 0), 1, 0, b"k", value, tuple(headers), 0, 0.0)
+
+
+def decode(text):
+    value = orjson.dumps({"prompt": f"a{encodable(text)}", "response": encodable(text)})
+    judged_exchange(decode_event(value))
+
+
+def refuse(text):
+    with pytest.raises(NotAnEvent):
+        decode_event(text.encode("utf-8", "surrogatepass"))
+
+
+def bury(text):
+    value = text.encode("utf-8", "replace")
+    whole = record(value, [("h", value), (ORIGIN_TOPIC, value), TRACEPARENT, ("baggage", value)])
+    for limit in (1 << 30, 1_000):
+        letter = dead_letter(whole, NotAnEvent(text), topic="d", group="g", max_bytes=limit)
+        read_letter(record(letter.value or b"", letter.headers))
+    read_note(record(b"", [("guardstream.redriven.offsets", value)]))
+
+
+def trace(text):
+    # longer ones are not carried
+    value = text.encode("utf-8", "replace")[:8192]
+    for name in ("tracestate", "baggage", "traceparent"):
+        given = record(headers=[TRACEPARENT, (name, value)])
+        trace_id(given.headers)
+        _context(given)
+
+
+def look_at(text):
+    """What `inspect --again` shows of a completion, with a mark on each word."""
+    marks = [Mark(m.start(), m.end(), "label", "") for m in re.finditer(r"\w+", text)]
+    shown = quoted_completion(text, marks, plain=True)
+    for _ in shown.__rich_console__(
+        console := Console(file=io.StringIO(), width=80), console.options
+    ):
+        pass
+
+
+TAKERS = {
+    "imitations": lambda text: GUARD.imitations(text, None),
+    "read": lambda text: GUARD.read(text, **OPTIONS),
+    "marks": lambda text: GUARD.marks(text, **OPTIONS),
+    "decode": decode,
+    "refuse": refuse,
+    "bury": bury,
+    "trace": trace,
+    "printable": printable,
+    "encodable": encodable,
+    "read_place": read_place,
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_no_pattern_is_slow_on_texts_made_of_itself(pattern):
+    makers = list(hostile.texts(pattern))
+    assert len(makers) > 10
+    for call in (pattern.found_in, pattern.fullmatch):
+        assert hostile.slow(call, makers) == {}
+
+
+def test_every_pattern_is_known():
+    names = {name.rpartition(".")[2] for name in PATTERNS}
+    assert {"_IMITATION", "_SPECIAL_TOKEN", "_ONE_LINE", "_POSITION"} <= names
+
+
+@pytest.mark.parametrize("taker", ["imitations", "read"])
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_no_taker_of_text_is_slow_on_texts_made_of_patterns(taker, pattern):
+    makers = hostile.texts(pattern, 10_000 if taker == "imitations" else 24)
+    assert hostile.slow(TAKERS[taker], makers) == {}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+def test_no_taker_of_text_is_slow_on_runs(taker):
+    makers = [
+        (repr((first, one)), lambda n, f=first, o=one: f + o * (n // len(o)) + "x")
+        for first in ("", "request", "{")
+        for one in CHARACTERS
+    ]
+    assert hostile.slow(TAKERS[taker], makers, 2_000 if taker == "marks" else 6_000) == {}
+
+
+@pytest.mark.parametrize("taker", ["read", "marks"])
+def test_the_reader_is_not_slow_on_what_it_knows(taker):
+    firsts = (
+        ("# Task 1\n",) if taker == "marks" else ("", "# Task 1\n", "# Task 1\n## Conclusion\n")
+    )
+    makers = [
+        (repr((first, one)), lambda n, f=first, o=one: f + o * (n // len(o)))
+        for first in firsts
+        for one in map("".join, itertools.product(PIECES, repeat=2))
+    ]
+    assert hostile.slow(TAKERS[taker], makers) == {}
+
+
+def test_a_completion_with_many_marks_is_not_slow_to_show():
+    makers = [(one, lambda n, o=one: o * (n // len(o))) for one in ("ab ", "ab\n", "ab ab\n")]
+    assert hostile.slow(look_at, makers, 3_000) == {}
+
+
+def test_a_backtracking_pattern_is_found_out():
+    """The pattern that once stopped a worker: the test would have seen it."""
+    old = re.compile(
+        r"^[ \t#>*-]{0,8}(?:request|completion|response)[ \t]*:?[ \t]*(?:un)?harmful\b",
+        re.IGNORECASE | re.MULTILINE,
+    )
+    pattern = PATTERNS["worker.guards.guardreasoner._IMITATION"]
+    make = dict(hostile.texts(pattern))[repr(("request", " ", "x"))]
+    assert hostile.growth(old.search, make, 1_000) > 2 * hostile.MOST_GROWTH
+
+
+def test_the_text_that_stopped_a_worker_is_quick():
+    text = "request" + " " * 1_000_000 + "x"
+    assert hostile.seconds(TAKERS["imitations"], text) < 1.0
+
+
+def test_only_known_modules_import_an_engine_of_patterns():
+    """The lint rule says the same where someone runs it; a `noqa` would not pass here."""
+    found = {}
+    for path in sorted((hostile.ROOT / "worker").rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        names = {
+            alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
+        }
+        names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        if engines := names & {"re", "regex", "fnmatch", "re2", "glob"}:
+            found[str(path.relative_to(hostile.ROOT))] = engines
+    assert found == {
+        "worker/patterns.py": {"re2"},
+        # the log of the broker that the demonstration starts itself
+        "worker/adapters/kafka/broker.py": {"re"},
+    }
