@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
+from tests.chaos.alone import watch
 from tests.chaos.coordinator import misdirect
 from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
@@ -189,6 +190,7 @@ def main() -> None:
     name = sys.argv.pop(1)
     patch = TROUBLES[name] if name in TROUBLES else MUTANTS[name].patch
     poison()
+    watch()
     patch()
     run_worker()
 

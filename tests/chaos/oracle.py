@@ -12,6 +12,7 @@ Guarantee = Literal["at_least_once", "exactly_once"]
 
 # A good record may end as a dead letter when the engine failed it, and for no other reason.
 _ENGINES_FAULT = frozenset({"RetriesSpent", "JudgingTimedOut"})
+_POISON = "PoisonRecord"
 # None: no outcome at all
 EXPECTED: Mapping[str, str | None] = {
     "good": "verdict",
@@ -86,14 +87,19 @@ def violations(
     *,
     guarantee: Guarantee,
     acknowledged: Mapping[tuple[int, int], int],
+    excused: Collection[tuple[int, int]] = (),
 ) -> list[Violation]:
-    """Every broken promise."""
+    """Every broken promise.
+
+    `excused` are the records that the harness made look like poison: see `alone`.
+    """
     outcomes = _by_source(found)
     broken = _unkept(given, acknowledged)
     passed_at: dict[int, float] = {}
     for record in sorted(given, key=lambda r: (r.partition, r.offset), reverse=True):
         theirs = outcomes.pop((record.partition, record.offset), [])
-        broken += _fate(record, theirs, guarantee)
+        is_excused = (record.partition, record.offset) in excused
+        broken += _fate(record, theirs, guarantee, is_excused=is_excused)
         if theirs:
             passed_at[record.partition] = min(o.at for o in theirs)
         elif EXPECTED[record.kind] is not None:
@@ -132,12 +138,14 @@ def _unkept(given: Sequence[Given], acknowledged: Mapping[tuple[int, int], int])
     ]
 
 
-def _fate(record: Given, outcomes: Collection[Found], guarantee: Guarantee) -> list[Violation]:
+def _fate(
+    record: Given, outcomes: Collection[Found], guarantee: Guarantee, *, is_excused: bool
+) -> list[Violation]:
     name = f"{record.kind} record {record.partition}@{record.offset}"
     broken = [
         _violation("wrongly judged", f"{name} has a {_kind(o)} {o.error}".rstrip(), o)
         for o in outcomes
-        if not _is_expected(record.kind, o)
+        if not _is_expected(record.kind, o) and not (is_excused and o.error == _POISON)
     ]
     broken += [
         _violation("half judged", f"{name} was judged as {_tokens(record, o)}", o)

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.chaos.alone import watch
 from worker.adapters.simulated import SimulatedEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.errors import EngineDead
@@ -88,6 +89,10 @@ class PoisonLog:
         """Whether a poison record ended this process, or froze it until it was killed."""
         return any(theirs == pid and kind != KILLS_ENGINE for kind, _, theirs in self._lines())
 
+    def pids(self) -> set[int]:
+        """The processes in which a poison record did harm."""
+        return {pid for _, _, pid in self._lines()}
+
     def _lines(self) -> list[tuple[str, int, int]]:
         if not self.path.exists():
             return []
@@ -113,6 +118,7 @@ def main() -> None:
     from worker.cli import main as run_worker  # noqa: PLC0415 - what is patched comes first
 
     poison()
+    watch()
     run_worker()
 
 

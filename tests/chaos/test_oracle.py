@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from tests.chaos import alone
 from tests.chaos.exchanges import EXCHANGES, conversation, prompt_tokens
 from tests.chaos.oracle import Found, Given, redelivered, violations
 from tests.chaos.poisoned import KILLS_ENGINE, KILLS_PROCESS, MARKERS
@@ -122,3 +123,30 @@ async def test_every_part_of_an_exchange_counts(kind, number):
     ]
     count, *fewer = await prompt_tokens([whole, *parts])
     assert all(less < count for less in fewer)
+
+
+def test_a_record_that_the_harness_made_look_like_poison_is_excused():
+    buried = dataclasses.replace(VERDICTS[0], error="PoisonRecord")
+    found = [buried, *FOUND[1:]]
+    assert kinds(found) == ["wrongly judged"]
+    excused = violations(GIVEN, found, guarantee="exactly_once", acknowledged={}, excused={(0, 0)})
+    assert excused == []
+    # a verdict that another poison record's excuse would hide
+    assert kinds([dataclasses.replace(buried, error="NotAnEvent"), *FOUND[1:]]) != []
+
+
+def test_only_what_no_poison_record_ended_is_excused():
+    log = "".join(
+        f"{what}\t{partition}\t{offset}\t{pid}\n"
+        for what, partition, offset, pid in [
+            ("begun", 0, 5, 11),
+            ("begun", 0, 5, 12),
+            ("begun", 1, 6, 13),
+            ("done", 1, 6, 13),
+            ("begun", 1, 6, 14),
+            ("begun", 2, 7, 15),
+            ("begun", 2, 7, 16),
+        ]
+    )
+    assert alone.unfinished(log) == {(0, 5): [11, 12], (1, 6): [14], (2, 7): [15, 16]}
+    assert alone.excused(log, {16}) == {(0, 5)}

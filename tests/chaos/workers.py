@@ -16,6 +16,7 @@ from pathlib import Path
 
 import orjson
 
+from tests.chaos import alone
 from tests.chaos.guarded import guarded
 from tests.chaos.liveness import Liveness
 from tests.chaos.oracle import Violation
@@ -109,6 +110,8 @@ class WorkerProcess:
         self.engine = engine
         settings = {f"GUARDSTREAM_ENGINE__{k}": v for k, v in ENGINES[engine].items()}
         if self.port:
+            # another program may have taken the last one
+            self.port = free_ports(1)[0]
             settings["GUARDSTREAM_HEALTH__PORT"] = str(self.port)
         if self.instance_id is not None:
             settings["GUARDSTREAM_INPUT__GROUP_INSTANCE_ID"] = self.instance_id
@@ -201,7 +204,12 @@ class Platform:
         self._random = random.Random(seed)
         self._on_engine = on_engine
         # a variable of the platform's own, beside the settings
-        self._environment = {**environment, LOG_VARIABLE: str(self._poison.path)}
+        self._alone = folder / "alone.log"
+        self._environment = {
+            **environment,
+            LOG_VARIABLE: str(self._poison.path),
+            alone.LOG_VARIABLE: str(self._alone),
+        }
         self._command = command
         ports = free_ports(count)
         self.workers = [
@@ -275,6 +283,11 @@ class Platform:
     def poison_deaths(self) -> dict[str, Counter[int]]:
         """By kind: how often each poison record ended or froze a worker, or killed an engine."""
         return self._poison.deaths()
+
+    def excused(self) -> set[tuple[int, int]]:
+        """The records, by partition and offset, that the harness made look like poison."""
+        log = self._alone.read_text() if self._alone.exists() else ""
+        return alone.excused(log, self._poison.pids())
 
     def says(self, words: str) -> int:
         """How often the workers have logged these words."""

@@ -1,0 +1,88 @@
+"""What the workers judged alone, and whose fault it was when that had no end.
+
+A record over which two workers ended while it was alone is dead-lettered as `PoisonRecord`. The
+harness ends workers so often that this can meet a good record. It is the harness' doing only where
+no worker that had the record alone was ended by a poison record: then the worker blamed the wrong
+one, which is a violation.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+from worker.delivery import Delivery
+from worker.poison import SuspectWindow
+from worker.records import Partition
+
+# variables that begin with GUARDSTREAM_TEST_ are no settings
+LOG_VARIABLE = "GUARDSTREAM_TEST_ALONE_LOG"
+_BEGUN, _DONE = "begun", "done"
+
+
+def watch() -> None:
+    """Patch this process: it writes down each record that it begins alone, and when it is done."""
+    partitions: dict[int, Partition] = {}
+    alone: dict[int, int] = {}
+    take, begin = Delivery._begin, SuspectWindow.begin
+    suspect, committed = SuspectWindow.suspect, SuspectWindow.committed
+
+    def take_over(self, partition, offset, window):
+        partitions[id(window)] = partition
+        return take(self, partition, offset, window)
+
+    def begin_one(self, offset):
+        if self.deaths >= 2 and not self.is_condemned:
+            alone[id(self)] = offset
+            _note(_BEGUN, partitions[id(self)], offset)
+        begin(self, offset)
+
+    def suspect_or_acquit(self, *, begins):
+        if not begins:
+            _finish(self)
+        suspect(self, begins=begins)
+
+    def commit(self, offset):
+        if offset > alone.get(id(self), offset):
+            _finish(self)
+        committed(self, offset)
+
+    def _finish(window):
+        if (offset := alone.pop(id(window), None)) is not None:
+            _note(_DONE, partitions[id(window)], offset)
+
+    Delivery._begin, SuspectWindow.begin = take_over, begin_one
+    SuspectWindow.suspect, SuspectWindow.committed = suspect_or_acquit, commit
+
+
+def _note(what: str, partition: Partition, offset: int) -> None:
+    if path := os.environ.get(LOG_VARIABLE):
+        with Path(path).open("a") as log:
+            log.write(f"{what}\t{partition.number}\t{offset}\t{os.getpid()}\n")
+
+
+def unfinished(log: str) -> dict[tuple[int, int], list[int]]:
+    """The records that were begun alone without an end, and the processes that had them."""
+    found: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for line in log.splitlines():
+        what, partition, offset, pid = line.split("\t")
+        key = int(partition), int(offset)
+        if what == _BEGUN:
+            found[key].append(int(pid))
+        elif int(pid) in found[key]:
+            found[key].remove(int(pid))
+    return {key: pids for key, pids in found.items() if pids}
+
+
+def excused(log: str, poisoned: Collection[int]) -> set[tuple[int, int]]:
+    """The records that the harness made look like poison.
+
+    Args:
+        log: what the workers wrote down.
+        poisoned: the processes that a poison record ended, or in which it killed the engine.
+    """
+    return {
+        key
+        for key, pids in unfinished(log).items()
+        if len(pids) >= 2 and not set(pids).intersection(poisoned)
+    }
