@@ -329,6 +329,12 @@ class Mayhem:
 
     async def _start_twin(self, older: WorkerProcess) -> None:
         """Start a second worker of one name; the older must end and name it."""
+        deadline = time.monotonic() + _TWIN_SECONDS
+        while not older.has_joined:
+            # of two that join at once, either may be the older in the group
+            if not older.running or time.monotonic() > deadline:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
         older.wanted = False
         twin = self._platform.start_twin(older)
         self._troubled.add(twin.name)

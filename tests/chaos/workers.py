@@ -93,6 +93,12 @@ class WorkerProcess:
     frozen: bool = False
     exits: list[Exit] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
+    _log_began: int = 0
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the process has been in the group since its start."""
+        return b"Assigned " in self.log.read_bytes()[self._log_began :]
 
     @property
     def pid(self) -> int:
@@ -116,6 +122,7 @@ class WorkerProcess:
         if self.instance_id is not None:
             settings["GUARDSTREAM_INPUT__GROUP_INSTANCE_ID"] = self.instance_id
         self.frozen = False
+        self._log_began = self.log.stat().st_size if self.log.exists() else 0
         foreign = {k: v for k, v in os.environ.items() if not k.startswith("GUARDSTREAM_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
