@@ -5,13 +5,14 @@ for imitations, reading the completion and making the verdict. The completion is
 engine, which takes no time, gives the text back. Exit 1 if a family costs more than twice as much
 CPU as plain text.
 
-A tokenizer makes more tokens of some texts than of others, and each token costs; the table shows
-how many, so that this can be told from a slow pattern.
+A tokenizer's own time depends on how many words a text splits into, and is most of the whole. The
+table shows it apart, and the limit holds for the rest: with the tokenizer's time for plain text.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
@@ -92,8 +93,17 @@ def hostile_text(family: str, size_bytes: int) -> str:
     return first + repeated * ((size_bytes - len(first)) // len(repeated.encode()))
 
 
-async def cost(text: str, tokenizer: JsonTokenizer, events: int) -> tuple[float, int]:
-    """CPU seconds of the process for each event, and the tokens of a prompt."""
+@dataclass(frozen=True, order=True)
+class Cost:
+    """CPU seconds of the process for an event, and the tokenizer's part of them."""
+
+    whole: float
+    tokenizer: float
+    tokens: int
+
+
+async def cost(text: str, tokenizer: JsonTokenizer, events: int) -> Cost:
+    """What an event of this text costs."""
     clock = SystemClock()
     judge = Judge(
         guard=GuardReasoner(),
@@ -115,7 +125,10 @@ async def cost(text: str, tokenizer: JsonTokenizer, events: int) -> tuple[float,
             raise case
         verdict = judge.conclude(case, await judge.complete(case))
         verdict_record(verdict, topic="verdicts", record=record)
-    return (time.process_time() - began) / events, len(case.prompt_token_ids)
+    whole, began = time.process_time() - began, time.process_time()
+    await tokenizer.encode([GuardReasoner().render(text, text)] * events, Echo.max_prompt_tokens)
+    alone = time.process_time() - began
+    return Cost(whole / events, alone / events, len(case.prompt_token_ids))
 
 
 def main(
@@ -125,17 +138,24 @@ def main(
 ) -> None:
     """Compare the families with plain text; exit 1 if one costs more than twice as much."""
     tokenizer = demonstration_tokenizer()
-    found: dict[str, tuple[float, int]] = {}
+    found: dict[str, Cost] = {}
     for _ in range(rounds):
         for family in FAMILIES:
             text = hostile_text(family, size_bytes)
             one = asyncio.run(cost(text, tokenizer, events))
             found[family] = min(found.get(family, one), one)
-    plain = found["plain"][0]
-    typer.echo(f"{'family':<16}{'tokens':>8}{'CPU ms an event':>18}{'ratio':>8}")
-    for family, (seconds, tokens) in found.items():
-        typer.echo(f"{family:<16}{tokens:>8,}{seconds * 1e3:>18.2f}{seconds / plain:>8.2f}")
-    if max(found.values())[0] > MAX_RATIO * plain:
+    plain = found["plain"]
+    names = ("tokens", "CPU ms an event", "of it tokenizer", "ratio", "without")
+    typer.echo(f"{'family':<16}" + "".join(f"{name:>17}" for name in names))
+    worst = 0.0
+    for family, one in found.items():
+        without = (one.whole - one.tokenizer + plain.tokenizer) / plain.whole
+        worst = max(worst, without)
+        typer.echo(
+            f"{family:<16}{one.tokens:>17,}{one.whole * 1e3:>17.2f}{one.tokenizer * 1e3:>17.2f}"
+            f"{one.whole / plain.whole:>17.2f}{without:>17.2f}"
+        )
+    if worst > MAX_RATIO:
         typer.echo(f"A family costs more than {MAX_RATIO:g} times what plain text costs.")
         raise typer.Exit(1)
 

@@ -77,7 +77,7 @@ def _prefixes(tree):
             least, _, inner = value
             inside, ends = _prefixes(inner)
             every += [r + i for r in reached for i in inside]
-            more = [end * max(least, 1) for end in ends] + ([""] if least == 0 else [])
+            more = ([""] if least == 0 else []) + [end * max(least, 1) for end in ends]
         elif kind in {op.SUBPATTERN, op.BRANCH}:
             branches = [value[-1]] if kind is op.SUBPATTERN else value[1]
             both = [_prefixes(branch) for branch in branches]
@@ -147,6 +147,8 @@ def growth(call, make, base=BASE_CHARS, most_growth=MOST_GROWTH):
             if least[1] <= most_growth * least[0]:
                 return least[1] / least[0]
         found.append(least[1] / least[0])
+        if found[-1] > 2 * most_growth:
+            break  # no noise
     return min(found)
 
 

@@ -166,6 +166,14 @@ def test_the_text_that_stopped_a_worker_is_quick():
     assert hostile.seconds(TAKERS["imitations"], text) < 1.0
 
 
+@pytest.mark.parametrize("name", ["baggage", "tracestate"])
+@pytest.mark.parametrize("run", [b" ", b"\t", b",", b"a=b,"])
+def test_a_producers_trace_headers_are_quick_to_read(name, run):
+    """They are cut at 8,192 bytes, which took OpenTelemetry's parser of baggage 0.1 s and more."""
+    given = record(headers=[TRACEPARENT, (name, (run * 8192)[:8191] + b"x")])
+    assert min(hostile.seconds(_context, given) for _ in range(4)) < 0.02
+
+
 def test_only_known_modules_import_an_engine_of_patterns():
     """The lint rule says the same where someone runs it; a `noqa` would not pass here."""
     found = {}
