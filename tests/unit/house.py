@@ -80,6 +80,7 @@ class House:
         tracing=None,
         framing="none",
         cloudevents=False,
+        tokenizer=None,
         **bounds,
     ):
         clock = QuickClock()
@@ -106,7 +107,7 @@ class House:
         self.judge = judge = Judge(
             guard=GuardReasoner(),
             engine=self.engine,
-            tokenizer=WordTokenizer(),
+            tokenizer=tokenizer or WordTokenizer(),
             telemetry=telemetry,
             clock=clock,
             model="m",
