@@ -84,6 +84,7 @@ class House:
         **bounds,
     ):
         clock = QuickClock()
+        self._running = None
         self.guarantee = guarantee
         self.bus = bus or MemoryBus()
         self.source = MemorySource(self.bus, ["events"])
@@ -154,11 +155,13 @@ class House:
         async with asyncio.timeout(10):
             while not condition():
                 await asyncio.sleep(0)
+                if self._running is not None and self._running.done():
+                    await self._running  # what ended it says more than a timeout
 
     @asynccontextmanager
     async def running(self):
         """The worker runs inside the block, is asked to stop at its end, and is waited for."""
-        running = asyncio.create_task(self.pipeline.run())
+        self._running = running = asyncio.create_task(self.pipeline.run())
         yield
         self.pipeline.stop()
         await running
