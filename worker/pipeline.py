@@ -27,7 +27,6 @@ from worker.judging import Case, Judge
 from worker.measurement import Measurement
 from worker.outcomes import Destinations, Outcome
 from worker.patience import PatientJudge
-from worker.poison import SuspectWindow
 from worker.ports import Clock, Source
 from worker.records import Partition, Record, in_hand
 from worker.telemetry import Telemetry, names
@@ -37,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 _PREPARE_CHUNK = 64
 _SUSPECT_AGAIN_SECONDS = 1.0
-_ACQUIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,22 +318,8 @@ class Pipeline:
                 alone = MicroBatch((case,), tokens, CloseReason.SUSPECT, self._clock.monotonic())
                 await self._admit(alone, group)
             await self._until_idle()
-            await self._acquit(partition, window)
+            await self._delivery.settle([partition])
         return True
-
-    async def _acquit(self, partition: Partition, window: SuspectWindow) -> None:
-        """Let no later death be put down to a record that was judged alone and killed nobody."""
-        if self._killed:
-            return
-        try:
-            async with asyncio.timeout(_ACQUIT_SECONDS):
-                await self._delivery.settle([partition])
-                await self._admission.until(
-                    lambda: window.is_settled or self._delivery.window(partition) is not window
-                )
-        except TimeoutError:
-            # its outcome cannot be written: the others need not wait for that
-            await self._delivery.suspect(partition, begins=False)
 
     def _is_ending(self) -> bool:
         """Whether no more records are begun; when one has killed the worker, no other is blamed."""
@@ -395,7 +379,7 @@ class Pipeline:
                 except RecordError as error:
                     outcome = self._bury(record, error, case.taken_at, span)
             if outcome is not None:
-                await self._delivery.deliver([outcome])
+                await self._deliver(outcome)
         finally:
             self._measurement.returned()
             # not before its outcome is accepted: else the bound would not count it meanwhile
@@ -435,10 +419,19 @@ class Pipeline:
         outgoing = self._destinations.dead_letter(outcome.record, error)
         return dataclasses.replace(outcome, kind="dead_letter", outgoing=outgoing, error=error)
 
+    async def _deliver(self, outcome: Outcome) -> None:
+        """Hand an outcome to the delivery; one that was judged alone has killed nobody."""
+        partition = outcome.record.partition
+        window = self._delivery.window(partition)
+        if window is not None and window.is_suspecting:
+            # first, since publishing may take long: no later death is to be put down to it
+            await self._delivery.suspect(partition, begins=False)
+        await self._delivery.deliver([outcome])
+
     async def _send_at_once(self, outcome: Outcome) -> None:
         """Send an outcome that never went to the engine."""
         self._admission.admit(outcome.record)
-        await self._delivery.deliver([outcome])
+        await self._deliver(outcome)
         self._admission.release(outcome.record)
 
     # settle

@@ -172,9 +172,9 @@ class SuspectWindow:
         return self._mark.deaths
 
     @property
-    def is_settled(self) -> bool:
-        """Whether all that was begun is committed."""
-        return not self._begun
+    def is_suspecting(self) -> bool:
+        """Whether a record is being judged alone, and a death would be put down to it."""
+        return self._mark.deaths >= _ALONE and self._mark.working
 
     def suspect(self, *, begins: bool) -> None:
         """A record is about to be begun alone, or has been judged: `mark` says so from now on."""

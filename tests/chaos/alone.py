@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
+from worker.at_least_once import AtLeastOnce
 from worker.delivery import Delivery
+from worker.exactly_once import ExactlyOnce
 from worker.poison import SuspectWindow
 from worker.records import Partition
 
@@ -23,36 +25,37 @@ _BEGUN, _DONE = "begun", "done"
 def watch() -> None:
     """Patch this process: it writes down each record that it begins alone, and when it is done."""
     partitions: dict[int, Partition] = {}
-    alone: dict[int, int] = {}
-    take, begin = Delivery._begin, SuspectWindow.begin
-    suspect, committed = SuspectWindow.suspect, SuspectWindow.committed
+    alone: dict[Partition, int] = {}
+    take, begin, committed = Delivery._begin, SuspectWindow.begin, SuspectWindow.committed
 
     def take_over(self, partition, offset, window):
         partitions[id(window)] = partition
         return take(self, partition, offset, window)
 
     def begin_one(self, offset):
-        if self.deaths >= 2 and not self.is_condemned:
-            alone[id(self)] = offset
+        if self.is_suspecting:
+            alone[partitions[id(self)]] = offset
             _note(_BEGUN, partitions[id(self)], offset)
         begin(self, offset)
 
-    def suspect_or_acquit(self, *, begins):
-        if not begins:
-            _finish(self)
-        suspect(self, begins=begins)
-
     def commit(self, offset):
-        if offset > alone.get(id(self), offset):
-            _finish(self)
+        partition = partitions.get(id(self))
+        if partition in alone and offset > alone[partition]:
+            _note(_DONE, partition, alone.pop(partition))
         committed(self, offset)
 
-    def _finish(window):
-        if (offset := alone.pop(id(window), None)) is not None:
-            _note(_DONE, partitions[id(window)], offset)
+    def noting(suspect):
+        async def suspect_and_note(self, partition, *, begins):
+            is_written = await suspect(self, partition, begins=begins)
+            if is_written and not begins and partition in alone:
+                _note(_DONE, partition, alone.pop(partition))
+            return is_written
 
-    Delivery._begin, SuspectWindow.begin = take_over, begin_one
-    SuspectWindow.suspect, SuspectWindow.committed = suspect_or_acquit, commit
+        return suspect_and_note
+
+    Delivery._begin, SuspectWindow.begin, SuspectWindow.committed = take_over, begin_one, commit
+    for guarantee in (AtLeastOnce, ExactlyOnce):
+        guarantee.suspect = noting(guarantee.suspect)
 
 
 def _note(what: str, partition: Partition, offset: int) -> None:

@@ -47,7 +47,7 @@ WEIGHTS = {
 _ENDED = float("inf")
 # Each poison record costs up to four deaths, of some ten seconds each: few, and early in a round.
 _MOST_POISON = 3
-_SECONDS_PER_POISON = 75.0
+_SECONDS_PER_POISON = 150.0
 _POISON_SHARE = 0.6
 # a target that is in trouble may be free soon
 _WAIT_SECONDS = 5.0
