@@ -24,8 +24,8 @@ from worker.repeats import Repeats
 from worker.telemetry.tracing import trace_id
 from worker.verdicts import rfc3339
 
-# they log what the worker says itself, or bears in silence
-_QUIET = ("aiokafka", "kafka", "asyncio", "huggingface_hub")
+# they log what the worker reports itself, or what it can live with; the last one quotes headers
+_QUIET = ("aiokafka", "kafka", "asyncio", "huggingface_hub", "opentelemetry.trace.span")
 _MOST_REPEATS = 5
 _REPEATS_SECONDS = 10.0
 

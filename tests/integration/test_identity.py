@@ -6,9 +6,11 @@ import sys
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from tests.integration.house import both_guarantees, event, produce, start_process, until
+from worker.adapters.kafka import membership
 from worker.adapters.kafka.reader import committed_offsets
 from worker.app import Worker
 from worker.errors import BusUnavailable, InstanceReplaced
@@ -209,3 +211,20 @@ async def test_a_group_with_another_assignment_strategy_is_named(kafka_settings,
                 await Worker(settings).run()
     assert f"Group {group} has members with another assignment strategy" in str(caught.value)
     assert "input.group_id" in str(caught.value)
+
+
+async def test_a_member_that_does_not_ask_is_found_out(kafka_settings, monkeypatch):
+    """The mutant: aiokafka's own membership, with which two workers fight for the name."""
+    settings = await kafka_settings(partitions=2)
+    older, newer = build(settings, "rack-1"), build(settings, "rack-1")
+    monkeypatch.setattr(membership.Member, "_do_rejoin_group", GroupCoordinator._do_rejoin_group)
+    former = asyncio.create_task(older.run())
+    await until(lambda: older.held == 2)
+    latter = asyncio.create_task(newer.run())
+    await asyncio.wait([former], timeout=15)
+    ended = former.done()
+    monkeypatch.undo()
+    older.stop()
+    newer.stop()
+    await asyncio.gather(former, latter, return_exceptions=True)
+    assert not ended, "the test above would not have seen it"

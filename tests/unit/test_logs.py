@@ -7,7 +7,13 @@ import re
 import orjson
 import pytest
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    use_span,
+)
 
 from tests.unit.house import House
 from worker.adapters.simulated import Behaviour
@@ -32,6 +38,7 @@ class Terminal(io.StringIO):
 def as_before():
     """Leaves logging as it was."""
     names = ["", "worker", "aiokafka", "kafka", "asyncio", "huggingface_hub"]
+    names.append("opentelemetry.trace.span")
     loggers = [logging.getLogger(name) for name in names]
     levels = [one.level for one in loggers]
     handlers = list(loggers[0].handlers)
@@ -258,3 +265,10 @@ def test_without_spans_the_producers_trace_is_named(record):
     first, second = map(orjson.loads, lines())
     assert first["trace_id"] == f"{0xABC:032x}"
     assert "trace_id" not in second
+
+
+def test_no_library_quotes_a_producers_headers():
+    lines = install()
+    bad = "what the person wrote, and no tracestate"
+    assert len(TraceState.from_header([bad])) == 0
+    assert not lines()

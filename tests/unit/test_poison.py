@@ -283,3 +283,19 @@ async def test_a_bus_that_refuses_is_no_death(guarantee):
         await house.until(lambda: house.bus.committed.get(INPUT) == 20)
         assert Mark.decode(house.bus.metadata[INPUT]).deaths == 0
     assert house.bus.topic("dead") == []
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_worker_that_forgets_deaths_is_found_out(guarantee, monkeypatch):
+    """The mutant: without the marks, the killer kills each worker that gets its partition."""
+    monkeypatch.setattr(Mark, "after_death", lambda self, _: type(self)())
+    bus = MemoryBus()
+    for n in range(20):
+        prompt = "poison" if n == 7 else "hello"
+        bus.append("events", value=orjson.dumps({"id": str(n), "prompt": prompt}))
+    for _ in range(8):
+        worker = DeadlyHouse(guarantee, bus)
+        with pytest.raises(EngineDead):
+            await worker.pipeline.run()
+    assert bus.committed[INPUT] <= 7
+    assert bus.topic("dead") == []
