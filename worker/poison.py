@@ -44,12 +44,14 @@ class Mark:
         alone: how many of these, the first ones, are to be judged alone.
         working: whether records behind the offset may have been begun since it was committed; a
             worker that releases the partition, or is between two suspects, leaves it False.
+        begins: the group has begun here, under this owner, and has judged nothing yet.
     """
 
     deaths: int = 0
     suspects: int = 0
     alone: int = 0
     working: bool = False
+    begins: bool = False
 
     def encode(self) -> str:
         """The metadata string; empty where nothing is to be remembered."""
@@ -63,11 +65,13 @@ class Mark:
         try:
             found = orjson.loads(metadata)["guardstream"]
             counts = [found[name] for name in ("deaths", "suspects", "alone")]
-            working = found["working"]
+            flags = [found[name] for name in ("working", "begins")]
         except (ValueError, KeyError, TypeError):
             return cls()
-        is_whole = all(type(n) is int and n >= 0 for n in counts) and type(working) is bool
-        return cls(counts[0], counts[1], counts[2], working) if is_whole else cls()
+        is_whole = all(type(n) is int and n >= 0 for n in counts)
+        if not is_whole or not all(type(flag) is bool for flag in flags):
+            return cls()
+        return cls(counts[0], counts[1], counts[2], flags[0], flags[1])
 
     def after_death(self, reach: int) -> Self:
         """The mark under which the next owner begins, if this is what the dead one left.
@@ -98,6 +102,8 @@ class Mark:
 
 
 _NOTHING = Mark()
+# beside the offset at which a group begins to read a partition
+BEGINS = Mark(begins=True).encode()
 
 
 def describe(mark: Mark, partition: Partition, offset: int) -> str:
@@ -141,7 +147,7 @@ class SuspectWindow:
     @property
     def mark(self) -> Mark:
         """What is to be written beside the committed offset as it stands."""
-        return replace(self._mark, working=False) if self._closed else self._mark
+        return self._released(self._mark) if self._closed else self._mark
 
     @property
     def room(self) -> int:
@@ -187,7 +193,11 @@ class SuspectWindow:
     def mark_at(self, offset: int) -> Mark:
         """What is to be written beside this offset, when it is committed."""
         after = self._mark.after_passing(bisect_left(self._begun, offset))
-        return replace(after, working=False) if self._closed else after
+        return self._released(after) if self._closed else after
+
+    @staticmethod
+    def _released(mark: Mark) -> Mark:
+        return replace(mark, working=False, begins=False)
 
     def committed(self, offset: int) -> None:
         """This offset was committed, with what `mark_at` said."""

@@ -5,6 +5,7 @@ code runs against the same answers.
 """
 
 import asyncio
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -18,6 +19,7 @@ from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
 from worker.errors import BusUnavailable, OffsetLost, Retriable
+from worker.poison import BEGINS, Mark, SuspectWindow
 from worker.records import CommittedOffset, Partition
 
 FIRST, SECOND = Partition("events", 0), Partition("events", 1)
@@ -237,6 +239,20 @@ async def test_a_new_group_begins_at_the_latest_if_told_to():
     source = source_of(Group(), start_from="latest")
     await rewind(source, FIRST)
     assert position(source) == 100
+
+
+async def test_workers_that_begin_together_make_a_group_new_for_each_other():
+    """The other one has marked its partition already; nothing has been judged."""
+    window = SuspectWindow(Mark.decode(BEGINS), 100)
+    source = source_of(Group(p1=(100, window.mark.encode())), start_from="latest")
+    await rewind(source, FIRST)
+    assert position(source) == 100
+    # a partition that is added to a group at work begins at its start
+    window.begin(100)
+    for later in (window.mark_at(101), replace(window.mark, begins=False)):
+        source = source_of(Group(p1=(101, later.encode())), start_from="latest")
+        await rewind(source, FIRST)
+        assert position(source) == 0
 
 
 async def test_metadata_with_an_error_does_not_turn_latest_into_earliest():

@@ -38,6 +38,7 @@ from worker.adapters.kafka.lenient_records import unreadable
 from worker.adapters.kafka.membership import InstanceFenced
 from worker.adapters.kafka.receiving import Receiver
 from worker.errors import BusUnavailable, Fatal, InstanceReplaced, OffsetLost, Retriable
+from worker.poison import BEGINS, Mark
 from worker.ports import AssignmentListener
 from worker.records import CommittedOffset, Partition, Record
 
@@ -203,7 +204,7 @@ class KafkaSource:
                     offset = (await self._ends([partition], self._on_offset_lost))[theirs]
                     return CommittedOffset(offset)
                 if found is None:
-                    return CommittedOffset(await self._beginning_of(partition))
+                    return CommittedOffset(await self._beginning_of(partition), BEGINS)
                 return found
         except (KafkaError, TimeoutError) as error:
             raise Retriable(
@@ -361,7 +362,11 @@ class KafkaSource:
                 # an error in the metadata makes the client forget the topic for a while
                 raise Retriable(f"The partitions of {topic} are not known at the moment.")
             theirs = [Partition(topic, number) for number in numbers]
-            is_new = not any((await self._fetch_committed(theirs)).values())
+            # other workers may begin at the same time
+            is_new = all(
+                committed is None or Mark.decode(committed.metadata).begins
+                for committed in (await self._fetch_committed(theirs)).values()
+            )
             self._latest[topic] = await self._ends(theirs, "latest") if is_new else {}
         latest = self._latest.get(topic, {})
         if _theirs(partition) in latest:
