@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
+from worker.errors import Retriable
 from worker.records import CommittedOffset, Partition
 
 PARTITION = Partition("events", 0)
@@ -50,3 +52,29 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_swallowed(call):
     ended = settling.done()
     settling.cancel()
     assert ended, "as with asyncio.wait_for before Python 3.12"
+
+
+class Refusing:
+    """A consumer whose commits fail until it is told otherwise."""
+
+    def __init__(self):
+        self.refuses = True
+
+    async def commit(self, _):
+        if self.refuses:
+            raise KafkaConnectionError
+
+
+async def test_commits_that_keep_failing_are_reported_until_one_succeeds():
+    source = KafkaSource(Connection("nowhere:9092"), topics=["events"], group_id="g")
+    source._consumer = consumer = Refusing()
+    for failures in range(1, 4):
+        assert source.trouble() is None
+        with pytest.raises(Retriable):
+            await source.commit({PARTITION: CommittedOffset(failures)})
+    assert "group g could not be committed 3 times in a row (KafkaConnectionError)" in (
+        source.trouble()
+    )
+    consumer.refuses = False
+    await source.commit({PARTITION: CommittedOffset(4)})
+    assert source.trouble() is None
