@@ -132,8 +132,8 @@ async def test_no_more_is_judged_than_fits_while_the_verdict_topic_refuses(
         partitions=3, engine={"max_num_seqs": 32}, batch={"max_records": 16}
     )
     topic, output = settings.input.topics[0], settings.output
-    # nearly every record is older than that by the time it arrives. Not for exactly_once: the broker
-    # then refuses its own markers too, and never ends the transaction
+    # nearly every record is older than that when it arrives. Not for exactly_once: the broker then
+    # refuses its own markers too, and never ends the transaction
     await configure(connection, output.verdict_topic, message_timestamp_before_max_ms="0")
     await produce(connection, topic, [good(topic, str(n), n % 3) for n in range(3000)])
     worker = Worker(settings)
