@@ -1,6 +1,7 @@
 """The rights that docs/security.md lists are enough, and each of them is needed and named."""
 
 import asyncio
+import dataclasses
 import re
 import time
 import uuid
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.admin import CreateAclsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from tests.integration.house import GUARANTEES, event, produce, until
 from worker.adapters.kafka.broker import Broker, free_ports
@@ -73,10 +74,10 @@ async def world(node):
     unbound, users = node
     connection = Connection(unbound)
 
-    async def make(guarantee):
+    async def make(guarantee, partitions=1):
         name = uuid.uuid4().hex[:8]
         topics = [f"events-{name}", f"verdicts-{name}", f"dead-{name}"]
-        await create_topics(connection, topics, partitions=1)
+        await create_topics(connection, topics, partitions=partitions)
         quick = {"time_to_first_token_seconds": 0.01, "time_per_output_token_seconds": 0.0}
         return load_settings(
             kafka={
@@ -106,6 +107,20 @@ async def grant(connection, settings, rights):
         )
         answer = await admin._send_request(request)
         assert [response[0] for response in answer.creation_responses] == [0], answer
+    await admin.close()
+
+
+async def revoke(connection, settings, right):
+    operation, kind, setting, ending, _ = right
+    admin = AIOKafkaAdminClient(**connection.arguments())
+    await admin.start()
+    pattern = PREFIXED if ending else LITERAL
+    request = DeleteAclsRequest(
+        *(KINDS[kind], named(settings, setting) + ending, pattern),
+        *("User:worker", "*", OPERATIONS[operation], ALLOW),
+    )
+    answer = await admin._send_request(request)
+    assert [response[0] for response in answer.filter_responses] == [0], answer
     await admin.close()
 
 
@@ -174,6 +189,34 @@ async def test_a_right_that_is_missing_is_named(world, missing):
             found["rights"].text
         )
         assert found["rights"].text.count(" on ") == 1, found
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+async def test_a_right_that_is_lost_meanwhile_holds_up_what_needs_it(world, guarantee):
+    connection, make = world
+    settings = await make(guarantee, partitions=2)
+    await grant(connection, settings, needed(guarantee))
+    await check(settings, lambda failing: not failing)
+    topic, dead_letters = settings.input.topics[0], settings.output.dead_letter_topic
+    worker = Worker(settings)
+    running = asyncio.create_task(worker.run())
+    await until(lambda: worker.held == 2 or running.done(), 30)
+    lost = ("Write", "Topic", "output.dead_letter_topic", "", "")
+    await revoke(connection, settings, lost)
+    bad = OutgoingRecord(topic, None, b"not an event", (), 0)
+    good = [dataclasses.replace(event(topic, str(n)), partition=1) for n in range(5)]
+    await produce(connection, topic, [bad, *good])
+    await until(lambda: worker.settled == 5 or running.done(), 40)
+    await until(lambda: worker._ready().reasons or running.done(), 40)
+    assert not running.done()
+    (reason,) = worker._ready().reasons
+    assert f"{dead_letters} takes no record: TOPIC_AUTHORIZATION_FAILED" in reason
+    assert f"{topic}/0 is held back" in reason
+    await grant(connection, settings, [lost])
+    await until(lambda: worker.settled == 6 or running.done(), 60)
+    worker.stop()
+    await running
+    assert worker.outcomes["dead_letter"] >= 1
 
 
 async def test_with_describe_configs_sizes_are_known(world):

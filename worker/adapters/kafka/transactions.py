@@ -71,6 +71,8 @@ class KafkaTransactor:
             failure.limit = self.assumed[failure.topic]
             raise
         except _REFUSED as error:
+            if (topic := _unwritable(error, records)) is not None:
+                raise not_written(topic, error) from error
             raise _refused(error) from error
         except ProducerFenced as error:
             raise Retriable("Another worker took over.") from error
@@ -169,6 +171,15 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]) -
     if failures:
         # what follows a refused batch fails for another reason, which explains nothing
         raise next((failure for failure in failures if failure.kind != "passing"), failures[0])
+
+
+def _unwritable(error: KafkaError, records: Sequence[OutgoingRecord]) -> str | None:
+    """The topic of these records that we may not write to, if that is what the error says."""
+    if not isinstance(error, TopicAuthorizationFailedError) or not error.args:
+        return None
+    named = error.args[0]
+    refused = {named} if isinstance(named, str) else set(named)
+    return next((record.topic for record in records if record.topic in refused), None)
 
 
 def _refused(error: KafkaError) -> BusUnavailable:
