@@ -126,6 +126,19 @@ def test_an_old_set_that_is_damaged_is_one_record_that_says_so(codec):
     assert "cannot be read" in unreadable(found[0])
 
 
+@pytest.mark.parametrize("magic", LEGACY)
+@pytest.mark.parametrize("codec", [GZIP, LZ4])
+def test_an_old_set_that_would_unpack_beyond_the_bound_is_one_record_that_says_so(
+    magic, codec, monkeypatch
+):
+    monkeypatch.setattr(unpacking, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(lenient_records, "MAX_BYTES", 1 << 20)
+    bomb = legacy_set(magic, codec, [b"innocent", b"\0" * (3 << 19)], offset=7)
+    found = read(bomb + legacy(magic, 0, b"c", offset=8))
+    assert [(r.offset, r.value) for r in found] == [(7, b""), (8, b"c")]
+    assert "unpacks to more than 1 MiB" in unreadable(found[0])
+
+
 def test_an_old_set_is_read_up_to_its_damage():
     inner = legacy(0, 0, b"a", offset=3) + legacy(0, GZIP, b"set in a set", offset=4)
     found = read(legacy(0, GZIP, gzip.compress(inner), offset=5))

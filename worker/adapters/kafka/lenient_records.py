@@ -18,7 +18,12 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 
-from worker.adapters.kafka.unpacking import MAX_BYTES, BatchTooLarge, unpack_batch
+from worker.adapters.kafka.unpacking import (
+    MAX_BYTES,
+    BatchTooLarge,
+    check_old_set,
+    unpack_batch,
+)
 
 _LENGTH_AT, _LENGTH_ENDS = 8, 12
 _MAGIC_AT, _LEGACY_ATTRIBUTES_AT = 16, 17
@@ -71,6 +76,7 @@ class _LenientLegacyBatch:
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
+        self._raw = raw
         # format 0 wrote LZ4 frames with a wrong checksum (KAFKA-3160), which aiokafka does not read
         self._is_old_lz4 = raw[_MAGIC_AT] == 0 and raw[_LEGACY_ATTRIBUTES_AT] & _CODECS == _LZ4
 
@@ -80,6 +86,7 @@ class _LenientLegacyBatch:
     def __iter__(self) -> Iterator[Any]:
         reached = None
         try:
+            check_old_set(self._raw)
             for record in self._batch:
                 reached = record.offset + 1
                 yield record if record.timestamp is not None else _undated(record)
@@ -87,6 +94,8 @@ class _LenientLegacyBatch:
             if not self._is_old_lz4:
                 raise  # the installation's fault: every record is fine
             said = _cannot_be_read(error)
+        except BatchTooLarge:
+            said = _too_large()
         except Exception as error:  # noqa: BLE001 - decompressors raise what they like
             said = _cannot_be_read(error)
         else:
@@ -126,7 +135,7 @@ class _LenientBatch:
         except UnsupportedCodecError:
             raise  # the installation's fault: every record is fine
         except BatchTooLarge:
-            return f"The record's batch unpacks to more than {MAX_BYTES >> 20} MiB."
+            return _too_large()
         except Exception as error:  # noqa: BLE001 - decompressors raise what they like
             return _cannot_be_read(error)
         try:
@@ -167,6 +176,10 @@ class _LenientBatch:
             if fields.at != end:
                 raise ValueError
             yield LenientRecord(offset, timestamp, batch.timestamp_type, key, value, headers, said)
+
+
+def _too_large() -> str:
+    return f"The record's batch unpacks to more than {MAX_BYTES >> 20} MiB."
 
 
 def _cannot_be_read(error: Exception) -> str:

@@ -18,6 +18,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 MAX_BYTES = 64 << 20
 
 _LENGTH_AT, _ATTRIBUTES_AT, _RECORDS_AT = 8, 21, 61
+_MAGIC_AT, _OLD_ATTRIBUTES_AT, _OLD_KEY_AT, _OLD_TIME_BYTES = 16, 17, 18, 8
 _CODEC_BITS = 0b111
 _GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
 # what the Java library writes before snappy's blocks: a mark, then two versions
@@ -48,6 +49,24 @@ def unpack_batch(raw: memoryview) -> memoryview:
     struct.pack_into(">h", batch, _ATTRIBUTES_AT, attributes & ~_CODEC_BITS)
     struct.pack_into(">i", batch, _LENGTH_AT, len(batch) - _LENGTH_AT - 4)
     return memoryview(batch)
+
+
+def check_old_set(raw: memoryview) -> None:
+    """See that a message of format 0 or 1, which may hold a compressed set, is not too large.
+
+    Raises:
+        BatchTooLarge: unpacked, the set would exceed the bound.
+    """
+    codec = raw[_OLD_ATTRIBUTES_AT] & _CODEC_BITS
+    if not codec:
+        return
+    at = _OLD_KEY_AT + (_OLD_TIME_BYTES if raw[_MAGIC_AT] else 0)
+    (key_bytes,) = struct.unpack_from(">i", raw, at)
+    packed = raw[at + 4 + max(key_bytes, 0) + 4 :]
+    if codec == _GZIP:
+        _unzip(packed, MAX_BYTES)
+    else:
+        _expand(codec, packed, MAX_BYTES)
 
 
 def _unzip(packed: memoryview, bound: int) -> bytes:
