@@ -2,10 +2,12 @@
 
 import asyncio
 import struct
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import IncompatibleBrokerVersion
 
+from worker.adapters.kafka import connection as adapter
 from worker.adapters.kafka.connection import Connection, describe_topics
 from worker.errors import BusUnavailable, BusUnreachable
 
@@ -66,3 +68,31 @@ async def test_a_request_that_a_broker_does_not_offer_is_named():
     with pytest.raises(BusUnavailable, match=r"MetadataRequest cannot.*docs/compatibility\.md"):
         async with Connection("127.0.0.1:1").connecting():
             raise IncompatibleBrokerVersion("MetadataRequest cannot be used")
+
+
+class Admin:
+    """An admin client whose first answers have a passing error."""
+
+    def __init__(self, **_):
+        self.errors = [5, 5, 0]
+
+    async def start(self):
+        pass
+
+    close = start
+
+    async def _send_request(self, _):
+        code = self.errors.pop(0)
+        partitions = [] if code else [{}, {}]
+        topic = {"topic": "events", "error_code": code, "partitions": partitions}
+        return SimpleNamespace(to_object=lambda: {"topics": [topic]})
+
+    async def describe_configs(self, _):
+        return []
+
+
+async def test_metadata_with_a_passing_error_is_asked_for_again(monkeypatch):
+    monkeypatch.setattr(adapter, "AIOKafkaAdminClient", Admin)
+    monkeypatch.setattr(adapter, "_ASK_AGAIN_SECONDS", 0)
+    found = await adapter.describe_topics(Connection("nowhere:9092"), ["events"])
+    assert found["events"].partitions == 2

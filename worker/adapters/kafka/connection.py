@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaError,
     LeaderNotAvailableError,
     NodeNotReadyError,
+    NoError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -169,7 +170,7 @@ async def _look_up(
                 while True:
                     try:
                         return await _describe(admin, names)
-                    except (KafkaConnectionError, NodeNotReadyError):
+                    except (KafkaConnectionError, LeaderNotAvailableError, NodeNotReadyError):
                         # the client asks any broker that it knows, and one of them may be down
                         await asyncio.sleep(_ASK_AGAIN_SECONDS)
             finally:
@@ -183,6 +184,9 @@ async def _describe(
     request = MetadataRequest(list(names), allow_auto_topic_creation=False)
     answer = (await admin._send_request(request)).to_object()  # noqa: SLF001
     faults = {topic["topic"]: for_code(topic["error_code"]) for topic in answer["topics"]}
+    if set(faults.values()).difference(_NOT_THERE, {NoError}):
+        # a passing error: with it the answer names no partitions
+        raise LeaderNotAvailableError
     known = {
         topic["topic"]: len(topic["partitions"])
         for topic in answer["topics"]
