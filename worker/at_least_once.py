@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
-from worker.delivery import Delivery, Takeover, end
+from worker.delivery import MOST_BEGUN, Delivery, Takeover, end
 from worker.errors import Retriable
 from worker.outcomes import Outcome
 from worker.poison import SuspectWindow
@@ -31,7 +31,7 @@ class AtLeastOnce(Delivery):
         publisher: Publisher,
         clock: Clock,
         telemetry: Telemetry,
-        most_begun: int = 4096,
+        most_begun: int = MOST_BEGUN,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(

@@ -23,6 +23,8 @@ from worker.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
+# after a worker's death all that it may have begun is judged in small groups: not too many
+MOST_BEGUN = 1024
 # longer than an owner may need to close its producer, which a second cancellation would cut short
 _CANCEL_AGAIN_SECONDS = 15.0
 
@@ -60,7 +62,7 @@ class Delivery(ABC):
         source: Source,
         clock: Clock,
         telemetry: Telemetry,
-        most_begun: int = 4096,
+        most_begun: int = MOST_BEGUN,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         uniform: Callable[[], float] = random.random,
     ) -> None:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from worker.delivery import Delivery, Takeover
+from worker.delivery import MOST_BEGUN, Delivery, Takeover
 from worker.errors import NotWritten, Retriable
 from worker.outcomes import Outcome
 from worker.poison import SuspectWindow
@@ -137,7 +137,7 @@ class ExactlyOnce(Delivery):
         telemetry: Telemetry,
         group_id: str,
         policy: TransactionPolicy = TransactionPolicy(),
-        most_begun: int = 4096,
+        most_begun: int = MOST_BEGUN,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(

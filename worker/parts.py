@@ -13,7 +13,7 @@ from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.adapters.vllm.engine import GREEDY, Sampling, VllmEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.at_least_once import AtLeastOnce
-from worker.delivery import Delivery
+from worker.delivery import MOST_BEGUN, Delivery
 from worker.exactly_once import ExactlyOnce, TransactionPolicy
 from worker.guards.guardreasoner import GuardReasoner
 from worker.guards.prompts import Guard
@@ -151,7 +151,7 @@ def build_delivery(
             publisher=publisher,
             clock=clock,
             telemetry=telemetry,
-            most_begun=settings.input.unsettled_records_per_partition,
+            most_begun=min(settings.input.unsettled_records_per_partition, MOST_BEGUN),
         )
     return ExactlyOnce(
         source=source,
@@ -164,7 +164,7 @@ def build_delivery(
             chosen.transaction_interval_seconds,
             chosen.transactions_per_second,
         ),
-        most_begun=settings.input.unsettled_records_per_partition,
+        most_begun=min(settings.input.unsettled_records_per_partition, MOST_BEGUN),
     )
 
 
