@@ -150,14 +150,11 @@ def read_message(message: dict[str, Any], where: str, at: int | None, speaker: S
         NotAnEvent: its content has a form that cannot be read.
     """
     content = message.get("content")
-    if type(content) is str:
+    if type(content) is str and content:
         text: str | None = content
         unread = False
     else:
-        if content is None:
-            content = message.get("parts")
-        if content is None:
-            content = message.get("text")
+        content = _first_said(message)
         if content is None:
             if not _may_lack_content(message):
                 place = where if at is None else f"{where}.{at}"
@@ -166,9 +163,21 @@ def read_message(message: dict[str, Any], where: str, at: int | None, speaker: S
         else:
             place = where if at is None else f"{where}.{at}"
             text, unread = read_content(content, f"{place}.content")
-    if speaker == "assistant" and len(message) > 2:
+    if speaker == "assistant" and ("refusal" in message or "audio" in message):
         return _with_other_fields(message, (text, unread))
     return text, unread
+
+
+def _first_said(message: dict[str, Any]) -> object:
+    """The content, or what stands in its place where it is empty."""
+    found = None
+    for name in ("content", "parts", "text"):
+        value = message.get(name)
+        if value or (found is None and value is not None):
+            found = value
+        if value:
+            break
+    return found
 
 
 def _may_lack_content(message: dict[str, Any]) -> bool:
@@ -190,7 +199,7 @@ def _with_other_fields(message: dict[str, Any], said: Said) -> Said:
     if isinstance(audio, dict):
         unread = True
         transcript = audio.get("transcript")
-        if text is None and isinstance(transcript, str):
+        if is_blank(text) and isinstance(transcript, str):
             text = transcript
     return text, unread
 
@@ -250,8 +259,22 @@ def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> Said
         if "text" not in part:
             raise NotAnEvent(f"Not an event: {place} is a text part without text.")
         return NOTHING
+    if kind == "message" and not _nests(part):
+        return read_message(part, place, None, "assistant")  # as OpenAI's Responses write it
+    if kind and kind not in _MEDIA_TYPES and isinstance(part.get("content"), str | list | dict):
+        raise NotAnEvent(f"Not an event: {place} has content in a form that is not known.")
     if kind or not _MEDIA_KEYS.isdisjoint(part):
         return None, True
     if not part or "text" in part or not _UNSAID_KEYS.isdisjoint(part):
         return NOTHING
     raise NotAnEvent(f"Not an event: {place} has neither a type nor a text.")
+
+
+def _nests(message: dict[str, Any]) -> bool:
+    """Whether a message has messages as its parts: one in the other is as far as it goes."""
+    for name in ("content", "parts", "text"):
+        parts = message.get(name)
+        for part in parts if isinstance(parts, list) else [parts]:
+            if isinstance(part, dict) and part.get("type") == "message":
+                return True
+    return False

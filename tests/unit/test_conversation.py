@@ -24,6 +24,9 @@ def assistant(content, **fields):
     return {"role": "assistant", "content": content} | fields
 
 
+USER, PART = user("a"), text("How is it?")
+
+
 def judged(*messages, **fields):
     return judged_exchange(decode_event(orjson.dumps({"messages": messages} | fields)))
 
@@ -329,3 +332,53 @@ def test_each_word_since_the_other_side_spoke_is_judged_and_no_other(turns):
             judged(*messages)
     else:
         assert exchange(*messages) == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "response"),
+    [
+        ({"messages": [USER, {"role": "assistant", "refusal": "I cannot."}]}, "I cannot."),
+        (
+            {"messages": [USER, {"role": "assistant", "audio": {"transcript": "Hello."}}]},
+            "Hello.",
+        ),
+        (
+            {
+                "messages": [
+                    USER,
+                    {"role": "assistant", "content": "", "audio": {"transcript": "Hello."}},
+                ]
+            },
+            "Hello.",
+        ),
+        ({"messages": [USER], "response": {"content": None, "refusal": "No."}}, "No."),
+        ({"messages": [USER], "response": {"content": "Hm.", "refusal": "No."}}, "Hm.\n\nNo."),
+        (
+            {"messages": [USER, {"role": "assistant", "content": "", "parts": [PART]}]},
+            "How is it?",
+        ),
+        ({"messages": [USER, {"role": "assistant", "content": [], "text": "Well."}]}, "Well."),
+        (
+            {"messages": [USER], "response": [{"type": "message", "content": [PART]}]},
+            "How is it?",
+        ),
+    ],
+)
+def test_no_words_of_an_assistant_are_passed_over(event, response):
+    assert judged(*event.pop("messages"), **event).response == response
+
+
+def test_a_users_words_beside_empty_content_are_the_newest():
+    last = {"role": "user", "content": "", "parts": [PART]}
+    assert judged(USER, assistant("b"), last).prompt == "How is it?"
+
+
+@pytest.mark.parametrize("name", ["content", "parts", "text"])
+def test_messages_within_messages_are_refused_at_any_depth(name):
+    nested = {"type": "message", name: [PART]}
+    for _ in range(60):
+        nested = {"type": "message", name: [nested]}
+    with pytest.raises(NotAnEvent):
+        judged(USER, response=[nested])
+    with pytest.raises(NotAnEvent, match="content in a form that is not known"):
+        judged(USER, response=[{"type": "odd", "content": "words"}])
