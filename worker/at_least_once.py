@@ -98,11 +98,9 @@ class AtLeastOnce(Delivery):
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
         """See `Delivery`."""
-        await end(self._publishing.tasks(partitions))
-        self._publishing.drop(partitions)
         await super().revoked(partitions)
-        if not self._owners:
-            await end(self._publishing.tasks())
+        await end(self._publishing.tasks(None if not self._owners else partitions))
+        self._publishing.drop(partitions)
         self._changed()
 
     def _smaller(self, outcome: Outcome) -> Outcome:
@@ -202,8 +200,9 @@ class AtLeastOnce(Delivery):
                 window = SuspectWindow(mark, self._most_begun)
                 # before anything is begun: a death from now on must be seen by the next owner
                 marked = CommittedOffset(committed.offset, window.mark.encode())
-                await self._source.commit({partition: marked})
-                self._begin(partition, committed.offset, window)
+                async with self._commit_lock:  # so that `release` waits for it
+                    await self._source.commit({partition: marked})
+                    self._begin(partition, committed.offset, window)
             except Retriable as error:
                 failures += 1
                 logger.warning("%s Trying again.", error)

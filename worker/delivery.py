@@ -41,6 +41,11 @@ class Takeover:
     found: CommittedOffset | None = None
     mark: Mark = field(default_factory=Mark)
 
+    @property
+    def offset(self) -> int | None:
+        """Where the owner began, as far as it has."""
+        return None if self.found is None else self.found.offset
+
 
 class Delivery(ABC):
     """Publishes outcomes, and moves offsets only after them.
@@ -80,15 +85,24 @@ class Delivery(ABC):
         self._owners: dict[Partition, asyncio.Task[None]] = {}
         self._changed: Callable[[], None] = lambda: None
         self._rebuild: Callable[[Outcome], Outcome] = lambda outcome: outcome
+        self._began: Callable[[Collection[Partition]], None] = lambda _: None
 
-    def attend(self, *, changed: Callable[[], None], rebuild: Callable[[Outcome], Outcome]) -> None:
+    def attend(
+        self,
+        *,
+        changed: Callable[[], None],
+        rebuild: Callable[[Outcome], Outcome],
+        began: Callable[[Collection[Partition]], None],
+    ) -> None:
         """Name who is called when outcomes become durable or void, and who makes smaller ones.
 
         Args:
             changed: called after `unwritten`, `limits` or a window may have changed.
             rebuild: the outcome of the same record, by what its topic takes now.
+            began: called before partitions are received from under a new epoch: what waits of an
+                older one is void.
         """
-        self._changed, self._rebuild = changed, rebuild
+        self._changed, self._rebuild, self._began = changed, rebuild, began
 
     @abstractmethod
     async def start(self) -> None:
@@ -227,6 +241,7 @@ class Delivery(ABC):
         epoch = next(self._epochs)
         self._ledger.assign(partition, epoch, offset)
         self._windows[partition] = window
+        self._began([partition])
         self._source.resume([partition])
         return epoch
 

@@ -10,6 +10,7 @@ the partition is taken over anew from the committed offset.
 """
 
 import asyncio
+import contextlib
 import heapq
 import logging
 from collections import Counter
@@ -151,6 +152,7 @@ class ExactlyOnce(Delivery):
         self._group_id = group_id
         self._policy = policy
         self._lanes: dict[Partition, _Lane] = {}
+        self._marking: dict[Partition, asyncio.Event] = {}
         self._troubled: dict[Partition, str] = {}
         # how often in a row a topic did not take what a partition wanted to write
         self._refused: Counter[Partition] = Counter()
@@ -220,6 +222,11 @@ class ExactlyOnce(Delivery):
 
     async def release(self, partitions: Collection[Partition]) -> None:
         """See `Delivery`."""
+        # a mark that is being written would look like a death
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                for marking in [self._marking[p] for p in partitions if p in self._marking]:
+                    await marking.wait()
         lanes = [lane for p in partitions if (lane := self._lanes.get(p)) is not None]
         for lane in lanes:
             self._windows[lane.partition].close()
@@ -256,15 +263,18 @@ class ExactlyOnce(Delivery):
         self._changed()
 
     async def _own(self, partition: Partition) -> None:
-        failures, written = 0, self._ledger.position(partition)
+        failures, written = 0, None
         takeover = Takeover()
         while True:
             try:
                 async for _ in self._commits(partition, takeover):
                     position = self._ledger.position(partition)
-                    if self._refused[partition] and position == written:
+                    has_moved = position != (takeover.offset if written is None else written)
+                    if self._refused[partition] and not has_moved:
                         continue  # there was nothing to write: what was refused is judged again
-                    written, failures = position, 0
+                    if has_moved:
+                        # not before: an idle flush proves nothing
+                        written, failures = position, 0
                     self._troubled.pop(partition, None)
                     if self._refused.pop(partition, None):
                         self._changed()
@@ -310,11 +320,16 @@ class ExactlyOnce(Delivery):
             mark = await self._take_mark(partition, committed, takeover)
             window = SuspectWindow(mark, self._most_begun)
             marked = CommittedOffset(committed.offset, window.mark.encode())
-            if marked != committed:
-                # before anything is begun: a death from now on must be seen by the next owner
-                await transactor.commit([], {partition: marked})
-            lane = _Lane(partition, self._begin(partition, committed.offset, window))
-            self._lanes[partition] = lane
+            self._marking[partition] = has_begun = asyncio.Event()
+            try:
+                if marked != committed:
+                    # before anything is begun: a death from now on must be seen by the next owner
+                    await transactor.commit([], {partition: marked})
+                lane = _Lane(partition, self._begin(partition, committed.offset, window))
+                self._lanes[partition] = lane
+            finally:
+                del self._marking[partition]
+                has_begun.set()
             while True:
                 await lane.due(lambda: self._pace.patience(self._clock.monotonic()))
                 await self._commit(lane, transactor)

@@ -1,7 +1,8 @@
 """What only time tells: the loop's lateness, the engine's load, the lag and the work in it."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from worker.delivery import Delivery
 from worker.errors import Retriable
@@ -47,6 +48,7 @@ class Measurement:
         self._workload = Workload(devices)
         self._max_num_seqs = max_num_seqs
         self._progress = Progress(stuck_seconds)
+        self._ends: Mapping[Partition, int] = {}
         self._blocked: set[Partition] = set()
         self.at_engine = 0
         self._returned = 0
@@ -94,10 +96,10 @@ class Measurement:
 
     async def _measure_lag(self) -> None:
         epochs = {p: epoch for p in self._held() if (epoch := self._delivery.epoch(p)) is not None}
-        try:
-            ends = await self._source.ends(epochs)
-        except Retriable:
-            return  # what was known stays
+        # one partition without a leader fails for all: what was known of the others stays true
+        with contextlib.suppress(Retriable):
+            self._ends = await self._source.ends(epochs)
+        ends = self._ends
         unstable = self._source.unstable(epochs)
         states, standings = {}, {}
         for partition, epoch in epochs.items():

@@ -99,7 +99,7 @@ class Pipeline:
             AdmissionPolicy(bounds.max_in_flight, 2 * bounds.max_in_flight, bounds.outbox_bytes),
             delivery,
         )
-        delivery.attend(changed=self._make_room, rebuild=self._rebuild)
+        delivery.attend(changed=self._make_room, rebuild=self._rebuild, began=self._intake.drop)
         self._measurement = Measurement(
             source=source,
             delivery=delivery,
@@ -115,6 +115,7 @@ class Pipeline:
         self._leaving: set[Partition] = set()
         self._stopping = asyncio.Event()
         self._joined = False
+        self._unmarked: Partition | None = None
         self._killed = False  # by a record, perhaps: then the next owners count a death
         self.outcomes: Counter[str] = Counter()
         for metric, read in {
@@ -233,9 +234,8 @@ class Pipeline:
                 tokens = len(case.prompt_token_ids)
                 for batch in self._batcher.add(case, tokens, self._clock.monotonic()):
                     await self._admit(batch, group)
-            if await self._judge_suspect(group) or records:
-                continue
-            await self._linger()
+            if not (await self._judge_suspect(group) or records):
+                await self._linger()
             if due := self._batcher.poll(self._clock.monotonic()):
                 await self._admit(due, group)
 
@@ -291,12 +291,16 @@ class Pipeline:
 
     async def _judge_suspect(self, group: asyncio.TaskGroup) -> bool:
         """Judge a record alone that may have killed workers; False if there is none to judge."""
-        for partition in self._intake.waiting():
-            window = self._delivery.window(partition)
-            if window is not None and window.wants_alone and not self._is_ending():
-                break
-        else:
+        suspects = {
+            partition: window
+            for partition in self._intake.waiting()
+            if (window := self._delivery.window(partition)) is not None and window.wants_alone
+        }
+        if not suspects or self._is_ending():
             return False
+        # one whose mark could not be written gives way to the others
+        partition = min(suspects, key=lambda p: p == self._unmarked)
+        window, self._unmarked = suspects[partition], None
         if window.is_condemned:
             for record in self._take(1, lambda p: int(p == partition)):
                 error = PoisonRecord(
@@ -309,9 +313,15 @@ class Pipeline:
         if self._is_ending() or not self._admission.is_open:
             return False
         if not await self._delivery.suspect(partition, begins=True):
+            # it may have been written all the same
+            await self._delivery.suspect(partition, begins=False)
+            self._unmarked = partition
             await self._clock.sleep(_SUSPECT_AGAIN_SECONDS)
             return True
-        for record in self._take(1, lambda p: int(p == partition)):
+        taken = self._take(1, lambda p: int(p == partition))
+        if not taken:
+            await self._delivery.suspect(partition, begins=False)
+        for record in taken:
             logger.info("Judging %s alone: a record hereabouts may have killed workers.", record)
             for case in await self._prepare([record]):
                 tokens = len(case.prompt_token_ids)
@@ -445,6 +455,8 @@ class Pipeline:
 
     async def assigned(self, partitions: Collection[Partition]) -> None:
         """These partitions are ours from now on."""
+        if self._stopping.is_set():
+            return  # nobody would end an owner that began now
         self._leaving.clear()
         self._held.update(partitions)
         self._delivery.assigned(partitions)

@@ -93,8 +93,12 @@ class Publishing:
             return
         flow = self._flows.setdefault(topic, deque())
         flow.append(outcome)
-        if topic not in self._tasks and (task := self._spawn(self._flow(topic, flow))) is not None:
-            self._tasks[topic] = task
+        flowing = self._tasks.get(topic)
+        # one that was cancelled before its first step has not said that it is gone
+        if flowing is None or flowing.done():
+            task = self._spawn(self._flow(topic, flow))
+            if task is not None:
+                self._tasks[topic] = task
 
     def size(self, partition: Partition) -> tuple[int, int]:
         """How many outcomes of an input partition are not acknowledged, and their bytes."""
@@ -143,11 +147,13 @@ class Publishing:
         """Forget what waits of these; what is in a call is forgotten when the call returns."""
         for flow in self._flows.values():
             kept = [o for o in flow if o.record.partition not in partitions]
-            self._forget(o for o in flow if o.record.partition in partitions)
+            self._forget([o for o in flow if o.record.partition in partitions])
             flow.clear()
             flow.extend(kept)
         for key in [key for key in self._apart if key[0] in partitions]:
-            self._forget(self._apart.pop(key).outcomes)
+            outcomes = self._apart.pop(key).outcomes
+            self._forget(outcomes)
+            outcomes.clear()
 
     def _forget(self, outcomes: Iterable[Outcome]) -> None:
         void = list(outcomes)
@@ -185,13 +191,15 @@ class Publishing:
                 failures = 0
                 self._troubles.pop(topic, None)
                 failed = self._conclude(chosen, results)
-                if any(failure.kind == "too_large" for _, failure in failed):
-                    # perhaps only the batch was
-                    await self._publisher.too_large(topic)
-                for outcome, failure in failed:
-                    self._set_apart(topic, outcome, failure)
+                try:
+                    if any(failure.kind == "too_large" for _, failure in failed):
+                        # perhaps only the batch was
+                        await self._publisher.too_large(topic)
+                finally:
+                    for outcome, failure in failed:
+                        self._set_apart(topic, outcome, failure)
         finally:
-            del self._tasks[topic]
+            self._tasks.pop(topic, None)
             self._troubles.pop(topic, None)
 
     def _take(self, waiting: deque[Outcome], limit: int) -> list[Outcome]:
@@ -203,6 +211,7 @@ class Publishing:
             for outcome in taken:
                 if id(outcome) not in kept:
                     self._left(outcome)
+            self._durable([])  # there is more room now
         return wanted
 
     async def _publish(self, outcomes: Sequence[Outcome]) -> list[NotWritten | None]:
@@ -231,6 +240,7 @@ class Publishing:
     def _set_apart(self, topic: str, outcome: Outcome, failure: NotWritten) -> None:
         if not self._wanted([outcome]):
             self._left(outcome)
+            self._durable([])
             return
         key = outcome.record.partition, topic
         if (apart := self._apart.get(key)) is None:
@@ -288,7 +298,11 @@ class Publishing:
         unchanged = 0
         for outcome, failure in failed:
             if failure.kind == "too_large" and alone:
-                await self._publisher.too_large(failure.topic, outcome.size_bytes)
+                try:
+                    await self._publisher.too_large(failure.topic, outcome.size_bytes)
+                except BaseException:
+                    apart.outcomes.append(outcome)
+                    raise
                 rebuilt = self._rebuild(outcome)
                 if rebuilt.size_bytes < outcome.size_bytes or rebuilt.kind != outcome.kind:
                     self._left(outcome)

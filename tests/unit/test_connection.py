@@ -1,6 +1,7 @@
 """What is said of brokers that cannot be used, and whether it is worth waiting for them."""
 
 import asyncio
+import errno
 import struct
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 from aiokafka.errors import IncompatibleBrokerVersion
 
 from worker.adapters.kafka import connection as adapter
+from worker.adapters.kafka import diagnosis
 from worker.adapters.kafka.connection import Connection, describe_topics
 from worker.errors import BusUnavailable, BusUnreachable
 
@@ -96,3 +98,24 @@ async def test_metadata_with_a_passing_error_is_asked_for_again(monkeypatch):
     monkeypatch.setattr(adapter, "_ASK_AGAIN_SECONDS", 0)
     found = await adapter.describe_topics(Connection("nowhere:9092"), ["events"])
     assert found["events"].partitions == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] ..."),
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+        ConnectionRefusedError(),
+    ],
+)
+def test_a_host_that_is_not_there_may_come(error):
+    cause = diagnosis._tell(error, "kafka:9092", {"security_protocol": "PLAINTEXT"})
+    assert cause.may_pass
+    assert "kafka.bootstrap_servers" in cause.text
+
+
+def test_one_that_is_there_and_hangs_up_is_not_waited_for():
+    cause = diagnosis._tell(
+        ConnectionResetError(), "kafka:9092", {"security_protocol": "PLAINTEXT"}
+    )
+    assert not cause.may_pass

@@ -1,13 +1,15 @@
 """The Kafka source against a client that is no client: what only timing brings about."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
-from worker.errors import Retriable
+from worker.errors import BusUnavailable, Retriable
 from worker.records import CommittedOffset, Partition
 
 PARTITION = Partition("events", 0)
@@ -78,3 +80,49 @@ async def test_commits_that_keep_failing_are_reported_until_one_succeeds():
     consumer.refuses = False
     await source.commit({PARTITION: CommittedOffset(4)})
     assert source.trouble() is None
+
+
+async def fail():
+    raise ValueError("an assignment that cannot be read")
+
+
+async def test_a_membership_that_ended_by_a_defect_ends_the_worker():
+    source = KafkaSource(Connection("nowhere:9092"), topics=["events"], group_id="g")
+    task = asyncio.ensure_future(fail())
+    await asyncio.wait([task])
+    source._consumer = SimpleNamespace(_coordinator=SimpleNamespace(_coordination_task=task))
+    with pytest.raises(BusUnavailable, match="membership in group g ended by ValueError"):
+        await source.receive()
+
+
+class Listening:
+    def __init__(self):
+        self.told = []
+
+    async def lost(self, partitions):
+        self.told.append(("lost", list(partitions)))
+
+    async def assigned(self, partitions):
+        self.told.append(("assigned", list(partitions)))
+
+
+async def test_offsets_that_are_lost_of_a_revoked_partition_are_not_ours_to_mind():
+    source = KafkaSource(Connection("nowhere:9092"), topics=["events"], group_id="g")
+    source._consumer = SimpleNamespace(assignment=set, pause=lambda *_: None)
+    source._listener = listener = Listening()
+    await source._offsets_lost([PARTITION])  # on_offset_lost is unset, and no reason to end
+    assert listener.told == []
+    held = {TopicPartition(*PARTITION)}
+    source = KafkaSource(
+        Connection("nowhere:9092"), topics=["events"], group_id="g", on_offset_lost="earliest"
+    )
+    source._consumer = SimpleNamespace(assignment=lambda: held, pause=lambda *_: None)
+    source._listener = listener
+
+    async def lose(partitions):
+        await Listening.lost(listener, partitions)
+        held.clear()  # revoked meanwhile
+
+    listener.lost = lose
+    await source._offsets_lost([PARTITION])
+    assert listener.told == [("lost", [PARTITION]), ("assigned", [])]

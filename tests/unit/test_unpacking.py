@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import time
 import zlib
 
 import cramjam
@@ -151,3 +152,25 @@ def test_a_codec_that_is_not_installed_condemns_no_record(monkeypatch):
     monkeypatch.setattr("aiokafka.codec.has_gzip", lambda: False)
     with pytest.raises(UnsupportedCodecError):
         read(legacy_set(1, GZIP, [b"a"], offset=0))
+
+
+def test_many_members_of_a_gzip_stream_take_no_longer_than_their_bytes():
+    """Each member used to cost a copy of all before it and of all behind it."""
+    few = b"".join(gzip.compress(b"x" * 50_000) for _ in range(20))
+    many = gzip.compress(b"\0" * (8 << 20)) + gzip.compress(b"x") * 20_000
+
+    def seconds(packed):
+        began = time.process_time()
+        unpacking._unzip(memoryview(packed), 64 << 20)
+        return time.process_time() - began
+
+    assert bytes(unpacking._unzip(memoryview(few), 64 << 20)) == b"x" * 1_000_000
+    # 20,000 copies of eight megabytes would take a minute
+    assert seconds(many) < 5
+
+
+def test_a_gzip_stream_that_is_cut_is_no_stream():
+    whole = gzip.compress(b"a" * 100_000) + gzip.compress(b"b")
+    for end in (len(whole) - 1, 30, 5):
+        with pytest.raises(EOFError):
+            unpacking._unzip(memoryview(whole[:end]), 1 << 20)

@@ -1,6 +1,7 @@
 """Why no broker can be reached: aiokafka's clients say only that none can."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ _ASK_SECONDS = 10.0
 _EXPIRED = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED
 _OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH
 _OUR_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN")
+
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,20 @@ def _tell(error: BaseException, where: str, arguments: Mapping[str, Any]) -> Cau
         return Cause(told, may_pass=False)
     return Cause(
         _tell_network(error, where, arguments["security_protocol"]),
-        # one that hangs up is there: it wants another protocol
-        may_pass=isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError),
+        may_pass=_may_pass(error),
     )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether waiting may help: not where a broker is there and hangs up, wanting another protocol.
+
+    A name with several addresses of which none answers gives an OSError without a number.
+    """
+    if isinstance(error, socket.gaierror | ConnectionRefusedError | TimeoutError):
+        return True
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | ConnectionError):
+        return error.errno is None or error.errno in _UNREACHABLE
+    return False
 
 
 def _tell_tls(error: BaseException, where: str) -> str | None:
@@ -153,6 +167,9 @@ def _tell_network(error: BaseException, where: str, protocol: str) -> str:
                 f"{where} does not answer; look at kafka.bootstrap_servers, the network and"
                 f" kafka.security_protocol, which is {protocol}."
             )
+        case OSError() if _may_pass(error):
+            why = error.strerror or "none of its addresses answers"
+            return f"{where} is not there ({why}); look at kafka.bootstrap_servers and the network."
     return (
         f"{where} hung up ({type(error).__name__}); look at kafka.security_protocol, which is"
         f" {protocol}, and at the network."

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 Batches = Mapping[TopicPartition, list[Any]]
 _POLL_SECONDS = 0.2
+# a batch can hold a million records, and all that is returned is worked on at once
+_MOST_RECORDS = 2000
 _IDLE_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 # each partition by itself for so long: an error needs a fetch before it shows again
@@ -89,7 +91,9 @@ class Receiver:
         if self._monotonic() < self._suspect_until:
             return await self._poll_each(consumer)
         try:
-            batches: Batches = await consumer.getmany(timeout_ms=int(_POLL_SECONDS * 1000))
+            batches: Batches = await consumer.getmany(
+                timeout_ms=int(_POLL_SECONDS * 1000), max_records=_MOST_RECORDS
+            )
         except _PASSED_ON:
             raise
         except Exception as error:  # noqa: BLE001 - readers of records raise what they like

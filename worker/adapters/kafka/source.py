@@ -141,6 +141,7 @@ class KafkaSource:
         """See `Source`."""
         if self._failure is not None:
             raise self._failure
+        self._watch_membership()
         await self._watch_topics()
         try:
             batches = await self._receiver.poll(self._joined)
@@ -373,6 +374,22 @@ class KafkaSource:
             return latest[_theirs(partition)]
         return (await self._ends([partition], "earliest"))[_theirs(partition)]
 
+    def _watch_membership(self) -> None:
+        """Stop when the client's group membership has ended by a defect: it never begins again.
+
+        Raises:
+            BusUnavailable: it has; what the brokers refuse is raised where records are taken.
+        """
+        task = self._joined._coordinator._coordination_task  # noqa: SLF001
+        if not task.done() or task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, KafkaError):
+            raise BusUnavailable(
+                f"The membership in group {self._group_id} ended by {type(error).__name__}; the"
+                " worker must restart. If it comes again, look for a member of another kind."
+            ) from error
+
     async def _watch_topics(self) -> None:
         """Stop when an input topic is gone: the client alone would wait for it for ever.
 
@@ -395,7 +412,11 @@ class KafkaSource:
                 " input.topics."
             )
 
-    async def _offsets_lost(self, partitions: Collection[Partition]) -> None:
+    async def _offsets_lost(self, lost: Collection[Partition]) -> None:
+        # it may have been revoked since: then it is another worker's affair
+        partitions = self._ours(lost)
+        if not partitions:
+            return
         names = ", ".join(map(str, partitions))
         if self._on_offset_lost is None:
             raise OffsetLost(
@@ -408,7 +429,10 @@ class KafkaSource:
         self.pause(partitions)
         assert self._listener is not None, "who receives has started"  # noqa: S101
         await self._listener.lost(partitions)
-        await self._listener.assigned(partitions)
+        await self._listener.assigned(self._ours(partitions))
+
+    def _ours(self, partitions: Collection[Partition]) -> list[Partition]:
+        return [_partition(theirs) for theirs in self._held(partitions)]
 
     async def _ends(
         self, partitions: Collection[Partition], end: End
@@ -428,6 +452,8 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self._source._joined.pause(*assigned)  # noqa: SLF001 - one class in two parts
+        # with no partition left nothing is ever committed, nor fails to be
+        self._source._failed_commits = 0  # noqa: SLF001
         await self._tell(self._listener.assigned, assigned)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:

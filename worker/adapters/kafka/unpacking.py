@@ -20,6 +20,7 @@ MAX_BYTES = 64 << 20
 _LENGTH_AT, _ATTRIBUTES_AT, _RECORDS_AT = 8, 21, 61
 _MAGIC_AT, _OLD_ATTRIBUTES_AT, _OLD_KEY_AT, _OLD_TIME_BYTES = 16, 17, 18, 8
 _CODEC_BITS = 0b111
+_SLICE_BYTES = 4096
 _GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
 # what the Java library writes before snappy's blocks: a mark, then two versions
 _XERIAL_MARK, _XERIAL_ENDS = b"\x82SNAPPY\0", 16
@@ -69,16 +70,22 @@ def check_old_set(raw: memoryview) -> None:
         _expand(codec, packed, MAX_BYTES)
 
 
-def _unzip(packed: memoryview, bound: int) -> bytes:
-    found, rest = b"", bytes(packed)
-    while rest:
-        stream = zlib.decompressobj(wbits=31)
-        found += stream.decompress(rest, bound + 1 - len(found))
+def _unzip(packed: memoryview, bound: int) -> bytearray:
+    """The members of a gzip stream, in time that grows with their sizes and not their number."""
+    found = bytearray()
+    stream, at, is_whole = zlib.decompressobj(wbits=31), 0, True
+    while at < len(packed):
+        # what a member leaves of the slice is copied: it is a small slice
+        slice_ = packed[at : at + _SLICE_BYTES]
+        found += stream.decompress(slice_, bound + 1 - len(found))
         if len(found) > bound:
             raise BatchTooLarge
-        if not stream.eof:
-            raise EOFError
-        rest = stream.unused_data
+        at += len(slice_) - len(stream.unused_data) - len(stream.unconsumed_tail)
+        is_whole = stream.eof
+        if is_whole:
+            stream = zlib.decompressobj(wbits=31)
+    if not is_whole:
+        raise EOFError
     return found
 
 
