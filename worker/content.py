@@ -259,8 +259,11 @@ def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> Said
         if "text" not in part:
             raise NotAnEvent(f"Not an event: {place} is a text part without text.")
         return NOTHING
-    if kind == "message" and not _nests(part):
-        return read_message(part, place, None, "assistant")  # as OpenAI's Responses write it
+    if kind == "message":
+        # as OpenAI's Responses write it; one in the other is as far as it goes
+        if _nests(part):
+            raise NotAnEvent(f"Not an event: {place} holds messages within messages.")
+        return read_message(part, place, None, "assistant")
     if kind and kind not in _MEDIA_TYPES and isinstance(part.get("content"), str | list | dict):
         raise NotAnEvent(f"Not an event: {place} has content in a form that is not known.")
     if kind or not _MEDIA_KEYS.isdisjoint(part):
@@ -271,7 +274,7 @@ def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> Said
 
 
 def _nests(message: dict[str, Any]) -> bool:
-    """Whether a message has messages as its parts: one in the other is as far as it goes."""
+    """Whether a message has messages as its parts."""
     for name in ("content", "parts", "text"):
         parts = message.get(name)
         for part in parts if isinstance(parts, list) else [parts]:
