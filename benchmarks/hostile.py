@@ -11,26 +11,25 @@ table shows it apart, and the ratio with the tokenizer's time for plain text in 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
 import typer
 
-from benchmarks.micro.way import demonstration_tokenizer
+from benchmarks.micro.way import ReadyEngine, demonstration_tokenizer
 from worker.adapters.clock import SystemClock
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.errors import RecordError
 from worker.guards.guardreasoner import GuardReasoner
 from worker.judging import Judge
-from worker.ports import Completion
 from worker.records import Partition, Record
 from worker.retrying import RetryPolicy
 from worker.telemetry import Telemetry
-from worker.verdicts import EngineReference, Usage, verdict_record
+from worker.verdicts import verdict_record
 
 MAX_RATIO = 2.0
+_MAX_PROMPT_TOKENS = 1 << 20
 PLAIN = "Please tell me how to bake bread, and which flour I need for it.\n"
 # a first part that stands once, and what is repeated behind it
 FAMILIES = {
@@ -55,38 +54,6 @@ FAMILIES = {
 }
 
 
-class Echo:
-    """Implements `worker.ports.Engine`: it gives the text of the event back at once."""
-
-    flags = ()
-    reference = EngineReference("echo", "1")
-    max_num_seqs = 256
-    max_prompt_tokens = 1 << 20
-    progress = 0
-
-    def __init__(self, text: str) -> None:
-        self._completion = Completion(text, "stop", Usage(1, 1, 0))
-
-    async def start(self) -> None:
-        """Nothing to load."""
-
-    async def ready(self) -> None:
-        """See `Engine`."""
-
-    async def complete(
-        self,
-        prompt_token_ids: Sequence[int],  # noqa: ARG002 - the port's
-        *,
-        request_id: str,  # noqa: ARG002
-        trace: Mapping[str, str],  # noqa: ARG002
-    ) -> Completion:
-        """See `Engine`."""
-        return self._completion
-
-    async def stop(self) -> None:
-        """There is nothing to free."""
-
-
 def hostile_text(family: str, size_bytes: int) -> str:
     """A family's text, as long in UTF-8 as all others of this size."""
     first, repeated = FAMILIES[family]
@@ -107,7 +74,7 @@ async def cost(text: str, tokenizer: JsonTokenizer, events: int) -> Cost:
     clock = SystemClock()
     judge = Judge(
         guard=GuardReasoner(),
-        engine=Echo(text),
+        engine=ReadyEngine([text], _MAX_PROMPT_TOKENS),
         tokenizer=tokenizer,
         telemetry=Telemetry(clock),
         clock=clock,
@@ -126,7 +93,7 @@ async def cost(text: str, tokenizer: JsonTokenizer, events: int) -> Cost:
         verdict = judge.conclude(case, await judge.complete(case))
         verdict_record(verdict, topic="verdicts", record=record)
     whole, began = time.process_time() - began, time.process_time()
-    await tokenizer.encode([GuardReasoner().render(text, text)] * events, Echo.max_prompt_tokens)
+    await tokenizer.encode([GuardReasoner().render(text, text)] * events, _MAX_PROMPT_TOKENS)
     alone = time.process_time() - began
     return Cost(whole / events, alone / events, len(case.prompt_token_ids))
 

@@ -35,7 +35,7 @@ class AdmissionPolicy:
 class Admission:
     """Counts each record from the time it is taken out of its queue until its outcome is accepted.
 
-    Not safe for threads. `changed` is called by whoever makes room.
+    Not safe for threads. What makes room calls `changed`.
     """
 
     def __init__(self, policy: AdmissionPolicy, delivery: Delivery) -> None:

@@ -37,9 +37,9 @@ class ReadyEngine:
     flags = ()
     reference = EngineReference("ready", "1")
     max_num_seqs = _SEQUENCES
-    max_prompt_tokens = 7792
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], max_prompt_tokens: int = 7792) -> None:
+        self.max_prompt_tokens = max_prompt_tokens
         self._answers = itertools.cycle(
             [Completion(text, "stop", Usage(200, len(text) // 4, 0)) for text in texts]
         )

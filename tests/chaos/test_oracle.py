@@ -126,13 +126,13 @@ async def test_every_part_of_an_exchange_counts(kind, number):
 
 
 def test_a_record_that_the_harness_made_look_like_poison_is_excused():
-    buried = dataclasses.replace(VERDICTS[0], error="PoisonRecord")
-    found = [buried, *FOUND[1:]]
+    condemned = dataclasses.replace(VERDICTS[0], error="PoisonRecord")
+    found = [condemned, *FOUND[1:]]
     assert kinds(found) == ["wrongly judged"]
     excused = violations(GIVEN, found, guarantee="exactly_once", acknowledged={}, excused={(0, 0)})
     assert excused == []
     # a verdict that another poison record's excuse would hide
-    assert kinds([dataclasses.replace(buried, error="NotAnEvent"), *FOUND[1:]]) != []
+    assert kinds([dataclasses.replace(condemned, error="NotAnEvent"), *FOUND[1:]]) != []
 
 
 def test_only_what_no_poison_record_ended_is_excused():

@@ -267,7 +267,7 @@ class Platform:
         keep.wanted = True
 
     async def keep_up(self) -> None:
-        """Start again whoever ends unasked, and end whoever no longer answers, until cancelled."""
+        """Restart workers that end unasked, and end those that do not answer, until cancelled."""
         async with Liveness() as liveness, asyncio.TaskGroup() as group:
             group.create_task(self._restart())
             group.create_task(self._probe(liveness))

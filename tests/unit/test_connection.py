@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import struct
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -14,30 +15,31 @@ from worker.adapters.kafka.connection import Connection, describe_topics
 from worker.errors import BusUnavailable, BusUnreachable
 
 
+@asynccontextmanager
+async def hanging_up():
+    """A server that closes each connection; yields its port."""
+
+    async def hang_up(_, writer):
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
 async def test_nobody_listening_may_pass():
     with pytest.raises(BusUnreachable, match=r"nobody listens at 127\.0\.0\.1:1;"):
         await describe_topics(Connection("127.0.0.1:1"), [])
 
 
 async def test_one_that_hangs_up_is_there_and_is_not_waited_for():
-    async def hang_up(_, writer):
-        writer.close()
-
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with hanging_up() as port:
         with pytest.raises(BusUnavailable, match="hung up") as caught:
             await describe_topics(Connection(f"127.0.0.1:{port}"), [])
     assert not isinstance(caught.value, BusUnreachable)
 
 
 async def test_one_that_refuses_counts_more_than_one_that_is_not_there():
-    async def hang_up(_, writer):
-        writer.close()
-
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with hanging_up() as port:
         with pytest.raises(BusUnavailable, match="hung up") as caught:
             await describe_topics(Connection(f"127.0.0.1:{port},127.0.0.1:1"), [])
     assert not isinstance(caught.value, BusUnreachable)

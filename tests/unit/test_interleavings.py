@@ -154,7 +154,7 @@ class Group:
             if source["partition"] == partition.number:
                 found[record.partition].append(source["offset"])
         for record in self.bus.topic("dead"):
-            # whoever dies over a record again and again looks as if the record did it
+            # a record over which workers die again and again looks like their killer
             headers = dict(record.headers)
             assert headers[ERROR] == b"PoisonRecord"
             assert self.deaths >= 4

@@ -60,7 +60,7 @@ def refuse(text):
         decode_event(text.encode("utf-8", "surrogatepass"))
 
 
-def bury(text):
+def dead_letter_of(text):
     value = text.encode("utf-8", "replace")
     whole = record(value, [("h", value), (ORIGIN_TOPIC, value), TRACEPARENT, ("baggage", value)])
     for limit in (1 << 30, 1_000):
@@ -94,7 +94,7 @@ TAKERS = {
     "marks": lambda text: GUARD.marks(text, **OPTIONS),
     "decode": decode,
     "refuse": refuse,
-    "bury": bury,
+    "dead letter": dead_letter_of,
     "trace": trace,
     "printable": printable,
     "encodable": encodable,
