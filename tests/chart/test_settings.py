@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from unittest.mock import patch
 
 import pytest
@@ -14,14 +15,18 @@ from worker.settings import load_settings
 SASL = {"security_protocol": "SASL_SSL"}
 
 
+def expanded(value, given):
+    """What Kubernetes makes of `$(NAME)`: the value of a variable that stands before."""
+    return re.sub(r"\$\(([A-Z_]+)\)", lambda found: given[found[1]], value)
+
+
 def loaded(release, tmp_path):
     """The settings as the worker in its pod reads them; Secrets and fields hold `guardstream-0`."""
     file = tmp_path / "settings.yaml"
     file.write_text(release.settings_text)
-    given = {
-        name: value if isinstance(value, str) else "guardstream-0"
-        for name, value in variables(release.worker).items()
-    }
+    given = {}
+    for name, value in variables(release.worker).items():
+        given[name] = expanded(value, given) if isinstance(value, str) else "guardstream-0"
     with patch.dict(os.environ, given):
         return load_settings(file)
 
@@ -119,7 +124,8 @@ def test_certificates_are_mounted_where_the_settings_look(tmp_path):
 def test_the_worker_knows_the_variables_of_the_chart(tmp_path):
     # it refuses those of its prefix that it does not know
     settings = loaded(render(EVERYTHING), tmp_path)
-    assert settings.input.group_instance_id == "guardstream-0"
+    # namespace.release.pod; fields hold `guardstream-0` here
+    assert settings.input.group_instance_id == "guardstream-0.guardstream.guardstream-0"
     assert settings.kafka.username == "guardstream-0"
     assert settings.kafka.password.get_secret_value() == "guardstream-0"
 
