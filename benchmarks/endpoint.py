@@ -22,9 +22,9 @@ from tokenizers import Tokenizer
 
 from worker.adapters.clock import SystemClock
 from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.errors import InvalidRequest, Retriable
-from worker.parts import DEMONSTRATION, demonstration_model
-from worker.ports import Completion
+from worker.domain.errors import InvalidRequest, Retriable
+from worker.domain.ports import Completion
+from worker.runtime.build import DEMONSTRATION, demonstration_model
 
 _HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 64 << 20

@@ -18,10 +18,10 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.topics import event_values, fill, uncommitted
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import create_topics
-from worker.app import Worker
-from worker.settings import Settings, load_settings
+from worker.demo.kafka.broker import Broker
+from worker.runtime.settings import Settings, load_settings
+from worker.runtime.worker import Worker
 
 GUARANTEES = ("at_least_once", "exactly_once")
 

@@ -20,13 +20,13 @@ import typer
 from benchmarks.micro.way import ReadyEngine, demonstration_tokenizer
 from worker.adapters.clock import SystemClock
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.errors import RecordError
-from worker.guards.guardreasoner import GuardReasoner
-from worker.judging import Judge
-from worker.records import Partition, Record
-from worker.retrying import RetryPolicy
+from worker.domain.errors import RecordError
+from worker.domain.records import Partition, Record
+from worker.domain.verdicts import verdict_record
+from worker.engine.retry import RetryPolicy
+from worker.flow.judge import Judge
+from worker.guards.guardreasoner.prompt import GuardReasoner
 from worker.telemetry import Telemetry
-from worker.verdicts import verdict_record
 
 MAX_RATIO = 2.0
 _MAX_PROMPT_TOKENS = 1 << 20

@@ -18,9 +18,9 @@ import typer
 
 from benchmarks.processes import WORKER, Process, settings_variables
 from benchmarks.topics import count_outcomes, event_values, fill
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.adapters.kafka.reader import committed_offsets
+from worker.demo.kafka.broker import Broker
 
 VERDICTS, DEAD = "verdicts", "dead"
 _INPUT, _GROUP = "events", "soak"

@@ -16,7 +16,7 @@ import typer
 from benchmarks.guarantees import measure
 from benchmarks.micro.telling import BATCH, Teller
 from tests.collector import Collector
-from worker.adapters.kafka.broker import free_ports
+from worker.demo.kafka.broker import free_ports
 
 _BATCHES = 300
 

@@ -10,8 +10,8 @@ from training.exchanges import compose
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_ranges
-from worker.dead_letters import ORIGIN_OFFSET, ORIGIN_PARTITION
-from worker.records import OutgoingRecord
+from worker.domain.dead_letters import ORIGIN_OFFSET, ORIGIN_PARTITION
+from worker.domain.records import OutgoingRecord
 
 _CHUNK = 2000
 _POLL_SECONDS = 0.5

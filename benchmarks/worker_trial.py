@@ -14,8 +14,8 @@ from pathlib import Path
 
 import typer
 
-from worker.app import Worker
-from worker.settings import load_settings
+from worker.runtime.settings import load_settings
+from worker.runtime.worker import Worker
 
 _WARM_UP = 0.2
 _POLL_SECONDS = 0.002

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from helm.values import Values
-from worker.settings import Settings
+from worker.runtime.settings import Settings
 
 Json = dict[str, Any]
 
@@ -85,7 +85,7 @@ def table() -> str:
 
 
 def _head_of_settings() -> str:
-    return f"# {MADE} from worker/settings.py.\n"
+    return f"# {MADE} from worker/runtime/settings.py.\n"
 
 
 def _secrets(group: type[BaseModel], path: tuple[str, ...]) -> Iterator[list[str]]:

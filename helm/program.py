@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from worker.adapters.kafka.broker_distribution import cache_folder
-from worker.errors import GuardstreamError
+from worker.demo.kafka.distribution import cache_folder
+from worker.domain.errors import GuardstreamError
 
 VERSION = "v3.22.0"
 

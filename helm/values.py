@@ -2,7 +2,7 @@
 
 From these models come the chart's `values.yaml`, `values.schema.json` and the table in its README.
 Names are written as Kubernetes writes them; an unknown key is an error at every level. `config` is
-the worker's own settings, and takes its schema from `worker.settings`.
+the worker's own settings, and takes its schema from `worker.runtime.settings`.
 """
 
 from typing import Annotated, Any, Literal
@@ -417,7 +417,7 @@ class Values(_Group):
     workload: Workload = Workload()
     config: dict[str, Any] = {}
     """The worker's settings, every one of them: the project's README has the table. Checked against
-    `worker/settings.py`. Passwords do not belong here."""
+    `worker/runtime/settings.py`. Passwords do not belong here."""
     input_partitions: Count | None = None
     """Partitions of each input topic."""
     credentials: Credentials = Credentials()

@@ -3,8 +3,8 @@
 from monitoring import foreign
 from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
 from monitoring.promql import ratio
+from worker.domain.verdicts import Task
 from worker.telemetry import names
-from worker.verdicts import Task
 
 
 def failing() -> list[Json]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection, create_topics
-from worker.records import Partition, Record
-from worker.settings import Settings, load_settings
+from worker.demo.kafka.broker import Broker
+from worker.domain.records import Partition, Record
+from worker.runtime.settings import Settings, load_settings
 
 
 def pytest_configure() -> None:

@@ -12,7 +12,7 @@ import typer
 
 from training.config import Config, read_config, rehearsed
 from training.runs import STEPS, Run, disk_trouble, is_first_process
-from worker.errors import GuardstreamError, WrongSetting
+from worker.domain.errors import GuardstreamError, WrongSetting
 
 app = typer.Typer(
     name="training",

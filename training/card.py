@@ -13,9 +13,9 @@ from training.config import Config
 from training.evaluating import MODELS, final_model
 from training.models import build_guard
 from training.runs import Run, write_folder
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import Task
 from worker.evaluation.keeping import write_whole
-from worker.verdicts import Task
 
 _NAMES = {"sft": "R-SFT", "dpo": "HS-DPO", "ablation": "DPO without mining"}
 _LIBRARIES = ("torch", "transformers", "trl")

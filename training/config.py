@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from worker.errors import WrongSetting
-from worker.guards.guardreasoner import PromptForm
+from worker.domain.errors import WrongSetting
+from worker.guards.guardreasoner.prompt import PromptForm
 
 Precision = Literal["bfloat16", "float32"]
 

@@ -13,14 +13,14 @@ from training.runs import Run
 from training.sampling import Asked
 from worker import __version__
 from worker.adapters.vllm.engine import GREEDY
+from worker.domain.verdicts import Task, rfc3339
+from worker.evaluation.analysis import compare, read_other
+from worker.evaluation.analysis import evaluate as score
 from worker.evaluation.answers import Answer
-from worker.evaluation.findings import compare, read_other
-from worker.evaluation.findings import evaluate as score
 from worker.evaluation.keeping import write_whole
 from worker.evaluation.labelled import Labelled
 from worker.evaluation.results import Evaluation, Provenance, encode_evaluation
 from worker.evaluation.stored import read_stored
-from worker.verdicts import Task, rfc3339
 
 MODELS = ("sft", "dpo", "ablation")
 SETS = ("held_out", "adversarial")

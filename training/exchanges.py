@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from worker.verdicts import Label, Task
+from worker.domain.verdicts import Label, Task
 
 Split = Literal["train", "held_out"]
 # what of an exchange an attack stands in

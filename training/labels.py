@@ -13,10 +13,10 @@ from typing import Any
 
 from training.rows import read_events
 from training.runs import write_lines
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import Label, Task, Verdict
 from worker.evaluation.labelled import LabelledEvent
 from worker.evaluation.stored import read_stored
-from worker.verdicts import Label, Task, Verdict
 
 
 @dataclass(frozen=True, slots=True)

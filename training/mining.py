@@ -8,7 +8,7 @@ mixed decides. A label that cannot be read is wrong.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.verdicts import Label, Task
+from worker.domain.verdicts import Label, Task
 
 ORDER = (Task.PROMPT_HARMFULNESS, Task.RESPONSE_HARMFULNESS, Task.RESPONSE_REFUSAL)
 

@@ -19,10 +19,10 @@ from training.config import Config, FromScratch, Lora
 from training.runs import write_folder
 from training.tokenizer import BEGIN, train_tokenizer
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.errors import EngineUnavailable, UnusableFile
-from worker.guards.guardreasoner import GuardReasoner
-from worker.guards.prompts import Guard
-from worker.parts import DEMONSTRATION, demonstration_model
+from worker.domain.errors import EngineUnavailable, UnusableFile
+from worker.domain.guard import Guard
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import DEMONSTRATION, demonstration_model
 
 # weights in float32, their gradients and AdamW's two moments
 _TRAINED_BYTES_PER_PARAMETER = 12

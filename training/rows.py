@@ -18,10 +18,10 @@ from training.config import Config
 from training.exchanges import LabelledExchange, compose
 from training.runs import Run, write_lines
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.guard import Control, Guard, Prompt
 from worker.evaluation.columns import Columns
 from worker.evaluation.labelled import Labelled, LabelledEvent, read_labelled
-from worker.guards.prompts import Control, Guard, Prompt
 
 
 @dataclass(frozen=True, slots=True)

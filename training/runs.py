@@ -19,7 +19,7 @@ import orjson
 import yaml
 
 from training.config import Config
-from worker.errors import UnusableFile, WrongSetting
+from worker.domain.errors import UnusableFile, WrongSetting
 from worker.evaluation.keeping import write_whole
 
 STEPS = ("sft", "mine", "dpo", "evaluate", "card")

@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.config import Config
 from worker.adapters.vllm.engine import Sampling
+from worker.domain.verdicts import EngineReference, GuardReference
 from worker.evaluation.answers import Answer
 from worker.evaluation.asking import ask
 from worker.evaluation.keeping import completions_file
 from worker.evaluation.labelled import LabelledEvent
-from worker.parts import Judging, build_judging
-from worker.settings import load_settings
-from worker.verdicts import EngineReference, GuardReference
+from worker.runtime.build import Judging, build_judging
+from worker.runtime.settings import load_settings
 
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
 

@@ -34,8 +34,8 @@ from training.optimizer import MuonWithAdamW
 from training.rows import Encoder, Row, data_path, read_events, read_rows
 from training.runs import Run, require_space
 from training.trainer import SharedPrefixTrainer
-from worker.errors import UnusableFile
-from worker.guards.prompts import Guard
+from worker.domain.errors import UnusableFile
+from worker.domain.guard import Guard
 
 _TOKENIZER_ROWS = 6000
 

@@ -8,8 +8,8 @@ import typer
 
 from benchmarks.bus.measurement import BASE_BYTES, BASE_PARTITIONS, Measuring
 from benchmarks.contenders import CONTENDERS
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection
+from worker.demo.kafka.broker import Broker
 
 
 def main(

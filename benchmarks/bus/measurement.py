@@ -13,8 +13,8 @@ from benchmarks.contenders.contract import GUARANTEES, Guarantee, Order, Unprepa
 from benchmarks.processes import ProcessFailed, run_until_exit
 from benchmarks.sized_events import sized_values
 from benchmarks.topics import fill
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection
+from worker.demo.kafka.broker import Broker
 
 BASE_PARTITIONS, BASE_BYTES = 8, 2048
 # one thing varied at a time

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.contenders.contract import Order, read_order
 from benchmarks.contenders.work import Work, record_of
-from worker.records import OutgoingRecord
+from worker.domain.records import OutgoingRecord
 
 _MOST_RECORDS = 500
 

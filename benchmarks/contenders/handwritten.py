@@ -21,12 +21,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from benchmarks.contenders.work import conclude, record_of
-from worker.errors import InvalidRequest, RecordError
-from worker.events import decode_event, judged_exchange
-from worker.guards.guardreasoner import GuardReasoner
-from worker.ports import Completion
-from worker.records import OutgoingRecord
-from worker.verdicts import EngineReference, GuardReference, Usage
+from worker.decoding.events import decode_event
+from worker.domain.errors import InvalidRequest, RecordError
+from worker.domain.events import judged_exchange
+from worker.domain.ports import Completion
+from worker.domain.records import OutgoingRecord
+from worker.domain.verdicts import EngineReference, GuardReference, Usage
+from worker.guards.guardreasoner.prompt import GuardReasoner
 
 logger = logging.getLogger(__name__)
 

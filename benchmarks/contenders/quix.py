@@ -12,7 +12,7 @@ from quixstreams.models import Serializer
 
 from benchmarks.contenders.contract import Order, read_order
 from benchmarks.contenders.work import Work
-from worker.records import OutgoingRecord, Partition, Record
+from worker.domain.records import OutgoingRecord, Partition, Record
 
 _COMMIT_SECONDS = 1.0
 

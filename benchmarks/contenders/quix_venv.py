@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.contenders.contract import Unprepared
-from worker.adapters.kafka.broker_distribution import cache_folder
+from worker.demo.kafka.distribution import cache_folder
 
 _ROOT = Path(__file__).parents[2]
 _LOCK = _ROOT / "requirements" / "bench-quix.txt"

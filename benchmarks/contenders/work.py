@@ -11,15 +11,14 @@ from typing import Any
 from worker.adapters.clock import SystemClock
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.dead_letters import dead_letter
-from worker.errors import PromptTooLong, RecordError
-from worker.events import Event, Exchange, decode_event, judged_exchange
-from worker.guards.guardreasoner import GuardReasoner
-from worker.guards.prompts import Guard
-from worker.parts import demonstration_model
-from worker.ports import Completion
-from worker.records import OutgoingRecord, Partition, Record
-from worker.verdicts import (
+from worker.decoding.events import decode_event
+from worker.domain.dead_letters import dead_letter
+from worker.domain.errors import PromptTooLong, RecordError
+from worker.domain.events import Event, Exchange, judged_exchange
+from worker.domain.guard import Guard
+from worker.domain.ports import Completion
+from worker.domain.records import OutgoingRecord, Partition, Record
+from worker.domain.verdicts import (
     EngineReference,
     GuardReference,
     VerdictSource,
@@ -27,6 +26,8 @@ from worker.verdicts import (
     rfc3339,
     verdict_record,
 )
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import demonstration_model
 
 # as much as values of 16 KiB need, and what the harness sets for Guardstream
 MAX_MODEL_LEN = 32_768

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.parts import DEMONSTRATION, demonstration_model
+from worker.runtime.build import DEMONSTRATION, demonstration_model
 
 # Llama-3.2-3B, of which GuardReasoner-3B is a fine-tune
 _SHAPE_3B: dict[str, Any] = {

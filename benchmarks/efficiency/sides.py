@@ -21,13 +21,19 @@ import typer
 
 from benchmarks.topics import fill
 from training.exchanges import compose
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import held_offsets, read_ranges
-from worker.app import Worker
-from worker.events import Exchange
-from worker.parts import DEMONSTRATION, Judging, build_guard, build_judging, demonstration_model
-from worker.settings import Settings, load_settings
+from worker.demo.kafka.broker import Broker
+from worker.domain.events import Exchange
+from worker.runtime.build import (
+    DEMONSTRATION,
+    Judging,
+    build_guard,
+    build_judging,
+    demonstration_model,
+)
+from worker.runtime.settings import Settings, load_settings
+from worker.runtime.worker import Worker
 
 app = typer.Typer()
 

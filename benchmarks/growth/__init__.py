@@ -9,8 +9,8 @@ from benchmarks.growth.costs import Effort, measure_costs
 from benchmarks.growth.million import measure_million
 from benchmarks.growth.report import section
 from benchmarks.growth.workers import measure_workers
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection
+from worker.demo.kafka.broker import Broker
 
 __all__ = ["TITLE", "measure", "section"]
 

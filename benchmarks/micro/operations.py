@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from benchmarks.micro.samples import PARTITIONS, completions, records
 from benchmarks.micro.telling import BATCH, Teller
 from benchmarks.micro.way import Way, demonstration_tokenizer
-from worker.events import decode_event, judged_exchange
-from worker.guards.guardreasoner import GuardReasoner
-from worker.ledger import Ledger
-from worker.outcomes import Destinations
-from worker.records import Partition
-from worker.verdicts import (
+from worker.decoding.events import decode_event
+from worker.delivery.offset_ledger import OffsetLedger
+from worker.domain.events import judged_exchange
+from worker.domain.outcomes import Destinations
+from worker.domain.records import Partition
+from worker.domain.verdicts import (
     EngineReference,
     GuardReference,
     Usage,
@@ -25,6 +25,7 @@ from worker.verdicts import (
     judge_event,
     rfc3339,
 )
+from worker.guards.guardreasoner.prompt import GuardReasoner
 
 EVENTS = 256
 INTERPRETER = "interpreter"
@@ -131,7 +132,7 @@ def _encode() -> Call:
 
 
 def _ledger() -> Call:
-    ledger = Ledger()
+    ledger = OffsetLedger()
     partitions = [Partition("events", number) for number in range(PARTITIONS)]
     for partition in partitions:
         ledger.assign(partition, 1, 0)

@@ -3,7 +3,7 @@
 import orjson
 
 from training.exchanges import LabelledExchange, compose
-from worker.records import Partition, Record
+from worker.domain.records import Partition, Record
 
 PARTITIONS = 8
 _TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

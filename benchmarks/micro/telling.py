@@ -2,13 +2,12 @@
 
 from benchmarks.micro.samples import records
 from worker.adapters.clock import SystemClock
-from worker.batching import CloseReason
-from worker.events import decode_event, judged_exchange
-from worker.outcomes import Outcome
-from worker.ports import Completion
-from worker.records import OutgoingRecord, in_hand
-from worker.telemetry import Telemetry
-from worker.verdicts import (
+from worker.decoding.events import decode_event
+from worker.domain.events import judged_exchange
+from worker.domain.outcomes import Outcome
+from worker.domain.ports import Completion
+from worker.domain.records import OutgoingRecord, in_hand
+from worker.domain.verdicts import (
     EngineReference,
     GuardReference,
     Judgement,
@@ -18,6 +17,8 @@ from worker.verdicts import (
     VerdictSource,
     judge_event,
 )
+from worker.telemetry import Telemetry
+from worker.telemetry.names import CloseReason
 
 BATCH = 64
 

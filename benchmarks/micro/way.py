@@ -8,20 +8,20 @@ from benchmarks.micro.samples import PARTITIONS
 from worker.adapters.clock import SystemClock
 from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.at_least_once import AtLeastOnce
-from worker.batching import BatchPolicy
-from worker.breaker import BreakerPolicy
-from worker.guards.guardreasoner import GuardReasoner
-from worker.judging import Judge
-from worker.outcomes import Destinations
-from worker.parts import demonstration_model
-from worker.pipeline import Bounds, Pipeline
-from worker.ports import Completion
-from worker.records import Record
-from worker.retrying import RetryPolicy
-from worker.supervision import SupervisedEngine, SupervisionPolicy
+from worker.delivery.at_least_once import AtLeastOnce
+from worker.domain.outcomes import Destinations
+from worker.domain.ports import Completion
+from worker.domain.records import Record
+from worker.domain.verdicts import EngineReference, Usage
+from worker.engine.circuit_breaker import BreakerPolicy
+from worker.engine.retry import RetryPolicy
+from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
+from worker.flow.batching import BatchPolicy
+from worker.flow.judge import Judge
+from worker.flow.pipeline import Bounds, Pipeline
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import demonstration_model
 from worker.telemetry import Telemetry
-from worker.verdicts import EngineReference, Usage
 
 _SEQUENCES = 256
 
@@ -32,7 +32,7 @@ def demonstration_tokenizer() -> JsonTokenizer:
 
 
 class ReadyEngine:
-    """Implements `worker.ports.Engine`: its completions are there, in turn, at the next moment."""
+    """Implements the port `Engine`: its completions are there, in turn, at the next moment."""
 
     flags = ()
     reference = EngineReference("ready", "1")

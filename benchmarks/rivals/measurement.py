@@ -22,8 +22,8 @@ from benchmarks.rivals.workload import (
     prompt_only_values,
     with_slow,
 )
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection
+from worker.demo.kafka.broker import Broker
 
 _START_PATIENCE_SECONDS, _PATIENCE_SECONDS = 400.0, 180.0
 _SETTLE_SECONDS, _IDLE_SECONDS = 2.0, 5.0

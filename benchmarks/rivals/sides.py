@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 
 from benchmarks.processes import WORKER, Process, settings_variables
-from worker.adapters.kafka.broker import free_ports
 from worker.adapters.vllm.engine import ENVIRONMENT, ON_CPU
-from worker.parts import demonstration_model
+from worker.demo.kafka.broker import free_ports
+from worker.runtime.build import demonstration_model
 
 OURS, THEIRS = "guardstream", "handwritten"
 SIDES = (OURS, THEIRS)

@@ -15,10 +15,10 @@ from tests.chaos.cluster import MAX_RECORD_BYTES
 from tests.chaos.feed import Feed
 from tests.chaos.oracle import Found, Given, Guarantee, Violation, violations
 from tests.chaos.workers import WorkerProcess, worker_command
-from worker.adapters.kafka.broker import Broker, free_ports
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.adapters.kafka.reader import held_offsets, read_ranges
-from worker.console.scrapes import Unreadable, read_metrics
+from worker.demo.kafka.broker import Broker, free_ports
+from worker.operator.top.scrapes import Unreadable, read_metrics
 from worker.telemetry import names
 
 _EVENTS, _VERDICTS, _DEAD, _GROUP = "chat-events", "verdicts", "dead-letters", "rehearsal"

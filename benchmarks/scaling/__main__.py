@@ -12,7 +12,7 @@ from benchmarks.scaling.engine import Engine
 from benchmarks.scaling.fleet import Habits
 from benchmarks.scaling.picture import draw
 from benchmarks.scaling.simulation import Measures, Scaling, Seen, World, simulate
-from worker.sizing import Load, Queues, Terms, plan
+from worker.operator.sizing.plan import Load, Queues, Terms, plan
 
 _TARGET_SECONDS = 60.0
 _HEADROOM = 0.3

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from benchmarks.scaling.engine import Cohort, Engine, PartitionQueue, shares
-from worker.workload import Counts, Workload
+from worker.flow.workload import Counts, Workload
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
-from worker.at_least_once import AtLeastOnce
-from worker.delivery import Delivery
-from worker.exactly_once import ExactlyOnce
-from worker.poison import SuspectWindow
-from worker.records import Partition
+from worker.delivery.at_least_once import AtLeastOnce
+from worker.delivery.base import Delivery
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.delivery.suspects import SuspectWindow
+from worker.domain.records import Partition
 
 # variables that begin with GUARDSTREAM_TEST_ are no settings
 LOG_VARIABLE = "GUARDSTREAM_TEST_ALONE_LOG"

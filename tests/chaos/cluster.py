@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from worker.adapters.kafka.broker import Broker, free_ports
-from worker.adapters.kafka.broker_properties import HOST, Node
 from worker.adapters.kafka.connection import Connection, create_topics
+from worker.demo.kafka.broker import Broker, free_ports
+from worker.demo.kafka.broker_properties import HOST, Node
 
 NODES = 3
 MAX_RECORD_BYTES = 3 << 20

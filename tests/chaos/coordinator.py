@@ -15,7 +15,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 
 from tests.chaos.leaders import move_leader_of
 from worker.adapters.kafka.connection import Connection, describe_topics
-from worker.records import Partition
+from worker.domain.records import Partition
 
 _OFFSETS = "__consumer_offsets"
 _MOVE_SECONDS = 10.0

@@ -14,9 +14,9 @@ from tests.chaos.feed import KIND, NUMBER
 from tests.chaos.oracle import Found, Given
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_ranges
-from worker.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
-from worker.errors import BusUnavailable
-from worker.records import Record
+from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
+from worker.domain.errors import BusUnavailable
+from worker.domain.records import Record
 
 _POLL_SECONDS = 1.0
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import demonstration_model
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import demonstration_model
 
 _MOST_TOKENS = 100_000
 _CHUNK = 2000

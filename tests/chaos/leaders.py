@@ -11,7 +11,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
 from worker.adapters.kafka.connection import Connection
-from worker.records import Partition
+from worker.domain.records import Partition
 
 _REQUEST_MS = 10_000
 _POLL_SECONDS = 0.2

@@ -6,7 +6,7 @@ from typing import Self
 
 import aiohttp
 
-from worker.adapters.kafka.broker_properties import HOST
+from worker.demo.kafka.broker_properties import HOST
 
 # long enough for a busy machine, short enough for a round with several deaths
 SILENT_SECONDS = 10.0

@@ -20,10 +20,10 @@ from tests.chaos.poisoned import poison
 from worker.adapters.kafka import publisher
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
-from worker.at_least_once import AtLeastOnce
-from worker.errors import Retriable
-from worker.exactly_once import ExactlyOnce
-from worker.records import CommittedOffset, Partition, Record
+from worker.delivery.at_least_once import AtLeastOnce
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.domain.errors import Retriable
+from worker.domain.records import CommittedOffset, Partition, Record
 
 
 def commit_before_produce() -> None:
@@ -78,20 +78,20 @@ def stale_epoch() -> None:
     commit, revoked = ExactlyOnce._commit, ExactlyOnce.revoked
 
     def keep(self, partition: Partition) -> None:
-        lane = self._lanes.get(partition)
+        buffer = self._buffers.get(partition)
         end = self._ledger.committable([partition]).get(partition)
-        if lane is not None and end is not None and (outcomes := lane.leave(end, 500)):
+        if buffer is not None and end is not None and (outcomes := buffer.leave(end, 500)):
             left[partition] = outcomes, end
 
-    async def commit_what_was_left(self, lane, transactor) -> None:
-        if lane.partition in left:
-            outcomes, end = left.pop(lane.partition)
+    async def commit_what_was_left(self, buffer, transactor) -> None:
+        if buffer.partition in left:
+            outcomes, end = left.pop(buffer.partition)
             outgoing = [o.outgoing for o in outcomes if o.outgoing is not None]
-            await transactor.commit(outgoing, {lane.partition: CommittedOffset(end)})
+            await transactor.commit(outgoing, {buffer.partition: CommittedOffset(end)})
         try:
-            await commit(self, lane, transactor)
+            await commit(self, buffer, transactor)
         except Retriable:
-            keep(self, lane.partition)
+            keep(self, buffer.partition)
             raise
 
     async def revoke_and_keep(self, partitions) -> None:

@@ -4,9 +4,9 @@ Each function breaks one thing in its own process; `tests/unit/test_mutants_deli
 a worker broken like that violates what tests/unit/test_publishing.py and test_admission.py assert.
 """
 
-from worker.at_least_once import AtLeastOnce
-from worker.exactly_once import ExactlyOnce
-from worker.publishing import Publishing
+from worker.delivery.at_least_once import AtLeastOnce
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.delivery.publishing import Publishing
 
 
 def refused_record_blocks_everybody(patch) -> None:

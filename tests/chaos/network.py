@@ -16,9 +16,9 @@ import aiohttp
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.guarded import guarded
-from worker.adapters.kafka.broker import free_ports
-from worker.adapters.kafka.broker_distribution import cache_folder
-from worker.adapters.kafka.broker_properties import HOST
+from worker.demo.kafka.broker import free_ports
+from worker.demo.kafka.broker_properties import HOST
+from worker.demo.kafka.distribution import cache_folder
 
 _PACKAGE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 _BUILD_SECONDS = 300

@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.chaos.alone import watch
 from worker.adapters.simulated import SimulatedEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.errors import EngineDead
-from worker.guards.guardreasoner import GuardReasoner
+from worker.domain.errors import EngineDead
+from worker.guards.guardreasoner.prompt import GuardReasoner
 
 KILLS_ENGINE = "kills the engine"
 FREEZES_LOOP = "freezes the loop"

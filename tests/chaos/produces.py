@@ -18,7 +18,7 @@ from typing import Self
 from aiokafka.errors import for_code
 from aiokafka.protocol import produce
 
-from worker.adapters.kafka.broker_properties import HOST
+from worker.demo.kafka.broker_properties import HOST
 
 LATE = "late produce"
 REORDERED = "reorder produce"

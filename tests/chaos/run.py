@@ -25,8 +25,8 @@ from tests.chaos.poisoned import MARKERS
 from tests.chaos.produces import HELD, Produces, Route
 from tests.chaos.report import Incident, Report
 from tests.chaos.workers import ENGINES, Exit, Platform, worker_command
-from worker.adapters.kafka.broker import free_ports
-from worker.adapters.kafka.broker_properties import HOST
+from worker.demo.kafka.broker import free_ports
+from worker.demo.kafka.broker_properties import HOST
 
 _INPUT_PARTITIONS = 6
 _OUTPUT_PARTITIONS = 3

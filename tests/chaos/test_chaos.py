@@ -9,8 +9,8 @@ import pytest
 from tests.chaos.cluster import Cluster
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import Plan, execute
-from worker.app import Worker
-from worker.settings import load_settings
+from worker.runtime.settings import load_settings
+from worker.runtime.worker import Worker
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

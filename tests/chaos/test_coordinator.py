@@ -13,7 +13,7 @@ from tests.chaos.faults import Planned
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.run import Plan, execute
 from worker.adapters.kafka.source import KafkaSource
-from worker.records import CommittedOffset, Partition
+from worker.domain.records import CommittedOffset, Partition
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 PARTITION = Partition("asked", 0)

@@ -26,9 +26,10 @@ from tests.chaos.poisoned import (
 )
 from tests.chaos.run import ALL_KINDS, DEFAULT_KINDS, Plan
 from tests.chaos.workers import Platform
-from worker.adapters.kafka.broker import free_ports
-from worker.adapters.kafka.broker_properties import HOST
-from worker.events import decode_event, judged_exchange
+from worker.decoding.events import decode_event
+from worker.demo.kafka.broker import free_ports
+from worker.demo.kafka.broker_properties import HOST
+from worker.domain.events import judged_exchange
 
 
 def schedule(seed=1, seconds=300.0, kinds=tuple(WEIGHTS), poison=tuple(MARKERS)):
@@ -88,9 +89,9 @@ JUDGED = """
     from worker.adapters.simulated import Behaviour, SimulatedEngine
     from worker.adapters.clock import SystemClock
     from worker.adapters.vllm.tokenizer import JsonTokenizer
-    from worker.errors import EngineDead
-    from worker.guards.guardreasoner import GuardReasoner
-    from worker.parts import demonstration_model
+    from worker.domain.errors import EngineDead
+    from worker.guards.guardreasoner.prompt import GuardReasoner
+    from worker.runtime.build import demonstration_model
 
     async def judge(text):
         rendered = GuardReasoner().render(text, None)

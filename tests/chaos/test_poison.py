@@ -13,10 +13,10 @@ from tests.chaos.feed import KIND, NUMBER, value_of
 from tests.chaos.oracle import violations
 from tests.chaos.poisoned import MARKERS
 from tests.chaos.workers import Platform, worker_command
-from tests.integration.house import GUARANTEES, produce
-from worker.adapters.kafka.broker_properties import HOST
+from tests.integration.harness import GUARANTEES, produce
 from worker.adapters.kafka.connection import create_topics
-from worker.records import OutgoingRecord
+from worker.demo.kafka.broker_properties import HOST
+from worker.domain.records import OutgoingRecord
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

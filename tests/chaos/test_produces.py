@@ -8,8 +8,8 @@ import pytest
 from aiokafka.protocol.produce import ProduceResponse_v7
 
 from tests.chaos.produces import LATE, REORDERED, Produces, Route
-from worker.adapters.kafka.broker import free_ports
-from worker.adapters.kafka.broker_properties import HOST
+from worker.demo.kafka.broker import free_ports
+from worker.demo.kafka.broker_properties import HOST
 
 PRODUCE, METADATA, INIT_PRODUCER_ID, END_TXN = 0, 3, 22, 26
 

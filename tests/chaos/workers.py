@@ -21,7 +21,7 @@ from tests.chaos.guarded import guarded
 from tests.chaos.liveness import Liveness
 from tests.chaos.oracle import Violation
 from tests.chaos.poisoned import LOG_VARIABLE, PoisonLog
-from worker.adapters.kafka.broker import free_ports
+from worker.demo.kafka.broker import free_ports
 
 _ROOT = Path(__file__).parents[2]
 _POLL_SECONDS = 0.1

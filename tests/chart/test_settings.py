@@ -10,7 +10,7 @@ import yaml
 
 from helm.documents import default_settings
 from tests.chart.release import EVERYTHING, VALUES, render, variables
-from worker.settings import load_settings
+from worker.runtime.settings import load_settings
 
 SASL = {"security_protocol": "SASL_SSL"}
 

@@ -9,8 +9,8 @@ from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.source import KafkaSource
 from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource
-from worker.errors import Retriable
-from worker.records import CommittedOffset, OutgoingRecord, Partition
+from worker.domain.errors import Retriable
+from worker.domain.records import CommittedOffset, OutgoingRecord, Partition
 
 
 class Listener:

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from worker.errors import InvalidRequest
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import DEMONSTRATION, build_judging
-from worker.settings import load_settings
+from worker.domain.errors import InvalidRequest
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import DEMONSTRATION, build_judging
+from worker.runtime.settings import load_settings
 
 # torch and vllm warn of themselves
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.test_commands import guardstream
 from tests.unit.evaluation.rows import completion, labels, line
-from worker.verdicts import Task
+from worker.domain.verdicts import Task
 
 SIMULATED = {"GUARDSTREAM_ENGINE__KIND": "simulated"}
 QUICK = SIMULATED | {

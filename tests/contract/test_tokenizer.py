@@ -7,9 +7,9 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 
 from tests.unit.hostile import slow
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.guards.guardreasoner import INSTRUCTION, GuardReasoner
-from worker.guards.prompts import Prompt
-from worker.parts import demonstration_model
+from worker.domain.guard import Prompt
+from worker.guards.guardreasoner.prompt import INSTRUCTION, GuardReasoner
+from worker.runtime.build import demonstration_model
 
 TOKENIZER = JsonTokenizer.load(demonstration_model())
 

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from tests.unit.console.pages import Page, verdict
-from worker.console.watching import Lookout, base_url, open_session
+from worker.operator.top.watching import Lookout, base_url, open_session
 from worker.telemetry import names
 
 QUICK = ("--interval", "0.2")

@@ -25,10 +25,10 @@ from training.preference import HardSampleTrainer, WeightedPairs
 from training.runs import STEPS, Run
 from training.sft import run_sft
 from training.trainer import SharedPrefixTrainer
-from worker.adapters.kafka.broker import free_ports
-from worker.errors import UnusableFile
-from worker.parts import demonstration_model
-from worker.verdicts import Task
+from worker.demo.kafka.broker import free_ports
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import Task
+from worker.runtime.build import demonstration_model
 
 # torch, transformers and trl warn of themselves
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]

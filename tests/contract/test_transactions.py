@@ -9,8 +9,8 @@ from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets, read_topics
 from worker.adapters.kafka.transactions import KafkaTransactions
 from worker.adapters.memory import MemoryBus, MemoryTransactions
-from worker.errors import Retriable
-from worker.records import CommittedOffset, OutgoingRecord, Partition
+from worker.domain.errors import Retriable
+from worker.domain.records import CommittedOffset, OutgoingRecord, Partition
 
 
 class MemoryWorld:

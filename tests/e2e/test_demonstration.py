@@ -11,12 +11,12 @@ from tests.collector import Collector
 from training.exchanges import compose
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import read_topics
-from worker.app import Worker
+from worker.domain.records import OutgoingRecord
+from worker.domain.verdicts import Task
 from worker.evaluation.scoring import Tally, strict
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import DEMONSTRATION, build_judging, demonstration_model
-from worker.records import OutgoingRecord
-from worker.verdicts import Task
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import DEMONSTRATION, build_judging, demonstration_model
+from worker.runtime.worker import Worker
 
 pytestmark = [
     pytest.mark.e2e,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import EngineDead, EngineInterrupted
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import DEMONSTRATION, build_judging
-from worker.settings import load_settings
+from worker.domain.errors import EngineDead, EngineInterrupted
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import DEMONSTRATION, build_judging
+from worker.runtime.settings import load_settings
 
 pytestmark = [
     pytest.mark.e2e,

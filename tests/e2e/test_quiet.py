@@ -10,7 +10,7 @@ pytestmark = pytest.mark.e2e
 LOAD = """
 import asyncio, logging
 from worker.adapters.vllm.engine import VllmEngine
-from worker.errors import EngineUnavailable
+from worker.domain.errors import EngineUnavailable
 logging.basicConfig(level=logging.INFO)
 engine = VllmEngine(
     model="./nowhere", revision=None, stop_token_ids=(), max_tokens=1, max_num_seqs=1,

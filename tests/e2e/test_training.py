@@ -11,12 +11,12 @@ import orjson
 import pytest
 import yaml
 
-from tests.integration.house import event, produce, read, start_process
+from tests.integration.harness import event, produce, read, start_process
 from tests.unit.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.runs import STEPS
-from worker.records import OutgoingRecord
-from worker.verdicts import Task, encode_verdict
+from worker.domain.records import OutgoingRecord
+from worker.domain.verdicts import Task, encode_verdict
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(600)]
 

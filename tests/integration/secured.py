@@ -21,9 +21,9 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from worker.adapters.kafka.broker import Broker, free_ports
-from worker.adapters.kafka.broker_properties import HOST, Node
 from worker.adapters.kafka.connection import Connection
+from worker.demo.kafka.broker import Broker, free_ports
+from worker.demo.kafka.broker_properties import HOST, Node
 
 PASSWORD = "correct-horse"
 TOKEN_SESSION_MS = 2000

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.house import both_guarantees, start_process
+from tests.integration.harness import both_guarantees, start_process
 
 pytestmark = pytest.mark.integration
 

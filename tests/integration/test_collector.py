@@ -7,11 +7,11 @@ from opentelemetry import propagate
 from opentelemetry.sdk.trace import TracerProvider
 
 from tests.collector import Collector, attributes
-from tests.integration.house import both_guarantees, event, produce, read, until
-from worker.adapters.kafka.broker import free_ports
+from tests.integration.harness import both_guarantees, event, produce, read, until
 from worker.adapters.kafka.reader import committed_offsets
-from worker.app import Worker
-from worker.records import OutgoingRecord
+from worker.demo.kafka.broker import free_ports
+from worker.domain.records import OutgoingRecord
+from worker.runtime.worker import Worker
 from worker.telemetry import names
 
 pytestmark = pytest.mark.integration

@@ -10,8 +10,8 @@ from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.adapters.kafka.reader import committed_offsets
-from worker.errors import Retriable
-from worker.records import CommittedOffset, Partition
+from worker.domain.errors import Retriable
+from worker.domain.records import CommittedOffset, Partition
 
 pytestmark = pytest.mark.integration
 

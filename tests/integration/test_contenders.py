@@ -12,7 +12,7 @@ from benchmarks.contenders.work import Work
 from benchmarks.processes import Process, run_until_exit
 from benchmarks.sized_events import sized_values
 from benchmarks.topics import fill
-from tests.integration.house import read
+from tests.integration.harness import read
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets
 

@@ -7,9 +7,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from tests.integration.house import start_process
+from tests.integration.harness import start_process
 from worker.adapters.kafka.connection import create_topics, describe_topics
-from worker.settings import load_settings
+from worker.runtime.settings import load_settings
 
 pytestmark = pytest.mark.integration
 

@@ -5,12 +5,12 @@ import asyncio
 import orjson
 import pytest
 
-from tests.integration.house import both_guarantees, event, produce, read, until
+from tests.integration.harness import both_guarantees, event, produce, read, until
 from worker.adapters.kafka.reader import committed_offsets, read_topics
-from worker.app import Worker
-from worker.errors import BusUnavailable
-from worker.records import OutgoingRecord
-from worker.settings import load_settings
+from worker.domain.errors import BusUnavailable
+from worker.domain.records import OutgoingRecord
+from worker.runtime.settings import load_settings
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

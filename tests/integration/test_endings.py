@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from tests.integration.house import (
+from tests.integration.harness import (
     GUARANTEES,
     both_guarantees,
     event,
@@ -17,11 +17,11 @@ from tests.integration.house import (
     start_process,
     until,
 )
-from worker.adapters.kafka.broker import Broker
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.adapters.kafka.reader import committed_offsets
-from worker.app import Worker
-from worker.settings import load_settings
+from worker.demo.kafka.broker import Broker
+from worker.runtime.settings import load_settings
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

@@ -6,12 +6,12 @@ import json
 import orjson
 import pytest
 
-from tests.integration.house import both_guarantees, produce, read
+from tests.integration.harness import both_guarantees, produce, read
 from training.exchanges import compose
-from worker.app import Worker
 from worker.cli import app, register
-from worker.cli.samples import keyed
-from worker.verdicts import Task
+from worker.demo.samples import keyed
+from worker.domain.verdicts import Task
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

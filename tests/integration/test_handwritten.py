@@ -10,10 +10,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from tests.integration.house import event, produce, read
+from tests.integration.harness import event, produce, read
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets
-from worker.records import OutgoingRecord
+from worker.domain.records import OutgoingRecord
 
 pytestmark = pytest.mark.integration
 

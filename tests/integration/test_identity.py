@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from tests.integration.house import both_guarantees, event, produce, start_process, until
+from tests.integration.harness import both_guarantees, event, produce, start_process, until
 from worker.adapters.kafka import membership
 from worker.adapters.kafka.reader import committed_offsets
-from worker.app import Worker
-from worker.errors import BusUnavailable, InstanceReplaced
+from worker.domain.errors import BusUnavailable, InstanceReplaced
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

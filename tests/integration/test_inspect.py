@@ -12,12 +12,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from tests.integration.house import event, produce, read, until
-from worker.app import Worker
-from worker.dead_letters import dead_letter
-from worker.errors import InvalidRequest
-from worker.guards.guardreasoner import GuardReasoner
-from worker.records import OutgoingRecord, Partition, Record
+from tests.integration.harness import event, produce, read, until
+from worker.domain.dead_letters import dead_letter
+from worker.domain.errors import InvalidRequest
+from worker.domain.records import OutgoingRecord, Partition, Record
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

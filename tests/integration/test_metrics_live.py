@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring import foreign
 from monitoring.reference import series_read
-from tests.integration.house import both_guarantees, event, produce, start_process
-from worker.health import HealthServer, Probes, Report
-from worker.records import OutgoingRecord
+from tests.integration.harness import both_guarantees, event, produce, start_process
+from worker.domain.records import OutgoingRecord
+from worker.runtime.health import HealthServer, Probes, Report
 from worker.telemetry import names
 
 pytestmark = pytest.mark.integration

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.integration.house import event, until
-from worker.app import Worker
+from tests.integration.harness import event, until
+from worker.runtime.worker import Worker
 from worker.telemetry import names
 
 pytestmark = pytest.mark.integration
@@ -21,7 +21,7 @@ async def test_records_behind_an_open_transaction_are_shown(kafka_settings, conn
     await until(lambda: worker.held == 1)
     producer = AIOKafkaProducer(**connection.arguments(), transactional_id=f"{topic}-hangs")
     await producer.start()
-    registry = worker.observation.telemetry.registry
+    registry = worker.exporters.telemetry.registry
 
     def shown(metric):
         return sum(

@@ -11,14 +11,14 @@ from tokenizers import Tokenizer
 
 from benchmarks.contenders.parallel_consumer import prepare
 from benchmarks.endpoint import build_endpoint
-from tests.integration.house import event, produce, read
+from tests.integration.harness import event, produce, read
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.reader import committed_offsets
 from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import demonstration_model
-from worker.records import OutgoingRecord
-from worker.verdicts import Task
+from worker.domain.records import OutgoingRecord
+from worker.domain.verdicts import Task
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import demonstration_model
 
 pytestmark = pytest.mark.integration
 

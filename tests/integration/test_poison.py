@@ -5,15 +5,15 @@ import logging
 
 import pytest
 
-from tests.integration.house import both_guarantees, event, produce, read
+from tests.integration.harness import both_guarantees, event, produce, read
 from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_ranges
 from worker.adapters.simulated import poisonous
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.app import Worker
-from worker.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
-from worker.errors import EngineDead
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import demonstration_model
+from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
+from worker.domain.errors import EngineDead
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import demonstration_model
+from worker.runtime.worker import Worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 RATE = 0.01

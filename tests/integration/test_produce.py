@@ -12,7 +12,7 @@ from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import held_offsets, read_ranges
 from worker.cli import app, register
-from worker.errors import BusUnavailable, Retriable
+from worker.domain.errors import BusUnavailable, Retriable
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_topics
-from worker.errors import BusUnavailable
+from worker.domain.errors import BusUnavailable
 
 pytestmark = pytest.mark.integration
 

@@ -16,12 +16,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_ranges
-from worker.adapters.kafka.redriver import Redriver, redrive
-from worker.app import Worker
-from worker.dead_letters import dead_letter
-from worker.errors import BusUnavailable, InvalidRequest, NotAnEvent
-from worker.records import OutgoingRecord, Partition, Record
-from worker.redriving import Left, Selection, read_letter
+from worker.domain.dead_letters import dead_letter
+from worker.domain.errors import BusUnavailable, InvalidRequest, NotAnEvent
+from worker.domain.records import OutgoingRecord, Partition, Record
+from worker.operator.redrive.redriver import Redriver, redrive
+from worker.operator.redrive.redriving import Left, Selection, read_letter
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 
@@ -153,7 +153,7 @@ async def test_a_dry_run_changes_nothing_and_send_has_them_judged(buried, connec
 
 
 async def test_no_letter_is_sent_twice_whatever_the_filters(buried, connection, monkeypatch):
-    monkeypatch.setattr("worker.adapters.kafka.redriver._LETTERS_AT_ONCE", 4)
+    monkeypatch.setattr("worker.operator.redrive.redriver._LETTERS_AT_ONCE", 4)
     settings, letters = buried
     topic = settings.output.dead_letter_topic
     one = letters[-1].record.key

@@ -7,11 +7,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from tests.integration.house import both_guarantees, event, produce, read, until
-from worker.app import Worker
-from worker.checking import check_settings
-from worker.errors import BusUnavailable
-from worker.records import OutgoingRecord
+from tests.integration.harness import both_guarantees, event, produce, read, until
+from worker.domain.errors import BusUnavailable
+from worker.domain.records import OutgoingRecord
+from worker.operator.preflight import check_settings
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

@@ -11,15 +11,15 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
-from tests.integration.house import GUARANTEES, event, produce, until
-from worker.adapters.kafka.broker import Broker, free_ports
-from worker.adapters.kafka.broker_properties import HOST, Node
+from tests.integration.harness import GUARANTEES, event, produce, until
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.adapters.kafka.reader import committed_offsets
-from worker.app import Worker
-from worker.checking import check_settings
-from worker.records import OutgoingRecord
-from worker.settings import load_settings
+from worker.demo.kafka.broker import Broker, free_ports
+from worker.demo.kafka.broker_properties import HOST, Node
+from worker.domain.records import OutgoingRecord
+from worker.operator.preflight import check_settings
+from worker.runtime.settings import load_settings
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

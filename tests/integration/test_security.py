@@ -9,7 +9,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError
 
 from tests.integration.authority import Authority
-from tests.integration.house import event, produce, start_process, until
+from tests.integration.harness import event, produce, start_process, until
 from tests.integration.secured import (
     PASSWORD,
     TOKEN_SESSION_MS,
@@ -19,10 +19,10 @@ from tests.integration.secured import (
 )
 from worker.adapters.kafka import connection
 from worker.adapters.kafka.connection import create_topics, require_topics
-from worker.app import Worker
-from worker.brokers import build_connection
-from worker.errors import BusUnavailable
-from worker.settings import load_settings
+from worker.domain.errors import BusUnavailable
+from worker.runtime.connection import build_connection
+from worker.runtime.settings import load_settings
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

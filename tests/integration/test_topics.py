@@ -6,12 +6,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
-from tests.integration.house import both_guarantees, event, produce, read, until
+from tests.integration.harness import both_guarantees, event, produce, read, until
 from worker.adapters.kafka import source as kafka_source
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets
-from worker.app import Worker
-from worker.errors import BusUnavailable, OffsetLost
+from worker.domain.errors import BusUnavailable, OffsetLost
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from worker.adapters.kafka import consumer, lenient_records, receiving, unpacking
 from worker.adapters.kafka.reader import committed_offsets, read_topics
-from worker.app import Worker
+from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ import re._parser as parser
 import time
 from pathlib import Path
 
-from worker.patterns import Pattern
+from worker.domain.patterns import Pattern
 
 ROOT = Path(__file__).parents[2]
 BASE_CHARS = 6_000
@@ -30,7 +30,7 @@ def patterns():
     found = {}
     for path in sorted((ROOT / "worker").rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        if name == "worker.patterns" or "Pattern(" not in path.read_text("utf-8"):
+        if name == "worker.domain.patterns" or "Pattern(" not in path.read_text("utf-8"):
             continue
         for attribute, value in vars(importlib.import_module(name)).items():
             values = value.items() if isinstance(value, dict) else [("", value)]

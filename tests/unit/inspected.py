@@ -1,16 +1,16 @@
 """What the tests of inspection share: a record's outcomes, as they lie in the output topics."""
 
-from tests.unit.house import QuickClock, WordTokenizer
+from tests.unit.harness import QuickClock, WordTokenizer
 from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.dead_letters import dead_letter
-from worker.errors import InvalidRequest
-from worker.guards.guardreasoner import GuardReasoner
-from worker.inspection import Finding, Place, Search
-from worker.judging import Judge
-from worker.records import Partition, Record
-from worker.retrying import RetryPolicy
+from worker.domain.dead_letters import dead_letter
+from worker.domain.errors import InvalidRequest
+from worker.domain.records import Partition, Record
+from worker.domain.verdicts import verdict_record
+from worker.engine.retry import RetryPolicy
+from worker.flow.judge import Judge
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.operator.inspect.inspection import Finding, Place, Search
 from worker.telemetry import Telemetry
-from worker.verdicts import verdict_record
 
 VALUE = b'{"id": "e", "prompt": "hello", "response": "hi"}'
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.batching import BatchPolicy, CloseReason, MicroBatcher
+from worker.flow.batching import BatchPolicy, MicroBatcher
+from worker.telemetry.names import CloseReason
 
 
 @given(

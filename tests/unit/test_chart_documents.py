@@ -6,7 +6,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from helm.documents import CHART, ROOT, documents, schema, secret_settings
-from worker.settings import Settings
+from worker.runtime.settings import Settings
 
 
 def test_the_committed_files_are_what_values_and_settings_say():

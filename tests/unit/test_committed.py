@@ -18,9 +18,10 @@ from worker.adapters.kafka import source as kafka_source
 from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
-from worker.errors import BusUnavailable, OffsetLost, Retriable
-from worker.poison import BEGINS, Mark, SuspectWindow
-from worker.records import CommittedOffset, Partition
+from worker.delivery.suspects import SuspectWindow
+from worker.domain.errors import BusUnavailable, OffsetLost, Retriable
+from worker.domain.poison import BEGINS, PoisonMark
+from worker.domain.records import CommittedOffset, Partition
 
 FIRST, SECOND = Partition("events", 0), Partition("events", 1)
 LOADING, NOT_AVAILABLE, NOT_COORDINATOR, UNSTABLE = 14, 15, 16, 88
@@ -243,7 +244,7 @@ async def test_a_new_group_begins_at_the_latest_if_told_to():
 
 async def test_workers_that_begin_together_make_a_group_new_for_each_other():
     """The other one has marked its partition already; nothing has been judged."""
-    window = SuspectWindow(Mark.decode(BEGINS), 100)
+    window = SuspectWindow(PoisonMark.decode(BEGINS), 100)
     source = source_of(Group(p1=(100, window.mark.encode())), start_from="latest")
     await rewind(source, FIRST)
     assert position(source) == 100

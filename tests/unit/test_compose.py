@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from worker.settings import Settings, load_settings
+from worker.runtime.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]

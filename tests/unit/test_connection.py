@@ -12,7 +12,7 @@ from aiokafka.errors import IncompatibleBrokerVersion
 from worker.adapters.kafka import connection as adapter
 from worker.adapters.kafka import diagnosis
 from worker.adapters.kafka.connection import Connection, describe_topics
-from worker.errors import BusUnavailable, BusUnreachable
+from worker.domain.errors import BusUnavailable, BusUnreachable
 
 
 @asynccontextmanager

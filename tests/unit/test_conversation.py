@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import NotAnEvent, NothingToJudge
-from worker.events import decode_event, judged_exchange
+from worker.decoding.events import decode_event
+from worker.domain.errors import NotAnEvent, NothingToJudge
+from worker.domain.events import judged_exchange
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 CALL = {"tool_calls": [{"id": "1", "function": {"name": "search", "arguments": "{}"}}]}

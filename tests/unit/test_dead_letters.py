@@ -3,9 +3,9 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.dead_letters import dead_letter
-from worker.errors import NotAnEvent
-from worker.records import Partition, Record
+from worker.domain.dead_letters import dead_letter
+from worker.domain.errors import NotAnEvent
+from worker.domain.records import Partition, Record
 
 ERROR = NotAnEvent("The value is empty.")
 

@@ -1,6 +1,6 @@
 import asyncio
 
-from worker import delivery
+from worker.delivery import base as delivery
 
 
 async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same(monkeypatch):

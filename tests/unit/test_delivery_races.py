@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from tests.unit.house import INPUT, House
+from tests.unit.harness import INPUT, WorkerHarness
 from worker.adapters.memory import MemoryBus
-from worker.batching import BatchPolicy, MicroBatcher
-from worker.errors import Retriable
-from worker.poison import Mark
-from worker.records import CommittedOffset, Partition
+from worker.domain.errors import Retriable
+from worker.domain.poison import PoisonMark
+from worker.domain.records import CommittedOffset, Partition
+from worker.flow.batching import BatchPolicy, MicroBatcher
 
 OTHER = Partition("events", 1)
 
@@ -20,35 +20,35 @@ async def turns(count):
 
 
 async def test_a_partition_that_was_paused_is_bounded_after_it_is_taken_over_again():
-    house = House(
+    harness = WorkerHarness(
         "exactly_once",
         queued_records_per_partition=50,
         unsettled_records_per_partition=400,
         drain_seconds=0.05,
     )
-    house.source.max_records = 50
-    house.send(20_000)
+    harness.source.max_records = 50
+    harness.send(20_000)
     most = 0
-    async with house.running():
-        await house.until(lambda: len(house.judged()) > 20)
-        house.hold()
-        await house.until(lambda: house.engine.running >= 4)
+    async with harness.running():
+        await harness.until(lambda: len(harness.judged()) > 20)
+        harness.hold()
+        await harness.until(lambda: harness.engine.running >= 4)
         await turns(300)
-        house.transactions.fail_next = 1
-        lane = house.delivery._lanes[INPUT]
-        lane.marks = True
-        lane.flush()
+        harness.transactions.fail_next = 1
+        buffer = harness.delivery._buffers[INPUT]
+        buffer.marks = True
+        buffer.flush()
         for _ in range(2000):
             await asyncio.sleep(0)
-            most = max(most, len(house.pipeline._intake))
+            most = max(most, len(harness.pipeline._queues))
     assert most <= 200
 
 
 @pytest.mark.parametrize("lost", [True, False])
 async def test_outcomes_are_published_after_a_rebalance_that_met_a_hanging_call(lost):
-    house = House("at_least_once", drain_seconds=0.05)
-    house.send(200)
-    publish, healthy, calls = house.publisher.publish, asyncio.Event(), 0
+    harness = WorkerHarness("at_least_once", drain_seconds=0.05)
+    harness.send(200)
+    publish, healthy, calls = harness.publisher.publish, asyncio.Event(), 0
 
     async def hang(records):
         nonlocal calls
@@ -60,74 +60,79 @@ async def test_outcomes_are_published_after_a_rebalance_that_met_a_hanging_call(
             await healthy.wait()
         return await publish(records)
 
-    house.publisher.publish = hang
-    async with house.running():
-        await house.until(lambda: calls >= 2)
+    harness.publisher.publish = hang
+    async with harness.running():
+        await harness.until(lambda: calls >= 2)
         await turns(300)
-        await house.source.revoke([INPUT], lost=lost)
+        await harness.source.revoke([INPUT], lost=lost)
         healthy.set()
-        await house.source.assign([INPUT])
-        await house.until(lambda: house.bus.committed.get(INPUT) == 200)
+        await harness.source.assign([INPUT])
+        await harness.until(lambda: harness.bus.committed.get(INPUT) == 200)
 
 
 async def test_a_flow_that_was_cancelled_before_its_first_step_begins_again():
-    house = House("at_least_once", drain_seconds=0.05)
-    house.send(1)
-    async with house.running():
-        await house.until(lambda: house.bus.committed.get(INPUT) == 1)
-        house.hold()
-        house.send(4, start=1)
-        await house.until(lambda: house.engine.running >= 4)
-        deliver = house.delivery.deliver
+    harness = WorkerHarness("at_least_once", drain_seconds=0.05)
+    harness.send(1)
+    async with harness.running():
+        await harness.until(lambda: harness.bus.committed.get(INPUT) == 1)
+        harness.hold()
+        harness.send(4, start=1)
+        await harness.until(lambda: harness.engine.running >= 4)
+        deliver = harness.delivery.deliver
 
         async def deliver_and_lose(outcomes):
-            house.delivery.deliver = deliver
+            harness.delivery.deliver = deliver
             await deliver(outcomes)
-            await house.source.revoke([INPUT], lost=True)
+            await harness.source.revoke([INPUT], lost=True)
 
-        house.delivery.deliver = deliver_and_lose
-        house.release()
-        await house.until(lambda: house.delivery.deliver is deliver)
-        await house.idle()
-        await house.source.assign([INPUT])
-        await house.until(lambda: house.bus.committed.get(INPUT) == 5)
+        harness.delivery.deliver = deliver_and_lose
+        harness.release()
+        await harness.until(lambda: harness.delivery.deliver is deliver)
+        await harness.idle()
+        await harness.source.assign([INPUT])
+        await harness.until(lambda: harness.bus.committed.get(INPUT) == 5)
 
 
 async def test_a_worker_that_is_stopping_takes_nothing_over():
-    house = House("exactly_once", bus=MemoryBus(partitions=2))
-    opened = house.transactions.open
+    harness = WorkerHarness("exactly_once", bus=MemoryBus(partitions=2))
+    opened = harness.transactions.open
 
     async def open_one_that_closes_slowly(transactional_id):
         transactor = await opened(transactional_id)
         transactor.close = lambda: turns(200)
         return transactor
 
-    house.transactions.open = open_one_that_closes_slowly
-    house.source.topics = ()
-    running = asyncio.create_task(house.pipeline.run())
-    await house.idle()
-    await house.source.assign([INPUT])
-    await house.idle()
-    revoked, ending = house.delivery.revoked, asyncio.Event()
+    harness.transactions.open = open_one_that_closes_slowly
+    harness.source.topics = ()
+    running = asyncio.create_task(harness.pipeline.run())
+    await harness.idle()
+    await harness.source.assign([INPUT])
+    await harness.idle()
+    revoked, ending = harness.delivery.revoked, asyncio.Event()
 
     async def revoke_and_say(partitions):
         ending.set()
         await revoked(partitions)
 
-    house.delivery.revoked = revoke_and_say
-    house.pipeline.stop()
+    harness.delivery.revoked = revoke_and_say
+    harness.pipeline.stop()
     await ending.wait()
     await asyncio.sleep(0)
-    await house.source.assign([OTHER])
+    await harness.source.assign([OTHER])
     async with asyncio.timeout(10):
         await running
 
 
 async def test_the_backoff_of_failed_transactions_grows():
     """An idle flush between two attempts proves nothing."""
-    house = House("exactly_once")
-    house.send(100)
-    failures, pause, opened, down = [], house.delivery._pause_after, house.transactions.open, True
+    harness = WorkerHarness("exactly_once")
+    harness.send(100)
+    failures, pause, opened, down = (
+        [],
+        harness.delivery._pause_after,
+        harness.transactions.open,
+        True,
+    )
 
     async def pause_and_note(count):
         failures.append(count)
@@ -145,35 +150,35 @@ async def test_the_backoff_of_failed_transactions_grows():
         transactor.commit = commit_or_fail
         return transactor
 
-    house.delivery._pause_after, house.transactions.open = pause_and_note, open_one_that_fails
-    async with house.running():
-        await house.until(lambda: len(failures) >= 20)
+    harness.delivery._pause_after, harness.transactions.open = pause_and_note, open_one_that_fails
+    async with harness.running():
+        await harness.until(lambda: len(failures) >= 20)
         assert failures[:20] == list(range(1, 21))
         down = False
-        await house.until(lambda: house.bus.committed.get(INPUT) == 100)
+        await harness.until(lambda: harness.bus.committed.get(INPUT) == 100)
 
 
 async def test_suspects_whose_marks_cannot_be_written_do_not_hold_up_the_others():
     bus = MemoryBus(partitions=2)
-    house = House("at_least_once", bus=bus)
-    house.pipeline._batcher = MicroBatcher(BatchPolicy(2, 1000, 0.01))
+    harness = WorkerHarness("at_least_once", bus=bus)
+    harness.pipeline._batcher = MicroBatcher(BatchPolicy(2, 1000, 0.01))
     for _ in range(4):
         bus.append("events", value=b'{"prompt": "hello"}')
-    bus.commit({INPUT: CommittedOffset(0, Mark(2, 4, 4).encode())})
-    commit, attempts = house.source.commit, 0
+    bus.commit({INPUT: CommittedOffset(0, PoisonMark(2, 4, 4).encode())})
+    commit, attempts = harness.source.commit, 0
 
     async def refuse_suspicion(offsets):
         nonlocal attempts
-        if INPUT in offsets and Mark.decode(offsets[INPUT].metadata).working:
+        if INPUT in offsets and PoisonMark.decode(offsets[INPUT].metadata).working:
             attempts += 1
             await asyncio.sleep(0.001)
             raise Retriable("No answer came.")
         await commit(offsets)
 
-    house.source.commit = refuse_suspicion
-    async with house.running():
-        await house.until(lambda: attempts > 5)
+    harness.source.commit = refuse_suspicion
+    async with harness.running():
+        await harness.until(lambda: attempts > 5)
         bus.append("events", value=b'{"prompt": "hello"}', partition=1)
-        await house.until(lambda: len(house.judged()) == 1)
-        house.source.commit = commit
-        await house.until(lambda: bus.committed.get(INPUT) == 4)
+        await harness.until(lambda: len(harness.judged()) == 1)
+        harness.source.commit = commit
+        await harness.until(lambda: bus.committed.get(INPUT) == 4)

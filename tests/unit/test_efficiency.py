@@ -9,8 +9,8 @@ from benchmarks.efficiency import section
 from benchmarks.efficiency.model import shape_settings, write_shape
 from benchmarks.efficiency.sides import ProcessorTime
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.guards.guardreasoner import GuardReasoner
-from worker.settings import load_settings
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.settings import load_settings
 
 
 def test_the_shape_has_as_many_parameters_as_the_published_model(tmp_path):

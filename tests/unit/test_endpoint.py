@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 
 from benchmarks.endpoint import build_endpoint
 from worker.adapters.simulated import Behaviour
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import demonstration_model
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import demonstration_model
 
 TOKENIZER = Tokenizer.from_file(f"{demonstration_model()}/tokenizer.json")
 PROMPT = GuardReasoner().render("How do I bake bread?", "Knead it.").text

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.house import House
-from worker.errors import NotAnEvent, NothingToJudge
-from worker.events import decode_event, judged_exchange, unframe
+from tests.unit.harness import WorkerHarness
+from worker.decoding.events import decode_event, turns_of
+from worker.decoding.framing import unframe
+from worker.domain.errors import NotAnEvent, NothingToJudge
+from worker.domain.events import judged_exchange
 
 FRAME = b"\x00\x00\x00\x00\x07"
 
@@ -210,7 +212,7 @@ def test_any_bytes_are_an_exchange_or_a_record_error(value, headers, framing):
         exchange = judged_exchange(event)
         written = [exchange.prompt, exchange.response, event.id, event.model, event.tenant]
         assert orjson.loads(orjson.dumps(written)) == written
-        assert list(event.turns())
+        assert list(turns_of(event))
         assert event.document().keys() >= {"id", "messages", "prompt", "occurred_at"}
 
 
@@ -248,11 +250,11 @@ def test_avro_behind_a_frame_is_named(body):
 
 
 async def test_a_worker_reads_behind_the_frame_and_buries_the_value_whole():
-    house = House("at_least_once", framing="confluent")
-    house.bus.append("events", value=FRAME + b'{"id": "1", "prompt": "hello"}', key=b"k")
-    house.bus.append("events", value=FRAME + b"nonsense", key=b"k")
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 2)
-    assert house.judged() == ["1"]
-    (letter,) = house.bus.topic("dead")
+    harness = WorkerHarness("at_least_once", framing="confluent")
+    harness.bus.append("events", value=FRAME + b'{"id": "1", "prompt": "hello"}', key=b"k")
+    harness.bus.append("events", value=FRAME + b"nonsense", key=b"k")
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 2)
+    assert harness.judged() == ["1"]
+    (letter,) = harness.bus.topic("dead")
     assert letter.value == FRAME + b"nonsense"

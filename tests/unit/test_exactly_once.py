@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from tests.unit.house import INPUT, QuickClock
+from tests.unit.harness import INPUT, QuickClock
 from worker.adapters.memory import MemoryBus, MemorySource, MemoryTransactions, MemoryTransactor
-from worker.exactly_once import ExactlyOnce, Pace, TransactionPolicy
-from worker.outcomes import Outcome
-from worker.records import OutgoingRecord
+from worker.delivery.exactly_once import ExactlyOnce, Pace, TransactionPolicy
+from worker.domain.outcomes import Outcome
+from worker.domain.records import OutgoingRecord
 from worker.telemetry import Telemetry
 
 POLICY = TransactionPolicy(interval_seconds=0.2, per_second=50.0)

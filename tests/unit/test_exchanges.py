@@ -8,7 +8,7 @@ import pytest
 
 from training import exchanges
 from training.exchanges import compose
-from worker.guards.guardreasoner import GuardReasoner
+from worker.guards.guardreasoner.prompt import GuardReasoner
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])

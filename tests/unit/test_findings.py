@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 
 from tests.unit.inspected import VALUE, finding, judging, letter_of, searched, verdict_of
-from worker.cli.finding_documents import document
-from worker.cli.findings import quoted_completion, show_finding
-from worker.errors import InvalidRequest
-from worker.guards.guardreasoner import GuardReasoner
-from worker.guards.prompts import Mark
-from worker.inspection import Again, Place, ask_again
-from worker.ports import Completion
-from worker.records import Partition
-from worker.verdicts import Reasoning, Task, Usage
+from worker.cli.views.inspection import quoted_completion, show_finding
+from worker.cli.views.inspection_document import document
+from worker.domain.errors import InvalidRequest
+from worker.domain.guard import CompletionSpan
+from worker.domain.ports import Completion
+from worker.domain.records import Partition
+from worker.domain.verdicts import Reasoning, Task, Usage
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.operator.inspect.inspection import Again, Place, ask_again
 
 NASTY = "\x1b[31mred\x1b]0;title\x07 \u202eleft-to-right\u2066 \r[bold]\x9b"
 ESCAPED = "\\x1b[31mred\\x1b]0;title\\x07 \\u202eleft-to-right\\u2066 \\r[bold]\\x9b"
@@ -48,8 +48,8 @@ async def changed(record, **fields):
     return record(value, partition=theirs.partition, offset=7)
 
 
-def again_of(record_verdict, text, marks=()):
-    return Again(Completion(text, "stop", Usage(1, 1, 0)), tuple(marks), record_verdict)
+def again_of(record_verdict, text, spans=()):
+    return Again(Completion(text, "stop", Usage(1, 1, 0)), tuple(spans), record_verdict)
 
 
 async def verdict(record):
@@ -106,9 +106,9 @@ def test_nothing_in_a_dead_letter_steers_the_terminal(record, name):
 
 
 async def test_nothing_in_a_completion_steers_the_terminal(record):
-    marks = [Mark(2, 9, "label", "prompt_harmfulness")]
+    spans = [CompletionSpan(2, 9, "label", "prompt_harmfulness")]
     assert_harmless(
-        text_of(finding(), again_of(await verdict(record), NASTY, marks)),
+        text_of(finding(), again_of(await verdict(record), NASTY, spans)),
         ESCAPED[:5] + "«",
     )
     refused = InvalidRequest(NASTY)
@@ -219,8 +219,9 @@ async def test_the_answer_of_now_is_marked_and_compared(record):
 
 def test_marks_that_lie_in_one_another():
     text = "It is harmful.\n\nso"
-    marks = [Mark(0, 14, "conclusion", "t"), Mark(6, 13, "label", "t"), Mark(6, 13, "flag", "f")]
-    assert shown(quoted_completion(text, marks, plain=True)) == (
+    found = [(0, 14, "conclusion", "t"), (6, 13, "label", "t"), (6, 13, "flag", "f")]
+    spans = [CompletionSpan(*span) for span in found]
+    assert shown(quoted_completion(text, spans, plain=True)) == (
         "  label │ It is ««harmful»».\n        │ \n        │ so\n"
     )
 

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.house import INPUT, House
+from tests.unit.harness import INPUT, WorkerHarness
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.dead_letters import ERROR, ORIGIN_OFFSET
-from worker.parts import demonstration_model
+from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET
+from worker.runtime.build import demonstration_model
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 25
@@ -133,20 +133,20 @@ def documented():
 @given(records=st.lists(st.tuples(VALUES, HEADERS), min_size=AT_ONCE, max_size=AT_ONCE))
 def test_each_record_ends_in_exactly_one_documented_outcome(guarantee, records):
     async def run():
-        house = House(guarantee, tokenizer=TOKENIZER)
+        harness = WorkerHarness(guarantee, tokenizer=TOKENIZER)
         for value, headers in records:
-            house.bus.append("events", value=value, headers=headers)
-        async with house.running():
-            await house.until(lambda: house.bus.committed.get(INPUT) == len(records))
-        return house
+            harness.bus.append("events", value=value, headers=headers)
+        async with harness.running():
+            await harness.until(lambda: harness.bus.committed.get(INPUT) == len(records))
+        return harness
 
-    house = asyncio.run(run())
+    harness = asyncio.run(run())
     judged = Counter()
-    for record in house.bus.topic("verdicts"):
+    for record in harness.bus.topic("verdicts"):
         verdict = orjson.loads(record.value)
         judged[verdict["source"]["offset"]] += 1
         assert verdict["status"] in {"complete", "inconclusive"}
-    for record in house.bus.topic("dead"):
+    for record in harness.bus.topic("dead"):
         headers = dict(record.headers)
         judged[int(headers[ORIGIN_OFFSET])] += 1
         assert headers[ERROR].decode() in documented()

@@ -4,9 +4,9 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from worker.adapters.kafka.broker import free_ports
-from worker.errors import WrongSetting
-from worker.health import HealthServer, Probes, Report
+from worker.demo.kafka.broker import free_ports
+from worker.domain.errors import WrongSetting
+from worker.runtime.health import HealthServer, Probes, Report
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import orjson
 import pytest
 
 from tests.unit.inspected import VALUE, finding, judging, letter_of, searched, verdict_of
-from worker.errors import NotAnEvent, RecordError
-from worker.guards.guardreasoner import GuardReasoner
-from worker.inspection import (
+from worker.domain.errors import NotAnEvent, RecordError
+from worker.domain.records import Partition, Record
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.operator.inspect.inspection import (
     Again,
     Buried,
     Place,
@@ -15,8 +16,7 @@ from worker.inspection import (
     decode,
     read_place,
 )
-from worker.records import Partition, Record
-from worker.redriving import REDRIVEN_OFFSETS
+from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
 from worker.telemetry.tracing import trace_id
 
 
@@ -172,7 +172,7 @@ def test_decoding_gives_the_prompt_or_says_why_not(record):
 async def test_asking_anew_keeps_the_completion_and_compares(record):
     asked = await ask_again(judging(), GuardReasoner(), record(VALUE))
     assert isinstance(asked, Again)
-    labels = [m for m in asked.marks if m.kind == "label"]
+    labels = [m for m in asked.spans if m.kind == "label"]
     assert [asked.completion.text[m.start : m.end] for m in labels] == [
         asked.verdict.prompt_harmfulness.label,
         asked.verdict.response_refusal.label,

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.house import House
+from tests.unit.harness import WorkerHarness
 from worker.adapters.memory import MemoryBus
-from worker.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
-from worker.records import Partition
+from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
+from worker.domain.records import Partition
 
 PARTITIONS = [Partition("events", 0), Partition("events", 1)]
 
@@ -44,8 +44,8 @@ class Group:
         self.guarantee = guarantee
         self.deaths = 0
         self.bus = MemoryBus(partitions=2)
-        self.members: list[House] = []
-        self.zombies: list[tuple[House, set[Partition]]] = []
+        self.members: list[WorkerHarness] = []
+        self.zombies: list[tuple[WorkerHarness, set[Partition]]] = []
         self.held: dict[int, set[Partition]] = defaultdict(set)
         self.tasks: dict[int, asyncio.Task] = {}
 
@@ -64,7 +64,7 @@ class Group:
             await member.source.assign(self.held[id(member)])
 
     async def join(self):
-        member = House(self.guarantee, drain_seconds=0.0, bus=self.bus)
+        member = WorkerHarness(self.guarantee, drain_seconds=0.0, bus=self.bus)
         # the test is the coordinator: whoever starts holds nothing yet
         member.source.topics = ()
         self.tasks[id(member)] = asyncio.create_task(member.pipeline.run())

@@ -9,7 +9,7 @@ from aiokafka.structs import TopicPartition
 
 from worker.adapters.kafka import publisher
 from worker.adapters.kafka.failures import not_written, remember_errors
-from worker.records import OutgoingRecord
+from worker.domain.records import OutgoingRecord
 
 
 class Answer:

@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaConnectionError
 
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
-from worker.errors import BusUnavailable, Retriable
-from worker.records import CommittedOffset, Partition
+from worker.domain.errors import BusUnavailable, Retriable
+from worker.domain.records import CommittedOffset, Partition
 
 PARTITION = Partition("events", 0)
 

@@ -10,16 +10,17 @@ import pytest
 from rich.console import Console
 
 from tests.unit import hostile
-from worker.cli.findings import quoted_completion
-from worker.dead_letters import ORIGIN_TOPIC, dead_letter
-from worker.errors import NotAnEvent
-from worker.escaping import encodable, printable
-from worker.events import decode_event, judged_exchange
-from worker.guards.guardreasoner import GuardReasoner
-from worker.guards.prompts import Mark
-from worker.inspection import read_place
-from worker.records import Partition, Record
-from worker.redriving import read_letter, read_note
+from worker.cli.views.inspection import quoted_completion
+from worker.decoding.events import decode_event
+from worker.domain.dead_letters import ORIGIN_TOPIC, dead_letter
+from worker.domain.errors import NotAnEvent
+from worker.domain.escaping import encodable, printable
+from worker.domain.events import judged_exchange
+from worker.domain.guard import CompletionSpan
+from worker.domain.records import Partition, Record
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.operator.inspect.inspection import read_place
+from worker.operator.redrive.redriving import read_letter, read_note
 from worker.telemetry.tracing import _context, trace_id
 
 GUARD = GuardReasoner()
@@ -80,8 +81,8 @@ def trace(text):
 
 def look_at(text):
     """What `inspect --again` shows of a completion, with a mark on each word."""
-    marks = [Mark(m.start(), m.end(), "label", "") for m in re.finditer(r"\w+", text)]
-    shown = quoted_completion(text, marks, plain=True)
+    spans = [CompletionSpan(m.start(), m.end(), "label", "") for m in re.finditer(r"\w+", text)]
+    shown = quoted_completion(text, spans, plain=True)
     for _ in shown.__rich_console__(
         console := Console(file=io.StringIO(), width=80), console.options
     ):
@@ -91,7 +92,7 @@ def look_at(text):
 TAKERS = {
     "imitations": lambda text: GUARD.imitations(text, None),
     "read": lambda text: GUARD.read(text, **OPTIONS),
-    "marks": lambda text: GUARD.marks(text, **OPTIONS),
+    "spans": lambda text: GUARD.spans(text, **OPTIONS),
     "decode": decode,
     "refuse": refuse,
     "dead letter": dead_letter_of,
@@ -129,13 +130,13 @@ def test_no_taker_of_text_is_slow_on_runs(taker):
         for first in ("", "request", "{")
         for one in CHARACTERS
     ]
-    assert hostile.slow(TAKERS[taker], makers, 2_000 if taker == "marks" else 6_000) == {}
+    assert hostile.slow(TAKERS[taker], makers, 2_000 if taker == "spans" else 6_000) == {}
 
 
-@pytest.mark.parametrize("taker", ["read", "marks"])
+@pytest.mark.parametrize("taker", ["read", "spans"])
 def test_the_reader_is_not_slow_on_what_it_knows(taker):
     firsts = (
-        ("# Task 1\n",) if taker == "marks" else ("", "# Task 1\n", "# Task 1\n## Conclusion\n")
+        ("# Task 1\n",) if taker == "spans" else ("", "# Task 1\n", "# Task 1\n## Conclusion\n")
     )
     makers = [
         (repr((first, one)), lambda n, f=first, o=one: f + o * (n // len(o)))
@@ -156,7 +157,7 @@ def test_a_backtracking_pattern_is_found_out():
         r"^[ \t#>*-]{0,8}(?:request|completion|response)[ \t]*:?[ \t]*(?:un)?harmful\b",
         re.IGNORECASE | re.MULTILINE,
     )
-    pattern = PATTERNS["worker.guards.guardreasoner._IMITATION"]
+    pattern = PATTERNS["worker.guards.guardreasoner.prompt._IMITATION"]
     make = dict(hostile.texts(pattern))[repr(("request", " ", "x"))]
     assert hostile.growth(old.search, make, 1_000) > 2 * hostile.MOST_GROWTH
 
@@ -186,7 +187,7 @@ def test_only_known_modules_import_an_engine_of_patterns():
         if engines := names & {"re", "regex", "fnmatch", "re2", "glob"}:
             found[str(path.relative_to(hostile.ROOT))] = engines
     assert found == {
-        "worker/patterns.py": {"re2"},
+        "worker/domain/patterns.py": {"re2"},
         # the log of the broker that the demonstration starts itself
-        "worker/adapters/kafka/broker.py": {"re"},
+        "worker/demo/kafka/broker.py": {"re"},
     }

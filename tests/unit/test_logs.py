@@ -15,12 +15,12 @@ from opentelemetry.trace import (
     use_span,
 )
 
-from tests.unit.house import House
+from tests.unit.harness import WorkerHarness
 from worker.adapters.simulated import Behaviour
 from worker.cli import read_settings
-from worker.logs import RepeatsFilter, install_logs
-from worker.records import Partition, in_hand
-from worker.repeats import Repeats
+from worker.domain.records import Partition, in_hand
+from worker.runtime.log_rate_limit import LogRateLimit
+from worker.runtime.logs import LogRateLimitFilter, install_logs
 
 NASTY = "\x1b[31mred\x9b1m\x07\u202e\ud800\r\n2026-01-01T00:00:00.000Z [info] forged"
 CONTROLS = set("\x1b\x9b\x07\u202e\ud800\r\u2028")
@@ -95,13 +95,13 @@ def test_a_line_between_records_has_no_ids(record):
 
 async def test_the_worker_names_each_record_that_it_buries():
     lines = install()
-    house = House("at_least_once")
-    house.engine._behaviour = Behaviour(refusal_rate=1.0)
+    harness = WorkerHarness("at_least_once")
+    harness.engine._behaviour = Behaviour(refusal_rate=1.0)
     traced = (("traceparent", f"00-{0xABC:032x}-{0xDEF:016x}-01".encode()),)
-    house.bus.append("events", value=b"nonsense")
-    house.bus.append("events", value=b'{"prompt": "hello"}', headers=traced)
-    async with house.running():
-        await house.until(lambda: len(house.bus.topic("dead")) == 2)
+    harness.bus.append("events", value=b"nonsense")
+    harness.bus.append("events", value=b'{"prompt": "hello"}', headers=traced)
+    async with harness.running():
+        await harness.until(lambda: len(harness.bus.topic("dead")) == 2)
     told = {one.get("record"): one for one in map(orjson.loads, lines())}
     assert told["events/0@0"]["event"].startswith("Dead letter (NotAnEvent): ")
     assert told["events/0@1"]["event"].startswith("Dead letter (InvalidRequest): ")
@@ -178,7 +178,7 @@ def test_repeats_are_held_back_and_counted():
     now = 0.0
     handler = logging.getLogger().handlers[-1]
     handler.filters[:] = [
-        RepeatsFilter(Repeats(most=2, interval_seconds=10.0, monotonic=lambda: now))
+        LogRateLimitFilter(LogRateLimit(most=2, interval_seconds=10.0, monotonic=lambda: now))
     ]
     for number in range(7):
         logger.warning("Trouble %d.", number)

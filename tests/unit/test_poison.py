@@ -7,20 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.house import INPUT, House
+from tests.unit.harness import INPUT, WorkerHarness
 from worker.adapters.memory import MemoryBus
-from worker.errors import EngineDead
-from worker.poison import GROUP_RECORDS, Mark, SuspectWindow, describe
-from worker.records import CommittedOffset, Partition
+from worker.delivery.suspects import SuspectWindow
+from worker.domain.errors import EngineDead
+from worker.domain.poison import GROUP_RECORDS, PoisonMark, describe
+from worker.domain.records import CommittedOffset, Partition
 
 COUNTS = (st.integers(0, 4), st.integers(0, 5000), st.integers(0, 16))
-MARKS = st.builds(Mark, *COUNTS, st.booleans(), st.booleans())
+MARKS = st.builds(PoisonMark, *COUNTS, st.booleans(), st.booleans())
 WHOLE = {"deaths": 1, "suspects": 1, "alone": 0, "working": True, "begins": False}
 
 
 @given(MARKS)
 def test_a_mark_survives_kafka(mark):
-    assert Mark.decode(mark.encode()) == mark
+    assert PoisonMark.decode(mark.encode()) == mark
     assert len(mark.encode()) < 200
 
 
@@ -40,13 +41,13 @@ def test_a_mark_survives_kafka(mark):
     ],
 )
 def test_what_another_program_wrote_is_no_death(metadata):
-    assert Mark.decode(metadata) == Mark()
+    assert PoisonMark.decode(metadata) == PoisonMark()
 
 
 def test_a_released_partition_says_nothing():
-    for mark in (Mark(), Mark(begins=True)):
+    for mark in (PoisonMark(), PoisonMark(begins=True)):
         window = SuspectWindow(mark, 100)
-        assert Mark.decode(window.mark.encode()).working
+        assert PoisonMark.decode(window.mark.encode()).working
         window.close()
         assert window.mark.encode() == ""
 
@@ -65,7 +66,7 @@ class Log:
 
     def __init__(self, poison, records, commits_before_death):
         self.poison, self.records = poison, records
-        self.committed, self.mark = 0, Mark()
+        self.committed, self.mark = 0, PoisonMark()
         self.deaths = 0
         self.condemned = []
         self._commits = commits_before_death
@@ -124,12 +125,12 @@ def test_the_killer_alone_is_condemned_after_at_most_four_deaths(poison_of, most
     assert log.condemned == [poison]
     assert log.deaths <= 4
     assert log.committed == records
-    assert log.mark == Mark()
+    assert log.mark == PoisonMark()
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(1, 64))
 def test_a_window_is_never_over_full(commits, most):
-    window = SuspectWindow(Mark(1, 1000), most)
+    window = SuspectWindow(PoisonMark(1, 1000), most)
     begun = committed = 0
     for passing in commits:
         while window.room > 0:
@@ -141,7 +142,7 @@ def test_a_window_is_never_over_full(commits, most):
 
 
 def test_the_log_names_the_suspects():
-    lines = [describe(Mark(deaths, 3, 3), INPUT, 7) for deaths in (1, 2, 3, 4)]
+    lines = [describe(PoisonMark(deaths, 3, 3), INPUT, 7) for deaths in (1, 2, 3, 4)]
     assert all("events/0@7" in line for line in lines)
     assert "dead-lettering" in lines[3]
 
@@ -168,7 +169,7 @@ def test_deaths_of_other_causes_do_not_let_the_killer_go(strays, poison_of):
     assert log.committed == records
 
 
-class DeadlyHouse(House):
+class DeadlyHarness(WorkerHarness):
     """A worker whose engine dies over one prompt, every time."""
 
     def __init__(self, guarantee, bus, poison="poison"):
@@ -202,7 +203,7 @@ async def test_a_prompt_that_kills_each_worker_is_found(guarantee, at):
         bus.append("events", value=orjson.dumps({"id": str(n), "prompt": prompt}))
     deaths = 0
     for _ in range(6):
-        worker = DeadlyHouse(guarantee, bus)
+        worker = DeadlyHarness(guarantee, bus)
         running = asyncio.create_task(worker.pipeline.run())
         async with asyncio.timeout(20):
             while not running.done() and bus.committed.get(INPUT) != 60:
@@ -228,7 +229,7 @@ async def test_a_prompt_that_kills_each_worker_is_found(guarantee, at):
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 async def test_what_follows_a_death_by_chance_is_judged_as_ever(guarantee):
     bus = MemoryBus()
-    first = House(guarantee, bus=bus, drain_seconds=0.0)
+    first = WorkerHarness(guarantee, bus=bus, drain_seconds=0.0)
     first.send(40)
     first.hold()
     running = asyncio.create_task(first.pipeline.run())
@@ -237,12 +238,12 @@ async def test_what_follows_a_death_by_chance_is_judged_as_ever(guarantee):
     first.release()
     with pytest.raises(EngineDead):
         await running
-    second = House(guarantee, bus=bus)
+    second = WorkerHarness(guarantee, bus=bus)
     async with second.running():
         await second.until(lambda: bus.committed.get(INPUT) == 40)
         second.send(4, start=40)
         await second.until(lambda: bus.committed.get(INPUT) == 44)
-        assert Mark.decode(bus.metadata[INPUT]) == Mark(working=True)
+        assert PoisonMark.decode(bus.metadata[INPUT]) == PoisonMark(working=True)
     assert set(first.judged()) == {str(n) for n in range(44)}
     assert bus.topic("dead") == []
     assert bus.metadata[INPUT] == ""
@@ -252,13 +253,13 @@ async def test_what_follows_a_death_by_chance_is_judged_as_ever(guarantee):
 async def test_no_two_suspects_are_under_suspicion_at_once(guarantee):
     """Also where outcomes become durable only long after they are known."""
     bus = MemoryBus(partitions=3)
-    house = House(guarantee, bus=bus)
+    harness = WorkerHarness(guarantee, bus=bus)
     partitions = [Partition("events", n) for n in range(3)]
     for partition in partitions:
         for _ in range(6):
             bus.append("events", value=b'{"prompt": "hello"}', partition=partition.number)
-        bus.commit({partition: CommittedOffset(0, Mark(2, 6, 5).encode())})
-    publish, commit, most = house.publisher.publish, bus.commit, []
+        bus.commit({partition: CommittedOffset(0, PoisonMark(2, 6, 5).encode())})
+    publish, commit, most = harness.publisher.publish, bus.commit, []
 
     async def publish_late(records):
         for _ in range(200):
@@ -267,37 +268,37 @@ async def test_no_two_suspects_are_under_suspicion_at_once(guarantee):
 
     def commit_and_look(offsets):
         commit(offsets)
-        marks = [Mark.decode(bus.metadata[p]) for p in partitions]
+        marks = [PoisonMark.decode(bus.metadata[p]) for p in partitions]
         most.append(sum(mark.deaths >= 2 and mark.working for mark in marks))
 
-    house.publisher.publish, bus.commit = publish_late, commit_and_look
-    async with house.running():
-        await house.until(lambda: bus.committed == dict.fromkeys(partitions, 6))
+    harness.publisher.publish, bus.commit = publish_late, commit_and_look
+    async with harness.running():
+        await harness.until(lambda: bus.committed == dict.fromkeys(partitions, 6))
     assert max(most) == 1
     assert bus.topic("dead") == []
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 async def test_a_bus_that_refuses_is_no_death(guarantee):
-    house = House(guarantee)
-    house.send(20)
-    house.refuse(30)
-    async with house.running():
-        await house.until(lambda: house.bus.committed.get(INPUT) == 20)
-        assert Mark.decode(house.bus.metadata[INPUT]).deaths == 0
-    assert house.bus.topic("dead") == []
+    harness = WorkerHarness(guarantee)
+    harness.send(20)
+    harness.refuse(30)
+    async with harness.running():
+        await harness.until(lambda: harness.bus.committed.get(INPUT) == 20)
+        assert PoisonMark.decode(harness.bus.metadata[INPUT]).deaths == 0
+    assert harness.bus.topic("dead") == []
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 async def test_a_worker_that_forgets_deaths_is_found_out(guarantee, monkeypatch):
     """The mutant: without the marks, the killer kills each worker that gets its partition."""
-    monkeypatch.setattr(Mark, "after_death", lambda self, _: type(self)())
+    monkeypatch.setattr(PoisonMark, "after_death", lambda self, _: type(self)())
     bus = MemoryBus()
     for n in range(20):
         prompt = "poison" if n == 7 else "hello"
         bus.append("events", value=orjson.dumps({"id": str(n), "prompt": prompt}))
     for _ in range(8):
-        worker = DeadlyHouse(guarantee, bus)
+        worker = DeadlyHarness(guarantee, bus)
         with pytest.raises(EngineDead):
             await worker.pipeline.run()
     assert bus.committed[INPUT] <= 7

@@ -4,7 +4,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from worker.cli.presentation import show_dead_letter, show_verdict
+from worker.cli.views.verdicts import show_dead_letter, show_verdict
 
 NASTY = "\x1b[31mred\x1b]0;title\x07 \u202eleft-to-right\u2066 \r[bold]"
 ESCAPED = "\\x1b[31mred\\x1b]0;title\\x07 \\u202eleft-to-right\\u2066 \\r[bold]"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.progress import Progress, Standing
-from worker.records import Partition
+from worker.domain.records import Partition
+from worker.flow.progress import Progress, Standing
 
 ONE, TWO = Partition("events", 3), Partition("events", 4)
 

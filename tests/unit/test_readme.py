@@ -9,9 +9,10 @@ from jsonschema import Draft202012Validator
 from typer.main import get_command
 
 from worker.cli import app, register
-from worker.events import decode_event, judged_exchange
-from worker.schemas import documents
-from worker.settings import Settings, settings_table
+from worker.decoding.events import decode_event
+from worker.domain.events import judged_exchange
+from worker.operator.schemas import documents
+from worker.runtime.settings import Settings, settings_table
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```json (event|verdict)\n(.*?)```", README, re.DOTALL)

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.cli.moments import moment_ms
-from worker.dead_letters import DELIVERED_BEFORE, dead_letter, delivered_before
-from worker.errors import InvalidRequest, NotAnEvent
-from worker.escaping import printable
-from worker.records import Partition, Record
-from worker.redriving import (
+from worker.domain.dead_letters import DELIVERED_BEFORE, dead_letter, delivered_before
+from worker.domain.errors import InvalidRequest, NotAnEvent
+from worker.domain.escaping import printable
+from worker.domain.records import Partition, Record
+from worker.operator.redrive.redriving import (
     Left,
     Plan,
     Selection,

@@ -19,9 +19,10 @@ from benchmarks.rivals.workload import (
 )
 from training.exchanges import compose
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.events import decode_event, judged_exchange
-from worker.guards.guardreasoner import GuardReasoner
-from worker.parts import demonstration_model
+from worker.decoding.events import decode_event
+from worker.domain.events import judged_exchange
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.build import demonstration_model
 
 
 def exchanges(values):

@@ -5,10 +5,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from worker.cli.samples import sample_lines
-from worker.errors import RecordError
-from worker.events import decode_event
-from worker.schemas import documents
+from worker.decoding.events import decode_event
+from worker.demo.samples import sample_lines
+from worker.domain.errors import RecordError
+from worker.operator.schemas import documents
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 

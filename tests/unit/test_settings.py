@@ -1,8 +1,8 @@
 import pytest
 
-from worker.brokers import build_connection
-from worker.errors import WrongSetting
-from worker.settings import load_settings
+from worker.domain.errors import WrongSetting
+from worker.runtime.connection import build_connection
+from worker.runtime.settings import load_settings
 
 
 def test_the_environment_beats_the_file(tmp_path, monkeypatch):

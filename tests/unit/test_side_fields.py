@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.house import House
-from worker.errors import NotAnEvent
-from worker.events import decode_event, judged_exchange
+from tests.unit.harness import WorkerHarness
+from worker.decoding.events import decode_event
+from worker.domain.errors import NotAnEvent
+from worker.domain.events import judged_exchange
 
 
 def decoded(**fields):
@@ -117,22 +118,22 @@ def test_any_time_is_one_in_utc_or_none(given):
 
 
 async def test_a_verdict_has_its_times_in_utc():
-    house = House("at_least_once")
+    harness = WorkerHarness("at_least_once")
     for when in ("Thu, 01 Jan 2026 01:00:00 +0100", "tomorrow"):
-        house.bus.append("events", value=orjson.dumps({"prompt": "a", "occurred_at": when}))
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 2)
-    times = [orjson.loads(record.value)["occurred_at"] for record in house.bus.topic("verdicts")]
+        harness.bus.append("events", value=orjson.dumps({"prompt": "a", "occurred_at": when}))
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 2)
+    times = [orjson.loads(record.value)["occurred_at"] for record in harness.bus.topic("verdicts")]
     assert sorted(times, key=str) == ["2026-01-01T00:00:00.000Z", None]
 
 
 async def test_a_verdict_says_that_not_all_was_text():
-    house = House("at_least_once")
+    harness = WorkerHarness("at_least_once")
     parts = [{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": {}}]
-    house.bus.append("events", value=orjson.dumps({"prompt": parts}))
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 1)
-    (verdict,) = house.bus.topic("verdicts")
+    harness.bus.append("events", value=orjson.dumps({"prompt": parts}))
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 1)
+    (verdict,) = harness.bus.topic("verdicts")
     assert "not_all_text" in orjson.loads(verdict.value)["flags"]
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from benchmarks.sized_events import sized_values
-from worker.events import decode_event, judged_exchange
+from worker.decoding.events import decode_event
+from worker.domain.events import judged_exchange
 
 
 @pytest.mark.parametrize("longer", ["prompt", "conversation"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sizing import Load, Queues, Speed, Terms, Tokens, gpu_seconds, plan
+from worker.operator.sizing.plan import Load, Queues, Speed, Terms, Tokens, gpu_seconds, plan
 
 QUEUES = Queues(
     event_bytes=2048,

@@ -9,9 +9,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import SpanKind
 from prometheus_client import generate_latest
 
-from tests.unit.house import House
-from worker.breaker import BreakerPolicy
-from worker.console.recent import read_recent
+from tests.unit.harness import WorkerHarness
+from worker.engine.circuit_breaker import BreakerPolicy
+from worker.operator.top.recent import read_recent
 from worker.telemetry import names
 from worker.telemetry.tracing import Tracing, carried
 
@@ -29,15 +29,15 @@ class Traced:
         provider.add_span_processor(SimpleSpanProcessor(self._kept))
         tracer = provider.get_tracer("t")
         tracing = Tracing(tracer, group="group", model="m", **options)
-        self.house = House(guarantee, tracing=tracing)
+        self.harness = WorkerHarness(guarantee, tracing=tracing)
 
     async def judge(self, *values, traceparent=TRACEPARENT, count=None):
         headers = (("traceparent", traceparent),) if traceparent else ()
         for value in values:
-            self.house.bus.append("events", value=value, headers=headers)
-        async with self.house.running():
-            await self.house.until(
-                lambda: self.house.delivery.settled >= (len(values) if count is None else count)
+            self.harness.bus.append("events", value=value, headers=headers)
+        async with self.harness.running():
+            await self.harness.until(
+                lambda: self.harness.delivery.settled >= (len(values) if count is None else count)
             )
 
     def spans(self, start):
@@ -61,13 +61,13 @@ async def test_one_trace_from_producer_to_verdict(guarantee):
     assert (chat.name, chat.kind) == ("chat m", SpanKind.CLIENT)
     assert (send.name, send.kind) == ("send verdicts", SpanKind.PRODUCER)
     assert chat.parent.span_id == send.parent.span_id == process.context.span_id
-    (verdict,) = traced.house.bus.topic("verdicts")
+    (verdict,) = traced.harness.bus.topic("verdicts")
     assert dict(verdict.headers)["traceparent"] == b"00-%032x-%016x-01" % (
         PRODUCER[0],
         send.context.span_id,
     )
     # the chat's context is what the engine is given
-    assert traced.house.engine.traces == [
+    assert traced.harness.engine.traces == [
         {"traceparent": f"00-{PRODUCER[0]:032x}-{chat.context.span_id:016x}-01"}
     ]
     assert process.attributes["messaging.destination.partition.id"] == "0"
@@ -114,19 +114,19 @@ async def test_a_producer_who_does_not_sample_is_respected():
     await traced.judge(event(), traceparent=unsampled)
     assert not traced.spans("process")
     assert not traced.spans("chat")
-    (verdict,) = traced.house.bus.topic("verdicts")
+    (verdict,) = traced.harness.bus.topic("verdicts")
     header = dict(verdict.headers)["traceparent"]
     assert header[:35] == unsampled[:35]
     assert header[-2:] == b"00"
 
 
 async def test_where_nothing_is_recorded_the_context_is_carried_on():
-    house = House("at_least_once")
+    harness = WorkerHarness("at_least_once")
     headers = (("traceparent", TRACEPARENT), ("tracestate", b"a=b"), ("x", b"y"))
-    house.bus.append("events", value=event(), headers=headers)
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 1)
-    (verdict,) = house.bus.topic("verdicts")
+    harness.bus.append("events", value=event(), headers=headers)
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 1)
+    (verdict,) = harness.bus.topic("verdicts")
     found = dict(verdict.headers)
     assert (found["traceparent"], found["tracestate"]) == (TRACEPARENT, b"a=b")
 
@@ -158,12 +158,12 @@ BAGGAGE = ("baggage", b"tenant=t1, region = eu;sampled=1")
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("traced", [True, False])
 async def test_baggage_is_carried_on_whether_spans_are_recorded_or_not(recorded, traced):
-    house = Traced("at_least_once").house if recorded else House("at_least_once")
+    harness = Traced("at_least_once").harness if recorded else WorkerHarness("at_least_once")
     headers = (BAGGAGE, ("traceparent", TRACEPARENT)) if traced else (BAGGAGE,)
-    house.bus.append("events", value=event(), headers=headers)
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 1)
-    (verdict,) = house.bus.topic("verdicts")
+    harness.bus.append("events", value=event(), headers=headers)
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 1)
+    (verdict,) = harness.bus.topic("verdicts")
     assert [header for header in verdict.headers if header[0] == "baggage"] == [BAGGAGE]
 
 
@@ -176,21 +176,21 @@ def test_baggage_that_is_none_is_not_carried(value):
     )
 
 
-def scraped(house):
-    lines = generate_latest(house.telemetry.registry).decode().splitlines()
+def scraped(harness):
+    lines = generate_latest(harness.telemetry.registry).decode().splitlines()
     return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
 
 
 @both_guarantees
 async def test_metrics_count_what_became_durable(guarantee):
-    house = House(guarantee)
-    house.send(5)
-    house.bus.append("events", value=b"nonsense")
-    house.bus.append("events", value=None, key=b"k")
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 7)
-        await house.idle()
-    found = scraped(house)
+    harness = WorkerHarness(guarantee)
+    harness.send(5)
+    harness.bus.append("events", value=b"nonsense")
+    harness.bus.append("events", value=None, key=b"k")
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 7)
+        await harness.idle()
+    found = scraped(harness)
     assert found['guardstream_outcomes_total{outcome="verdict"}'] == "5.0"
     assert found['guardstream_outcomes_total{outcome="dead_letter"}'] == "1.0"
     assert found['guardstream_outcomes_total{outcome="tombstone"}'] == "1.0"
@@ -209,35 +209,35 @@ async def test_metrics_count_what_became_durable(guarantee):
 
 
 async def test_an_open_breaker_shows():
-    house = House("at_least_once", breaker=BreakerPolicy(max_failed_run=2))
-    house.engine.failing = True
-    house.send(5)
-    async with house.running():
-        await house.until(lambda: "fails" in (house.pipeline.trouble() or ""))
-        assert scraped(house)["guardstream_breaker_open"] == "1.0"
-        house.engine.failing = False
-        await house.until(lambda: house.delivery.settled == 5)
-        assert scraped(house)["guardstream_breaker_open"] == "0.0"
+    harness = WorkerHarness("at_least_once", breaker=BreakerPolicy(max_failed_run=2))
+    harness.engine.failing = True
+    harness.send(5)
+    async with harness.running():
+        await harness.until(lambda: "fails" in (harness.pipeline.trouble() or ""))
+        assert scraped(harness)["guardstream_breaker_open"] == "1.0"
+        harness.engine.failing = False
+        await harness.until(lambda: harness.delivery.settled == 5)
+        assert scraped(harness)["guardstream_breaker_open"] == "0.0"
 
 
 async def test_a_lost_partition_leaves_no_series_behind():
-    house = House("at_least_once")
+    harness = WorkerHarness("at_least_once")
     series = 'guardstream_lag_records{partition="0",topic="events"}'
-    house.send(1)
-    async with house.running():
-        await house.until(lambda: series in scraped(house))
-        await house.source.revoke(list(house.source._positions), lost=True)
-        await house.until(lambda: series not in scraped(house))
-        assert scraped(house)['guardstream_rebalances_total{change="lost"}'] == "1.0"
+    harness.send(1)
+    async with harness.running():
+        await harness.until(lambda: series in scraped(harness))
+        await harness.source.revoke(list(harness.source._positions), lost=True)
+        await harness.until(lambda: series not in scraped(harness))
+        assert scraped(harness)['guardstream_rebalances_total{change="lost"}'] == "1.0"
 
 
 async def test_the_last_verdicts_are_told_without_text():
-    house = House("at_least_once")
+    harness = WorkerHarness("at_least_once")
     for _ in range(60):
-        house.bus.append("events", value=event(), headers=(("traceparent", TRACEPARENT),))
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 60)
-    recent = house.telemetry.recent()
+        harness.bus.append("events", value=event(), headers=(("traceparent", TRACEPARENT),))
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 60)
+    recent = harness.telemetry.recent()
     assert len(recent) == 50
     assert recent[0]["trace_id"] == f"{PRODUCER[0]:032x}"
     assert PRIVATE not in orjson.dumps(recent).decode()

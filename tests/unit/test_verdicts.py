@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.house import House
-from worker.verdicts import GuardReference, VerdictSource, rfc3339, verdict_id
+from tests.unit.harness import WorkerHarness
+from worker.domain.verdicts import GuardReference, VerdictSource, rfc3339, verdict_id
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
@@ -48,11 +48,11 @@ def test_a_time_is_written_to_its_millisecond(timestamp_ms):
 
 
 async def test_a_verdict_can_be_a_cloudevent_too():
-    house = House("at_least_once", cloudevents=True)
-    house.bus.append("events", value=b'{"id": "e-1", "prompt": "hello"}', key=b"k")
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 1)
-    (verdict,) = house.bus.topic("verdicts")
+    harness = WorkerHarness("at_least_once", cloudevents=True)
+    harness.bus.append("events", value=b'{"id": "e-1", "prompt": "hello"}', key=b"k")
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 1)
+    (verdict,) = harness.bus.topic("verdicts")
     value, headers = orjson.loads(verdict.value), dict(verdict.headers)
     envelope = {name: v.decode() for name, v in headers.items() if name.startswith("ce_")}
     assert envelope == {
@@ -67,13 +67,13 @@ async def test_a_verdict_can_be_a_cloudevent_too():
 
 
 async def test_a_verdict_is_none_unless_told_to():
-    house = House("at_least_once")
-    house.bus.append(
+    harness = WorkerHarness("at_least_once")
+    harness.bus.append(
         "events", value=b'{"prompt": "hello"}', headers=(("ce_specversion", b"1.0"),), key=b"k"
     )
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 1)
-    (verdict,) = house.bus.topic("verdicts")
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 1)
+    (verdict,) = harness.bus.topic("verdicts")
     assert not [name for name, _ in verdict.headers if name.startswith("ce_")]
 
 
@@ -102,13 +102,13 @@ DESCRIBE_THE_VALUE = [
 
 
 async def test_a_verdict_carries_only_headers_that_describe_the_exchange():
-    house = House("at_least_once")
+    harness = WorkerHarness("at_least_once")
     mine = (("x-tenant", b"t"), ("X-Request-Id", b"r"), ("id", b"7"), ("x-tenant", b"u"))
     headers = (*((name, b"1") for name in DESCRIBE_THE_VALUE), *mine)
-    house.bus.append("events", value=b'{"prompt": "hello"}', headers=headers, key=b"k")
-    async with house.running():
-        await house.until(lambda: house.delivery.settled == 1)
-    (verdict,) = house.bus.topic("verdicts")
+    harness.bus.append("events", value=b'{"prompt": "hello"}', headers=headers, key=b"k")
+    async with harness.running():
+        await harness.until(lambda: harness.delivery.settled == 1)
+    (verdict,) = harness.bus.topic("verdicts")
     added = {"content-type", "guardstream.schema", "guardstream.event_id", "guardstream.status"}
     carried = [(n, v) for n, v in verdict.headers if n not in added and "guardstream" not in n]
     assert carried == list(mine)

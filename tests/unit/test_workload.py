@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.workload import Counts, Workload
+from worker.flow.workload import Counts, Workload
 
 
 def after(*steps, devices=1):

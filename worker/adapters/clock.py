@@ -5,7 +5,7 @@ import time
 
 
 class SystemClock:
-    """Real time; implements `worker.ports.Clock`."""
+    """Real time; implements `worker.domain.ports.Clock`."""
 
     def now(self) -> float:
         """Unix seconds."""

@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from zlib import crc32
 
-from worker.errors import NotWritten, Retriable
-from worker.ports import AssignmentListener
-from worker.records import CommittedOffset, Headers, OutgoingRecord, Partition, Record
+from worker.domain.errors import NotWritten, Retriable
+from worker.domain.ports import AssignmentListener
+from worker.domain.records import CommittedOffset, Headers, OutgoingRecord, Partition, Record
 
 
 class MemoryBus:
@@ -84,7 +84,7 @@ class MemoryBus:
 
 
 class MemorySource:
-    """Implements `worker.ports.Source` on a `MemoryBus`; one that is `severed` commits nothing."""
+    """Implements the port `Source` on a `MemoryBus`; one that is `severed` commits nothing."""
 
     def __init__(self, bus: MemoryBus, topics: Sequence[str], max_records: int = 500) -> None:
         self._bus = bus
@@ -212,7 +212,7 @@ class _Limits:
 
 
 class MemoryPublisher:
-    """Implements `worker.ports.Publisher` on a `MemoryBus`.
+    """Implements the port `Publisher` on a `MemoryBus`.
 
     `fail_next` calls do nothing and fail; `doubt_next` calls succeed and say that they failed.
     """
@@ -259,7 +259,7 @@ class MemoryPublisher:
 
 
 class MemoryTransactor:
-    """Implements `worker.ports.Transactor` on a `MemoryBus`."""
+    """Implements the port `Transactor` on a `MemoryBus`."""
 
     def __init__(self, transactions: "MemoryTransactions", transactional_id: str) -> None:
         self._transactions = transactions
@@ -293,7 +293,7 @@ class MemoryTransactor:
 
 
 class MemoryTransactions:
-    """Implements `worker.ports.Transactions` on a `MemoryBus`.
+    """Implements the port `Transactions` on a `MemoryBus`.
 
     `fail_next` commits do nothing and fail; `doubt_next` commits succeed and say that they failed;
     opening takes `slowness` turns of the event loop. `opened` holds the ids in the order of time.

@@ -10,9 +10,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.errors import EngineDead, InvalidRequest, Retriable
-from worker.ports import Clock, Completion
-from worker.verdicts import EngineReference, Usage
+from worker.domain.errors import EngineDead, InvalidRequest, Retriable
+from worker.domain.ports import Clock, Completion
+from worker.domain.verdicts import EngineReference, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Behaviour:
 
 
 class SimulatedEngine:
-    """Implements `worker.ports.Engine`."""
+    """Implements the port `Engine`."""
 
     flags = ("simulated",)
     reference = EngineReference("simulated", "1")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.errors import GuardstreamError, WrongSetting
+from worker.domain.errors import GuardstreamError, WrongSetting
 
 if TYPE_CHECKING:
-    from worker.settings import Settings
+    from worker.runtime.settings import Settings
 
 app = typer.Typer(
     name="guardstream",
@@ -39,8 +39,8 @@ def read_settings(config: Path | None = None, **overrides: dict[str, Any]) -> "S
     Raises:
         WrongSetting: see `load_settings`.
     """
-    from worker.logs import install_logs
-    from worker.settings import load_settings
+    from worker.runtime.logs import install_logs
+    from worker.runtime.settings import load_settings
 
     settings = load_settings(config, **overrides)
     install_logs(settings.log.level, settings.log.format)

@@ -16,7 +16,7 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from worker.checking import Finding, check_settings
+    from worker.operator.preflight import Finding, check_settings
 
     settings = read_settings(config)
     table = Table("", "check", "finding", box=None)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import app, read_settings, run_async
-from worker.records import OutgoingRecord, Record
+from worker.domain.records import OutgoingRecord, Record
 
 _TOPICS = {
     "input": "chat-events",
@@ -33,16 +33,16 @@ def demo(
 async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
     from rich.console import Console
 
-    from worker.adapters.kafka.broker import Broker
     from worker.adapters.kafka.connection import create_topics
     from worker.adapters.kafka.publisher import KafkaPublisher
     from worker.adapters.kafka.reader import committed_offsets, read_topics
-    from worker.app import Worker
-    from worker.brokers import build_connection
-    from worker.cli.presentation import show_dead_letter, show_verdict
-    from worker.cli.samples import keyed, sample_lines
-    from worker.parts import DEMONSTRATION, build_judging
-    from worker.settings import load_settings
+    from worker.cli.views.verdicts import show_dead_letter, show_verdict
+    from worker.demo.kafka.broker import Broker
+    from worker.demo.samples import keyed, sample_lines
+    from worker.runtime.build import DEMONSTRATION, build_judging
+    from worker.runtime.connection import build_connection
+    from worker.runtime.settings import load_settings
+    from worker.runtime.worker import Worker
 
     console = Console(soft_wrap=True)
     # the screen is for verdicts

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli import Config, app, read_settings, run_async
-from worker.escaping import printable
+from worker.domain.escaping import printable
 
 if TYPE_CHECKING:
     from worker.evaluation.answers import Answer
     from worker.evaluation.labelled import Labelled
-    from worker.parts import Judging
+    from worker.runtime.build import Judging
 
 _SHOWN_REASONS = 20
 
@@ -72,19 +72,19 @@ def evaluate(
     Rows that cannot be used or judged are named, and the exit code is 1.
     """
     from worker import __version__
-    from worker.cli.scores import show_evaluation
-    from worker.errors import UnusableFile
+    from worker.cli.views.evaluation import show_evaluation
+    from worker.domain.errors import UnusableFile
+    from worker.domain.verdicts import rfc3339
+    from worker.evaluation.analysis import compare as compare_runs
+    from worker.evaluation.analysis import evaluate as score
+    from worker.evaluation.analysis import read_other
     from worker.evaluation.columns import Columns
-    from worker.evaluation.findings import compare as compare_runs
-    from worker.evaluation.findings import evaluate as score
-    from worker.evaluation.findings import read_other
     from worker.evaluation.keeping import write_whole
     from worker.evaluation.labelled import read_labelled
     from worker.evaluation.report import render_report
     from worker.evaluation.results import Provenance, encode_evaluation
     from worker.evaluation.stored import read_stored
-    from worker.parts import build_guard, build_judging
-    from worker.verdicts import rfc3339
+    from worker.runtime.build import build_guard, build_judging
 
     if from_completions and (model or save_completions):
         raise typer.BadParameter("asks no engine", param_hint="--from-completions")
@@ -140,7 +140,7 @@ def _refuse_early(
     labelled: "Labelled", slices: Sequence[str], outputs: Sequence[Path | None]
 ) -> None:
     """Say what would fail at the end before the long work."""
-    from worker.evaluation.findings import slice_values
+    from worker.evaluation.analysis import slice_values
     from worker.evaluation.keeping import require_writable
 
     for field in slices:

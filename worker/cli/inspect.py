@@ -9,14 +9,14 @@ import typer
 from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import write_line
 from worker.cli.moments import moment_ms
-from worker.escaping import printable
+from worker.domain.escaping import printable
 
 if TYPE_CHECKING:
-    from worker.adapters.kafka.explorer import Found
-    from worker.errors import RecordError
-    from worker.inspection import Again, Place
-    from worker.parts import Judging
-    from worker.settings import Settings
+    from worker.domain.errors import RecordError
+    from worker.operator.inspect.explorer import Found
+    from worker.operator.inspect.inspection import Again, Place
+    from worker.runtime.build import Judging
+    from worker.runtime.settings import Settings
 
 
 @app.command()
@@ -48,10 +48,10 @@ def inspect(
     from rich.console import Console
     from rich.progress import Progress
 
-    from worker.adapters.kafka.explorer import Explorer, NotFound
-    from worker.brokers import build_connection
-    from worker.inspection import Again
-    from worker.parts import build_judging
+    from worker.operator.inspect.explorer import Explorer, NotFound
+    from worker.operator.inspect.inspection import Again
+    from worker.runtime.build import build_judging
+    from worker.runtime.connection import build_connection
 
     since_ms = moment_ms(since, now=datetime.now(UTC)) if since else None
     settings = read_settings(config)
@@ -92,7 +92,7 @@ def inspect(
 
 
 async def _ask(judging: "Judging", found: "Found") -> "dict[Place, Again | RecordError]":
-    from worker.inspection import ask_again
+    from worker.operator.inspect.inspection import ask_again
 
     await judging.start()
     try:
@@ -114,9 +114,9 @@ def _print(
 ) -> None:
     from rich.console import Console
 
-    from worker.cli.finding_documents import document
-    from worker.cli.findings import show_finding
-    from worker.parts import build_guard
+    from worker.cli.views.inspection import show_finding
+    from worker.cli.views.inspection_document import document
+    from worker.runtime.build import build_guard
 
     guard, framing, group = build_guard(settings), settings.input.framing, settings.input.group_id
     shown = [(finding, answers.get(finding.place)) for finding in found.findings]

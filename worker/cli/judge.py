@@ -10,8 +10,8 @@ import typer
 
 from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import read_lines, write_line
-from worker.errors import RecordError
-from worker.records import Partition, Record
+from worker.domain.errors import RecordError
+from worker.domain.records import Partition, Record
 
 
 @app.command()
@@ -28,7 +28,7 @@ def judge(
     from rich.console import Console
     from rich.progress import Progress
 
-    from worker.parts import build_judging
+    from worker.runtime.build import build_judging
 
     overrides = {"engine": {"model": model}} if model else {}
     settings = read_settings(config, **overrides)

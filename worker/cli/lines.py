@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from worker.errors import GuardstreamError
+from worker.domain.errors import GuardstreamError
 
 
 class BadLine(GuardstreamError):  # noqa: N818

@@ -16,8 +16,8 @@ def parse(config: Config = None) -> None:
 
     from pydantic import BaseModel, ValidationError
 
-    from worker.parts import build_guard
-    from worker.settings import load_settings
+    from worker.runtime.build import build_guard
+    from worker.runtime.settings import load_settings
 
     class Line(BaseModel):
         id: Any = None

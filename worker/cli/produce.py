@@ -24,9 +24,9 @@ def produce(
     from rich.progress import Progress
 
     from worker.adapters.kafka.publisher import KafkaPublisher
-    from worker.brokers import build_connection
-    from worker.cli.samples import keyed
-    from worker.errors import BusUnavailable, Retriable
+    from worker.demo.samples import keyed
+    from worker.domain.errors import BusUnavailable, Retriable
+    from worker.runtime.connection import build_connection
 
     settings = read_settings(config)
     target = topic or settings.input.topics[0]

@@ -9,11 +9,11 @@ import typer
 from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import write_line
 from worker.cli.moments import moment_ms
-from worker.errors import Stage
-from worker.escaping import printable
+from worker.domain.errors import Stage
+from worker.domain.escaping import printable
 
 if TYPE_CHECKING:
-    from worker.redriving import Letter, Plan
+    from worker.operator.redrive.redriving import Letter, Plan
 
 _STAGES = " | ".join(get_args(Stage))
 _CUT_SHOWN = 10
@@ -63,9 +63,9 @@ def redrive(
     from rich.console import Console
     from rich.progress import Progress
 
-    from worker.adapters.kafka.redriver import redrive as redrive_letters
-    from worker.brokers import build_connection
-    from worker.redriving import Selection
+    from worker.operator.redrive.redriver import redrive as redrive_letters
+    from worker.operator.redrive.redriving import Selection
+    from worker.runtime.connection import build_connection
 
     if unknown := set(stage or ()) - set(get_args(Stage)):
         raise typer.BadParameter(f"{unknown.pop()!r} is none of {_STAGES}", param_hint="--stage")
@@ -148,7 +148,7 @@ def _print(plan: "Plan", *, sent: bool) -> None:
 
 def _stays(plan: "Plan") -> Iterator[str]:
     """A sentence for each reason why letters that are meant stay."""
-    from worker.redriving import Left
+    from worker.operator.redrive.redriving import Left
 
     sentences = {
         Left.REDRIVEN: "sent back before.",
@@ -171,7 +171,7 @@ def _stays(plan: "Plan") -> Iterator[str]:
 
 
 def _failures(plan: "Plan") -> Iterator[str]:
-    from worker.redriving import Left
+    from worker.operator.redrive.redriving import Left
 
     for name, count in plan.left_for(Left.NO_TOPIC).items():
         yield (
@@ -204,7 +204,7 @@ def _lines(plan: "Plan", *, sent: bool) -> Iterator[dict[str, Any]]:
 
 
 def _fields(letter: "Letter") -> dict[str, Any]:
-    from worker.verdicts import rfc3339
+    from worker.domain.verdicts import rfc3339
 
     key = letter.record.key
     return {

@@ -2,15 +2,16 @@
 
 from worker.cli import Config, app
 from worker.cli.lines import BadLine, read_lines, write_line
-from worker.errors import RecordError
+from worker.domain.errors import RecordError
 
 
 @app.command()
 def render(config: Config = None) -> None:
     """Events as JSON Lines on stdin to `{"id", "prompt"}` lines: the text the model is given."""
-    from worker.events import decode_event, judged_exchange
-    from worker.parts import build_guard
-    from worker.settings import load_settings
+    from worker.decoding.events import decode_event
+    from worker.domain.events import judged_exchange
+    from worker.runtime.build import build_guard
+    from worker.runtime.settings import load_settings
 
     guard = build_guard(load_settings(config))
     for number, line in read_lines():

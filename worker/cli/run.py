@@ -8,7 +8,7 @@ from worker.cli import Config, app, read_settings, run_async
 @app.command()
 def run(config: Config = None) -> None:
     """Judge the input topic until stopped (SIGTERM drains, a second signal aborts)."""
-    from worker.app import Worker, run_until_signalled
+    from worker.runtime.worker import Worker, run_until_signalled
 
     settings = read_settings(config)
     if settings.engine.kind == "simulated":

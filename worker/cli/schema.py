@@ -13,7 +13,7 @@ def schema(
     folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path("schemas"),
 ) -> None:
     """Write the JSON Schemas and the AsyncAPI document, generated from the models."""
-    from worker.schemas import documents
+    from worker.operator.schemas import documents
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in documents().items():

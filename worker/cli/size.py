@@ -9,8 +9,8 @@ from worker.cli import Config, app
 from worker.cli.lines import write_line
 
 if TYPE_CHECKING:
-    from worker.console.figures import Figures
-    from worker.sizing import Tokens
+    from worker.operator.sizing.measured import Figures
+    from worker.operator.sizing.plan import Tokens
 
 _TINY = 1e-9
 
@@ -92,9 +92,9 @@ def size(
 
     Figures are the options', or a worker's (--from-metrics). What is assumed is said.
     """
-    from worker import sizing
-    from worker.cli import sizes
-    from worker.settings import load_settings
+    from worker.cli.views import sizing as view
+    from worker.operator.sizing import plan as sizing
+    from worker.runtime.settings import load_settings
 
     settings = load_settings(config)
     measured = _measure(from_metrics, seconds) if from_metrics else None
@@ -108,10 +108,10 @@ def size(
     if gpu_seconds is None and prefill and decode:
         tokens = _tokens(prompt_tokens, shared_tokens, completion_tokens, measured)
         gpu_seconds = sizing.gpu_seconds(tokens, sizing.Speed(prefill, decode))
-        assumed.append(sizes.of_tokens(tokens))
+        assumed.append(view.of_tokens(tokens))
     if gpu_seconds is None and measured is not None:
         gpu_seconds = measured.engine_seconds_per_record * gpus_per_replica
-        assumed.append(sizes.of_engine(measured))
+        assumed.append(view.of_engine(measured))
     if gpu_seconds is None:
         raise typer.BadParameter(
             "say what a record costs: this, or --from-metrics, or --prefill and --decode with"
@@ -136,17 +136,17 @@ def size(
         in_flight=settings.engine.max_num_seqs + settings.batch.max_records,
     )
     plan = sizing.plan(load, terms, queues)
-    assumed += sizes.of_terms(terms)
+    assumed += view.of_terms(terms)
     if json:
         found = {"load": load, "terms": terms, "plan": plan, "measured": measured}
         write_line({**found, "assumed": assumed})
     else:
-        sizes.show(load, terms, plan, measured, assumed)
+        view.show(load, terms, plan, measured, assumed)
 
 
 def _measure(url: str, seconds: float) -> "Figures":
-    from worker.console.figures import take_figures
-    from worker.console.watching import base_url
+    from worker.operator.sizing.measured import take_figures
+    from worker.operator.top.watching import base_url
 
     try:
         base = base_url(url)
@@ -163,7 +163,7 @@ def _tokens(
     completion: float | None,
     measured: "Figures | None",
 ) -> "Tokens":
-    from worker.sizing import Tokens
+    from worker.operator.sizing.plan import Tokens
 
     if measured is not None:
         told = measured.tokens

@@ -19,8 +19,8 @@ def tail(
     from rich.console import Console
 
     from worker.adapters.kafka.reader import read_topics
-    from worker.brokers import build_connection
-    from worker.cli.presentation import show_verdict
+    from worker.cli.views.verdicts import show_verdict
+    from worker.runtime.connection import build_connection
 
     settings = read_settings(config)
     console = Console()

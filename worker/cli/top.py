@@ -18,7 +18,7 @@ from worker.cli.lines import write_line
 if TYPE_CHECKING:
     from rich.layout import Layout
 
-    from worker.console.watching import Lookout
+    from worker.operator.top.watching import Lookout
 
 
 @app.command()
@@ -46,7 +46,7 @@ def top(
     Reads /metrics and /recent of each worker, so a port-forward is enough.
     Without a terminal it shows one frame and ends. Ctrl-C or q ends it.
     """
-    from worker.console.watching import Lookout, base_url, open_session
+    from worker.operator.top.watching import Lookout, base_url, open_session
 
     try:
         bases = list(dict.fromkeys(base_url(url) for url in urls or ["localhost"]))
@@ -96,7 +96,7 @@ async def _show(lookout: "Lookout", rounds: AsyncIterator[None], svg: Path | Non
     from rich.console import Console
     from rich.live import Live
 
-    from worker.cli.screen.keyboard import END, on_key
+    from worker.cli.views.top.keyboard import END, on_key
 
     console = Console()
     task = asyncio.current_task()
@@ -114,7 +114,7 @@ async def _show(lookout: "Lookout", rounds: AsyncIterator[None], svg: Path | Non
 
 
 def _draw(lookout: "Lookout", width: int, height: int | None = None) -> "tuple[Layout, int]":
-    from worker.cli.screen.frames import Moment, frame
+    from worker.cli.views.top.frames import Moment, frame
 
     now = Moment(time.monotonic(), time.time())
     return frame(lookout.view(), lookout.flows, now, width=width, height=height)

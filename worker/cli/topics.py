@@ -27,7 +27,7 @@ def topics(
 ) -> None:
     """Create the topics of the settings that are missing; change none that is there."""
     from worker.adapters.kafka.connection import create_topics, describe_topics
-    from worker.brokers import build_connection
+    from worker.runtime.connection import build_connection
 
     settings = read_settings(config)
     connection = build_connection(settings)

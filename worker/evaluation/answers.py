@@ -4,9 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.evaluation.labelled import LabelledEvent
-from worker.guards.prompts import Guard
-from worker.verdicts import (
+from worker.domain.guard import Guard
+from worker.domain.verdicts import (
     EngineReference,
     FinishReason,
     GuardReference,
@@ -15,6 +14,7 @@ from worker.verdicts import (
     Task,
     Usage,
 )
+from worker.evaluation.labelled import LabelledEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-from worker.errors import RecordError
+from worker.domain.errors import RecordError
+from worker.domain.guard import Guard
+from worker.domain.records import Partition, Record
 from worker.evaluation.answers import (
     Answer,
     StoredCompletion,
@@ -14,9 +16,7 @@ from worker.evaluation.answers import (
 )
 from worker.evaluation.keeping import CompletionsFile
 from worker.evaluation.labelled import LabelledEvent
-from worker.guards.prompts import Guard
-from worker.judging import Judge
-from worker.records import Partition, Record
+from worker.flow.judge import Judge
 
 Completed = StoredCompletion | RecordError
 

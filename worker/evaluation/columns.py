@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from worker.verdicts import Task
+from worker.domain.verdicts import Task
 
 # the second is WildGuardTest's name (Han et al., arXiv:2406.18495)
 _KNOWN: dict[str, tuple[str, ...]] = {

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from worker.domain.verdicts import Label, Task
 from worker.evaluation.resampling import Estimate, estimates
 from worker.evaluation.scoring import Confusion, cell, strict
-from worker.verdicts import Label, Task
 
 _SAID = 3
 _CELLS = 2 * _SAID * _SAID

@@ -14,10 +14,10 @@ from typing import BinaryIO
 
 import orjson
 
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import EngineReference, GuardReference
 from worker.evaluation.answers import StoredCompletion
 from worker.evaluation.stored import is_json, read_stored
-from worker.verdicts import EngineReference, GuardReference
 
 _CHUNK_BYTES = 1 << 16
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import orjson
 
-from worker.errors import GuardstreamError, RecordError, UnusableFile
-from worker.escaping import printable
+from worker.decoding.events import decode_event
+from worker.domain.errors import GuardstreamError, RecordError, UnusableFile
+from worker.domain.escaping import printable
+from worker.domain.events import Event, Exchange, judged_exchange
+from worker.domain.verdicts import LABELS, RESPONSE_TASKS, Label, Task
 from worker.evaluation.columns import Columns, LeftOut, Row, row_event
 from worker.evaluation.tables import SUFFIXES, read_table
-from worker.events import Event, Exchange, decode_event, judged_exchange
-from worker.verdicts import LABELS, RESPONSE_TASKS, Label, Task
 
 _SHOWN_CHARACTERS = 40
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from worker.escaping import printable
+from worker.domain.escaping import printable
 
 
 class Markup(str):

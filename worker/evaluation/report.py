@@ -6,12 +6,12 @@ It runs no script and loads nothing; what people and models wrote is text in it,
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from worker.domain.verdicts import Label, Task
 from worker.evaluation.labelled import LabelledEvent
 from worker.evaluation.markup import Markup, Text, table, tag
 from worker.evaluation.plots import Dot, confusion, dots
 from worker.evaluation.resampling import Estimate
 from worker.evaluation.results import Comparison, Evaluation, Slice, TaskFigures
-from worker.verdicts import Label, Task
 
 _SHOWN_ROWS = 200
 _SHOWN_CHARACTERS = 280

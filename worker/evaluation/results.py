@@ -7,11 +7,11 @@ from typing import Literal
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import EngineReference, GuardReference, Label, Task
 from worker.evaluation.columns import LeftOut
 from worker.evaluation.comparing import TaskComparison
 from worker.evaluation.resampling import Estimate
-from worker.verdicts import EngineReference, GuardReference, Label, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worker.verdicts import LABELS, Label, Task
+from worker.domain.verdicts import LABELS, Label, Task
 
 
 class Confusion(NamedTuple):

@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.guard import Guard
+from worker.domain.verdicts import EngineReference, GuardReference, Task, Verdict
 from worker.evaluation.answers import (
     Answer,
     StoredCompletion,
@@ -20,8 +22,6 @@ from worker.evaluation.answers import (
     unjudged,
 )
 from worker.evaluation.labelled import LabelledEvent
-from worker.guards.prompts import Guard
-from worker.verdicts import EngineReference, GuardReference, Task, Verdict
 
 _COMPLETION = TypeAdapter(StoredCompletion)
 _VERDICT = TypeAdapter(Verdict)

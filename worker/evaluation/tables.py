@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
 from worker.evaluation.columns import Columns, LeftOut, Row, row_event
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}

@@ -14,15 +14,15 @@ from typing import Any, Self
 from opentelemetry.trace import INVALID_SPAN, Span
 from prometheus_client import CollectorRegistry
 
-from worker.batching import CloseReason
-from worker.errors import RecordError
-from worker.events import Exchange
-from worker.outcomes import Outcome, OutcomeKind
-from worker.ports import Clock, Completion
-from worker.records import Headers, Partition, Record
+from worker.domain.errors import RecordError
+from worker.domain.events import Exchange
+from worker.domain.outcomes import Outcome, OutcomeKind
+from worker.domain.ports import Clock, Completion
+from worker.domain.records import Headers, Partition, Record
+from worker.domain.verdicts import LABELS, Task, Verdict
 from worker.telemetry import names
 from worker.telemetry.instruments import Instruments
-from worker.telemetry.names import Metric
+from worker.telemetry.names import CloseReason, Metric
 from worker.telemetry.tracing import (
     Tracing,
     baggage,
@@ -32,7 +32,6 @@ from worker.telemetry.tracing import (
     trace_headers,
     trace_id,
 )
-from worker.verdicts import LABELS, Task, Verdict
 
 _RECENT = 50
 _NO_SPAN = nullcontext(INVALID_SPAN)

@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class CloseReason(StrEnum):
+    """Why a batch closed."""
+
+    RECORDS = "records"
+    TOKENS = "tokens"
+    LINGER = "linger"
+    SUSPECT = "suspect"
+
+
 class Kind(StrEnum):
     """What a metric does: grows, goes up and down, or is distributed."""
 

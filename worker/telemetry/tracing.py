@@ -13,9 +13,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.events import Exchange
-from worker.ports import Completion
-from worker.records import Headers, Record
+from worker.domain.events import Exchange
+from worker.domain.ports import Completion
+from worker.domain.records import Headers, Record
 from worker.telemetry import names
 
 _CONTEXT = ("traceparent", "tracestate", "baggage")

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.contenders.contract import Unprepared
-from worker.adapters.kafka import jars
-from worker.adapters.kafka.jars import JarsError, cache_folder, find_java
+from worker.demo.kafka import jars
+from worker.demo.kafka.jars import JarsError, cache_folder, find_java
 
 __all__ = ["VERSION", "command", "prepare"]
 

@@ -7,7 +7,7 @@ import typer
 
 from benchmarks.contenders.contract import Unprepared
 from benchmarks.contenders.parallel_consumer import command, prepare
-from worker.adapters.kafka.jars import java_environment
+from worker.demo.kafka.jars import java_environment
 
 
 def main(

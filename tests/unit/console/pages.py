@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from worker.console.changes import Change
-from worker.console.scrapes import KV_CACHE_USED, RUNNING, WAITING, read_metrics
+from worker.operator.top.changes import Change
+from worker.operator.top.scrapes import KV_CACHE_USED, RUNNING, WAITING, read_metrics
 from worker.telemetry import names
 
 _MADE_AS = {

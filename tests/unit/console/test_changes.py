@@ -2,8 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.console.pages import Page, change
-from worker.console.changes import Change
-from worker.console.scrapes import Snapshot
+from worker.operator.top.changes import Change
+from worker.operator.top.scrapes import Snapshot
 from worker.telemetry.names import FLAGS, OUTCOMES, STAGE_DURATION
 
 

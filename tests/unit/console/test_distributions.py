@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.console.distributions import Distribution, Percentiles
+from worker.operator.top.distributions import Distribution, Percentiles
 
 INF = math.inf
 bounds = st.lists(st.integers(1, 10_000), min_size=1, max_size=8, unique=True).map(sorted)

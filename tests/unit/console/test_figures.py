@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.console.pages import Page, change
-from worker.console.figures import figures_of
-from worker.console.scrapes import Unreadable
+from worker.operator.sizing.measured import figures_of
+from worker.operator.top.scrapes import Unreadable
 from worker.telemetry import names
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cli.screen.quantities import bar, count, duration, rate, share, sparkline, up_to
+from worker.cli.views.top.quantities import bar, count, duration, rate, share, sparkline, up_to
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.console.pages import Page, verdict
-from worker.console.recent import read_recent
-from worker.console.scrapes import Unreadable, read_metrics
+from worker.operator.top.recent import read_recent
+from worker.operator.top.scrapes import Unreadable, read_metrics
 from worker.telemetry import names
 
 INFO = "guardstream_info 1\n"

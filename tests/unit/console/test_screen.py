@@ -8,12 +8,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.unit.console.pages import Page, change, verdict
-from worker.cli.screen.frames import Moment, frame, share_out
-from worker.console.changes import Change
-from worker.console.loads import Flow
-from worker.console.recent import RecentVerdict
-from worker.console.scrapes import read_metrics
-from worker.console.view import Seen, view_of
+from worker.cli.views.top.frames import Moment, frame, share_out
+from worker.operator.top.changes import Change
+from worker.operator.top.loads import Flow
+from worker.operator.top.recent import RecentVerdict
+from worker.operator.top.scrapes import read_metrics
+from worker.operator.top.view import Seen, view_of
 from worker.telemetry import names
 
 NOW = Moment(200.0, 1_000_090.0)

@@ -1,13 +1,13 @@
 import pytest
 
 from tests.unit.console.pages import Page, change, verdict
-from worker.console.changes import Change
-from worker.console.distributions import Percentiles
-from worker.console.loads import Flow, flow_of, measure
-from worker.console.recent import RecentVerdict
-from worker.console.view import DeadLetters, Identity, PartitionView, Seen, view_of
+from worker.domain.verdicts import Task
+from worker.operator.top.changes import Change
+from worker.operator.top.distributions import Percentiles
+from worker.operator.top.loads import Flow, flow_of, measure
+from worker.operator.top.recent import RecentVerdict
+from worker.operator.top.view import DeadLetters, Identity, PartitionView, Seen, view_of
 from worker.telemetry import names
-from worker.verdicts import Task
 
 
 def recent(**fields):

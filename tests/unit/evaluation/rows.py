@@ -2,12 +2,12 @@
 
 import orjson
 
+from worker.domain.verdicts import EngineReference, GuardReference, Task
 from worker.evaluation.answers import Answer
 from worker.evaluation.columns import Columns
 from worker.evaluation.labelled import Labelled, read_event
 from worker.evaluation.results import Provenance
-from worker.guards.guardreasoner import GuardReasoner
-from worker.verdicts import EngineReference, GuardReference, Task
+from worker.guards.guardreasoner.prompt import GuardReasoner
 
 GUARD = GuardReasoner()
 REFERENCE = GuardReference("guardreasoner", "m", None, GUARD.prompt_sha256)

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from tests.unit.evaluation.rows import GUARD, event
-from tests.unit.house import GatedEngine, QuickClock, WordTokenizer
-from worker.errors import EngineDead
+from tests.unit.harness import GatedEngine, QuickClock, WordTokenizer
+from worker.domain.errors import EngineDead
+from worker.engine.retry import RetryPolicy
 from worker.evaluation.asking import ask
 from worker.evaluation.keeping import completions_file
-from worker.judging import Judge
-from worker.retrying import RetryPolicy
+from worker.flow.judge import Judge
 from worker.telemetry import Telemetry
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.evaluation.rows import labels
+from worker.domain.verdicts import Task
 from worker.evaluation.comparing import Pair, compare_task, mcnemar
-from worker.verdicts import Task
 
 SAID = st.sampled_from(["harmful", "unharmful", None])
 PAIRS = st.lists(st.tuples(st.sampled_from(["harmful", "unharmful"]), SAID, SAID), max_size=60)

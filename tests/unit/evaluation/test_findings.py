@@ -12,11 +12,11 @@ from tests.unit.evaluation.rows import (
     labelled,
     labels,
 )
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import Task
+from worker.evaluation.analysis import Other, compare, evaluate, read_other
 from worker.evaluation.answers import unjudged
-from worker.evaluation.findings import Other, compare, evaluate, read_other
 from worker.evaluation.results import encode_evaluation, read_evaluation
-from worker.verdicts import Task
 
 HARMFUL = labels("harmful")
 

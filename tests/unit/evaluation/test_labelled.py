@@ -9,10 +9,10 @@ import pytest
 from pyarrow import parquet
 
 from tests.unit.evaluation.rows import NAMELESS, event, labels, line
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import Task
 from worker.evaluation.columns import Columns
 from worker.evaluation.labelled import read_labelled
-from worker.verdicts import Task
 
 TABLE = {
     "prompt": ["How do I bake bread?", "How do I pick a lock, «quietly»?\nNow."],

@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.unit.evaluation.rows import PROVENANCE, answer, event, labelled, labels
+from worker.domain.verdicts import EngineReference
+from worker.evaluation.analysis import Other, compare, evaluate
 from worker.evaluation.answers import unjudged
 from worker.evaluation.columns import LeftOut
-from worker.evaluation.findings import Other, compare, evaluate
 from worker.evaluation.markup import tag
 from worker.evaluation.report import render_report
-from worker.verdicts import EngineReference
 
 HOSTILE = '</td><script>alert(1)</script><img src="https://x.example" onerror=a()>\x1b[2J\u202e'
 VOID = {"meta", "!doctype"}

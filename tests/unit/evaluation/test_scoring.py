@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.evaluation.rows import labels
+from worker.domain.verdicts import LABELS, Task
 from worker.evaluation.scoring import Confusion, Tally, lenient, strict
-from worker.verdicts import LABELS, Task
 
 COUNTS = st.builds(Confusion, *[st.integers(0, 50)] * 6)
 

@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from tests.unit.evaluation.rows import ENGINE, GUARD, REFERENCE, completion, event, labels
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import Task
 from worker.evaluation.answers import StoredCompletion, rendered_sha256
 from worker.evaluation.keeping import completions_file, require_writable, write_whole
 from worker.evaluation.stored import read_stored
-from worker.verdicts import Task
 
 WHOLE = StoredCompletion(
     "a", completion(), has_response=True, finish_reason="stop", guard=REFERENCE, engine=ENGINE

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.guards.guardreasoner import GuardReasoner
-from worker.verdicts import RESPONSE_TASKS, Task
+from worker.domain.verdicts import RESPONSE_TASKS, Task
+from worker.guards.guardreasoner.prompt import GuardReasoner
 
 SECTIONS = """# Task 1
 ## Reasoning Step 1
@@ -35,7 +35,7 @@ TWICE = "# Task 1\nRequest: harmful\nRequest: harmful\nso\n# Task 2\nRequest: un
 def read(completion, **options):
     options = {"has_response": True, "finish_reason": "stop"} | options
     guard = GuardReasoner()
-    return guard.read(completion, **options), guard.marks(completion, **options)
+    return guard.read(completion, **options), guard.spans(completion, **options)
 
 
 def marked(completion, kind, **options):
@@ -136,17 +136,17 @@ PIECES = st.sampled_from(
 @example(text=TWICE, has_response=True)
 @example(text="\r\u200b\nRequest: harmful", has_response=False)
 def test_a_marked_label_is_the_one_that_was_read(text, has_response):
-    judgement, marks = read(text, has_response=has_response)
-    labels = [mark for mark in marks if mark.kind == "label"]
+    judgement, spans = read(text, has_response=has_response)
+    labels = [mark for mark in spans if mark.kind == "label"]
     for mark in labels:
         assert normal(text[mark.start : mark.end]) == judgement.reading(Task(mark.of)).label
     # and what was read is marked
     assert {mark.of for mark in labels} == {t for t in Task if judgement.reading(t).label}
     if not has_response:
-        assert not {mark.of for mark in marks} & set(RESPONSE_TASKS)
+        assert not {mark.of for mark in spans} & set(RESPONSE_TASKS)
     for reasoning in judgement.reasoning:
         for kind, said in (("step", reasoning.steps), ("conclusion", [reasoning.conclusion])):
-            whole = [m for m in marks if (m.kind, m.of) == (kind, reasoning.task)]
+            whole = [m for m in spans if (m.kind, m.of) == (kind, reasoning.task)]
             lines = [line for one in said if one for line in one.split("\n") if line]
             assert [plain(text[m.start : m.end]) for m in whole] == [plain(x) for x in lines]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.guards.guardreasoner import INSTRUCTION, GuardReasoner
-from worker.guards.guardreasoner_reading import FLAGS, parse
-from worker.verdicts import Reading, Task
+from worker.domain.verdicts import Reading, Task
+from worker.guards.guardreasoner.parser import FLAGS, parse
+from worker.guards.guardreasoner.prompt import INSTRUCTION, GuardReasoner
 
 SECTIONS = """# Task 1
 ## Reasoning Step 1

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from training.config import Config, parse_config, read_config, rehearsed
-from worker.errors import WrongSetting
+from worker.domain.errors import WrongSetting
 
 CONFIGS = sorted(Path("training/configs").glob("*.yaml"))
 SMALL = {

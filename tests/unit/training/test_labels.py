@@ -10,9 +10,9 @@ from tests.unit.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.labels import write_rows
 from training.rows import read_rows
-from worker.errors import UnusableFile
+from worker.domain.errors import UnusableFile
+from worker.domain.verdicts import Task, encode_verdict
 from worker.evaluation.labelled import read_event
-from worker.verdicts import Task, encode_verdict
 
 EXAMPLES = compose("train", 40, 5)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.mining import is_right, mine, weight
-from worker.verdicts import LABELS, Task
+from worker.domain.verdicts import LABELS, Task
 
 SAID = {task: (*LABELS[task], None) for task in Task}
 one_said = st.fixed_dictionaries({task: st.sampled_from(SAID[task]) for task in Task})

@@ -13,9 +13,9 @@ from training.rows import Encoder, data_path, read_rows
 from training.runs import Run
 from training.sft import learnable, subset
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.errors import EngineUnavailable, UnusableFile
-from worker.parts import demonstration_model
-from worker.verdicts import Task
+from worker.domain.errors import EngineUnavailable, UnusableFile
+from worker.domain.verdicts import Task
+from worker.runtime.build import demonstration_model
 
 GOOD = line("a", completion="# Task 1")
 

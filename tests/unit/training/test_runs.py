@@ -13,7 +13,7 @@ from training.runs import (
     write_folder,
     write_lines,
 )
-from worker.errors import UnusableFile, WrongSetting
+from worker.domain.errors import UnusableFile, WrongSetting
 
 DOCUMENT = {
     "name": "small",

@@ -1,9 +1,9 @@
 """Verdicts on composed exchanges, and their labels, for tests."""
 
 from tests.unit.evaluation.rows import ENGINE, GUARD, REFERENCE, line
+from worker.domain.verdicts import Usage, VerdictSource
 from worker.evaluation.labelled import read_event
-from worker.judging import judge_event
-from worker.verdicts import Usage, VerdictSource
+from worker.flow.judge import judge_event
 
 
 def verdict(number, example, *, completion=None, reasoning=True, flags=()):

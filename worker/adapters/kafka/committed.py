@@ -35,8 +35,8 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from worker.errors import BusUnavailable, Retriable
-from worker.records import CommittedOffset, Partition
+from worker.domain.errors import BusUnavailable, Retriable
+from worker.domain.records import CommittedOffset, Partition
 
 _BACKOFF_SECONDS = 0.1
 _NO_COMMIT = -1
@@ -58,7 +58,7 @@ _CODES = {
 _LOOK_UP_AGAIN = (7, 15, 16)
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, which becomes one of `worker.errors`
+class _Refused(Exception):  # noqa: N818 - an answer, which becomes one of `worker.domain.errors`
     """The response, or a partition in it, has an error code; or it leaves a partition out."""
 
     def __init__(self, code: int, what: str | None = None) -> None:

@@ -27,7 +27,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from worker.adapters.kafka.credentials import Secret, TlsFiles
 from worker.adapters.kafka.diagnosis import WRONG_VERSION, Cause, find_cause, tell_version
 from worker.adapters.kafka.oauth import ClientCredentials
-from worker.errors import BusUnavailable, BusUnreachable
+from worker.domain.errors import BusUnavailable, BusUnreachable
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _CONNECT_SECONDS = 15.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.errors import BusUnavailable
+from worker.domain.errors import BusUnavailable
 
 logger = logging.getLogger(__name__)
 

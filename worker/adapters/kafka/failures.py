@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.sender import SendProduceReqHandler
 
-from worker.errors import NotWritten, WriteFailure
+from worker.domain.errors import NotWritten, WriteFailure
 
 
 class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from worker.adapters.kafka.connection import Connection, Topic, describe_topics
-from worker.errors import BusUnavailable
+from worker.domain.errors import BusUnavailable
 
 logger = logging.getLogger(__name__)
 

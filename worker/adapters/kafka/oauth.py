@@ -12,7 +12,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
 from worker.adapters.kafka.credentials import Secret, TlsFiles
-from worker.errors import BusUnavailable
+from worker.domain.errors import BusUnavailable
 
 logger = logging.getLogger(__name__)
 

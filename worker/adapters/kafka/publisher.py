@@ -19,8 +19,8 @@ from worker.adapters.kafka.failures import (
     remember_errors,
 )
 from worker.adapters.kafka.limits import Limits
-from worker.errors import BusUnavailable, NotWritten, Retriable
-from worker.records import OutgoingRecord
+from worker.domain.errors import BusUnavailable, NotWritten, Retriable
+from worker.domain.records import OutgoingRecord
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _ACKNOWLEDGED_WITHIN_SECONDS = 20.0
 
 
 class KafkaPublisher:
-    """Implements `worker.ports.Publisher`; calls that run at the same time have a producer each.
+    """Implements the port `Publisher`; calls that run at the same time have a producer each.
 
     Args:
         topics: all that is written to.

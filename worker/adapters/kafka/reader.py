@@ -12,8 +12,8 @@ from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.adapters.kafka.lenient_records import unreadable
-from worker.errors import BusUnavailable, Retriable
-from worker.records import Partition, Record
+from worker.domain.errors import BusUnavailable, Retriable
+from worker.domain.records import Partition, Record
 
 _POLL_MS = 200
 _PATIENCE_SECONDS = 30.0

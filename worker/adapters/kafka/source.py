@@ -37,10 +37,10 @@ from worker.adapters.kafka.consumer import build_consumer, stop_consumer
 from worker.adapters.kafka.lenient_records import unreadable
 from worker.adapters.kafka.membership import InstanceFenced
 from worker.adapters.kafka.receiving import Receiver
-from worker.errors import BusUnavailable, Fatal, InstanceReplaced, OffsetLost, Retriable
-from worker.poison import BEGINS, Mark
-from worker.ports import AssignmentListener
-from worker.records import CommittedOffset, Partition, Record
+from worker.domain.errors import BusUnavailable, Fatal, InstanceReplaced, OffsetLost, Retriable
+from worker.domain.poison import BEGINS, PoisonMark
+from worker.domain.ports import AssignmentListener
+from worker.domain.records import CommittedOffset, Partition, Record
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ _FAILED_COMMITS = 3
 
 
 class KafkaSource:
-    """Implements `worker.ports.Source`.
+    """Implements the port `Source`.
 
     Args:
         start_from: where a group without committed offsets begins.
@@ -365,7 +365,7 @@ class KafkaSource:
             theirs = [Partition(topic, number) for number in numbers]
             # other workers may begin at the same time
             is_new = all(
-                committed is None or Mark.decode(committed.metadata).begins
+                committed is None or PoisonMark.decode(committed.metadata).begins
                 for committed in (await self._fetch_committed(theirs)).values()
             )
             self._latest[topic] = await self._ends(theirs, "latest") if is_new else {}

@@ -25,8 +25,8 @@ from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.failures import not_written, remember_errors
 from worker.adapters.kafka.limits import Limits
 from worker.adapters.kafka.publisher import close, send_all
-from worker.errors import BusUnavailable, NotWritten, Retriable
-from worker.records import CommittedOffset, OutgoingRecord, Partition
+from worker.domain.errors import BusUnavailable, NotWritten, Retriable
+from worker.domain.records import CommittedOffset, OutgoingRecord, Partition
 
 _REFUSED = (
     ClusterAuthorizationFailedError,
@@ -38,7 +38,7 @@ _REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaTransactor:
-    """Implements `worker.ports.Transactor`.
+    """Implements the port `Transactor`.
 
     Attributes:
         assumed: the limits of the topics when it was opened: no record is made for higher ones.
@@ -86,7 +86,7 @@ class KafkaTransactor:
 
 
 class KafkaTransactions:
-    """Implements `worker.ports.Transactions`.
+    """Implements the port `Transactions`.
 
     Args:
         topics: all that is written to, or its largest records would not fit.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.otlp import traces_url
-from worker.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
-from worker.ports import Completion
-from worker.verdicts import EngineReference, Usage
+from worker.domain.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
+from worker.domain.ports import Completion
+from worker.domain.verdicts import EngineReference, Usage
 
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -57,7 +57,7 @@ GREEDY = Sampling()
 
 
 class VllmEngine:
-    """Implements `worker.ports.Engine`.
+    """Implements the port `Engine`.
 
     Args:
         model: a folder or a Hugging Face name.

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from worker.errors import EngineUnavailable
-from worker.guards.prompts import Control, Prompt
+from worker.domain.errors import EngineUnavailable
+from worker.domain.guard import Control, Prompt
 
 # the last pieces of an opening can grow by what follows, and lookahead reaches no farther
 _LOOSE_PIECES = 3
@@ -45,7 +45,7 @@ class _Opening:
 
 
 class JsonTokenizer:
-    """Implements `worker.ports.Tokenizer`."""
+    """Implements the port `Tokenizer`."""
 
     def __init__(self, tokenizer: Tokenizer, model: str) -> None:
         tokenizer.no_truncation()

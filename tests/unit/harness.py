@@ -1,0 +1,181 @@
+"""A whole worker on a bus in memory, with a clock that waits for nobody."""
+
+import asyncio
+import math
+from contextlib import asynccontextmanager
+
+import orjson
+
+from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource, MemoryTransactions
+from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.delivery.at_least_once import AtLeastOnce
+from worker.delivery.exactly_once import ExactlyOnce, TransactionPolicy
+from worker.domain.errors import EngineDead, Retriable
+from worker.domain.outcomes import Destinations
+from worker.domain.records import Partition
+from worker.engine.circuit_breaker import BreakerPolicy
+from worker.engine.retry import RetryPolicy
+from worker.flow.batching import BatchPolicy
+from worker.flow.judge import Judge
+from worker.flow.pipeline import Bounds, Pipeline
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.telemetry import Telemetry
+
+INPUT = Partition("events", 0)
+
+
+class QuickClock:
+    def now(self):
+        return 1_764_000_000.0
+
+    def monotonic(self):
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds):  # noqa: ARG002 - it waits for nobody
+        await asyncio.sleep(0)
+
+
+class WordTokenizer:
+    async def encode(self, prompts, limit):
+        ids = [[1] * len(prompt.text.split()) for prompt in prompts]
+        return [found if len(found) <= limit else None for found in ids]
+
+
+class GatedEngine(SimulatedEngine):
+    """Answers a prompt only when the gate is open."""
+
+    def __init__(self, clock):
+        super().__init__(behaviour=Behaviour(), clock=clock, max_num_seqs=4)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.running = 0
+        self.most = 0
+        self.dead = False
+        self.failing = False
+        self.traces = []
+
+    async def complete(self, prompt_token_ids, *, request_id, trace):
+        self.traces.append(dict(trace))
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.gate.wait()
+            if self.dead:
+                raise EngineDead("The engine died.")
+            if self.failing:
+                raise Retriable("The engine fails.")
+            return await super().complete(prompt_token_ids, request_id=request_id, trace=trace)
+        finally:
+            self.running -= 1
+
+
+class WorkerHarness:
+    def __init__(
+        self,
+        guarantee,
+        *,
+        drain_seconds=5.0,
+        breaker=None,
+        bus=None,
+        tracing=None,
+        framing="none",
+        cloudevents=False,
+        tokenizer=None,
+        **bounds,
+    ):
+        clock = QuickClock()
+        self._running = None
+        self.guarantee = guarantee
+        self.bus = bus or MemoryBus()
+        self.source = MemorySource(self.bus, ["events"])
+        self.publisher = MemoryPublisher(self.bus)
+        self.transactions = MemoryTransactions(self.bus)
+        self.engine = GatedEngine(clock)
+        self.telemetry = telemetry = Telemetry(clock, tracing=tracing)
+        if guarantee == "at_least_once":
+            delivery = AtLeastOnce(
+                source=self.source, publisher=self.publisher, clock=clock, telemetry=telemetry
+            )
+        else:
+            delivery = ExactlyOnce(
+                source=self.source,
+                transactions=self.transactions,
+                clock=clock,
+                telemetry=telemetry,
+                group_id="group",
+                policy=TransactionPolicy(8, interval_seconds=0.0, per_second=math.inf),
+            )
+        self.judge = judge = Judge(
+            guard=GuardReasoner(),
+            engine=self.engine,
+            tokenizer=tokenizer or WordTokenizer(),
+            telemetry=telemetry,
+            clock=clock,
+            model="m",
+            revision=None,
+            request_timeout_seconds=30,
+            retries=RetryPolicy(),
+            with_reasoning=True,
+            framing=framing,
+        )
+        self.delivery = delivery
+        self.pipeline = Pipeline(
+            source=self.source,
+            delivery=delivery,
+            judge=judge,
+            policy=BatchPolicy(2, 1000, 0.0),
+            breaker=breaker or BreakerPolicy(),
+            bounds=Bounds(max_in_flight=6, drain_seconds=drain_seconds, **bounds),
+            destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes, cloudevents),
+            telemetry=telemetry,
+            clock=clock,
+        )
+
+    def refuse(self, times):
+        self.publisher.fail_next = self.transactions.fail_next = times
+
+    def slow_down(self, turns):
+        self.transactions.slowness = turns
+
+    def hold(self):
+        """Let no prompt be answered, until `release`."""
+        self.engine.gate.clear()
+
+    def release(self):
+        self.engine.gate.set()
+
+    def doubt(self, times):
+        self.publisher.doubt_next = self.transactions.doubt_next = times
+
+    def send(self, count, start=0):
+        for n in range(start, start + count):
+            self.bus.append("events", value=orjson.dumps({"id": str(n), "prompt": "hello"}))
+
+    async def until(self, condition):
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0)
+                if self._running is not None and self._running.done():
+                    await self._running  # what ended it says more than a timeout
+
+    @asynccontextmanager
+    async def running(self):
+        """The worker runs inside the block, is asked to stop at its end, and is waited for."""
+        self._running = running = asyncio.create_task(self.pipeline.run())
+        yield
+        self.pipeline.stop()
+        await running
+
+    async def idle(self):
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    def judged_offsets(self):
+        return [
+            (where["partition"], where["offset"])
+            for record in self.bus.topic("verdicts")
+            for where in [orjson.loads(record.value)["source"]]
+        ]
+
+    def judged(self):
+        return [orjson.loads(record.value)["event_id"] for record in self.bus.topic("verdicts")]

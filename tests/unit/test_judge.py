@@ -1,0 +1,140 @@
+"""What becomes of prompts when the engine dies under them, or gives no answer."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from tests.unit.harness import WordTokenizer
+from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.domain.errors import EngineInterrupted, JudgingTimedOut, PoisonRecord
+from worker.domain.records import Partition, Record
+from worker.engine.retry import RetryPolicy
+from worker.flow.judge import Judge
+from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.telemetry import Telemetry
+
+
+class JumpingClock:
+    """Real sleeps, and time that can be moved on, as for a process that was stopped."""
+
+    def __init__(self):
+        self.stopped_seconds = 0.0
+
+    def now(self):
+        return 1_764_000_000.0
+
+    def monotonic(self):
+        return asyncio.get_running_loop().time() + self.stopped_seconds
+
+    async def sleep(self, seconds):  # noqa: ARG002 - it waits for nobody
+        await asyncio.sleep(0)
+
+
+class Frail(SimulatedEngine):
+    """Dies whenever it has a certain prompt, together with all that it has."""
+
+    def __init__(self, clock, deadly=()):
+        super().__init__(behaviour=Behaviour(0.0, 0.0), clock=clock)
+        self.deadly = deadly
+        self.deaths = 0
+        self.silent = 0
+        self._running = set()
+
+    def die(self):
+        self.deaths += 1
+        for call in self._running:
+            call.set_result(None)
+        self._running = set()
+
+    async def complete(self, prompt_token_ids, *, request_id, trace):
+        if self.silent:
+            self.silent -= 1
+            await asyncio.get_running_loop().create_future()
+        death = asyncio.get_running_loop().create_future()
+        self._running.add(death)
+        try:
+            if len(prompt_token_ids) in self.deadly:
+                await asyncio.sleep(0)  # others come first
+                self.die()
+            for _ in range(5):
+                await asyncio.sleep(0)
+                if death.done():
+                    raise EngineInterrupted("The engine died.")
+        finally:
+            self._running.discard(death)
+        return await super().complete(prompt_token_ids, request_id=request_id, trace=trace)
+
+
+def build(engine, clock, request_timeout_seconds=30.0):
+    return Judge(
+        guard=GuardReasoner(),
+        engine=engine,
+        tokenizer=WordTokenizer(),
+        telemetry=Telemetry(clock),
+        clock=clock,
+        model="m",
+        revision=None,
+        request_timeout_seconds=request_timeout_seconds,
+        retries=RetryPolicy(),
+        with_reasoning=True,
+    )
+
+
+async def cases(judge, *prompts):
+    records = [
+        Record(
+            *(Partition("events", 0), 1, n, None, orjson.dumps({"id": str(n), "prompt": prompt})),
+            *((), 0, 0.0),
+        )
+        for n, prompt in enumerate(prompts)
+    ]
+    return await judge.prepare(records)
+
+
+async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():
+    clock = JumpingClock()
+    engine = Frail(clock)
+    judge = build(engine, clock)
+    prepared = await cases(judge, *["hello"] * 40, "hello " * 50, *["hello"] * 40)
+    engine.deadly = {len(prepared[40].prompt_token_ids)}
+    found = await asyncio.gather(*map(judge.judge, prepared), return_exceptions=True)
+    assert isinstance(found[40], PoisonRecord)
+    assert all(verdict.status == "complete" for n, verdict in enumerate(found) if n != 40)
+    assert engine.deaths == 4
+
+
+async def test_an_engine_that_says_nothing_is_timed_out():
+    clock = JumpingClock()
+    engine = Frail(clock)
+    judge = build(engine, clock, request_timeout_seconds=0.01)
+    engine.silent = 1
+    (case,) = await cases(judge, "hello")
+    with pytest.raises(JudgingTimedOut):
+        await judge.judge(case)
+
+
+async def test_a_timeout_that_is_late_is_not_the_engines():
+    clock = JumpingClock()
+    engine = Frail(clock)
+    judge = build(engine, clock, request_timeout_seconds=0.01)
+    engine.silent = 1
+    (case,) = await cases(judge, "hello")
+    judging = asyncio.ensure_future(judge.judge(case))
+    await asyncio.sleep(0)
+    clock.stopped_seconds = 100.0
+    assert (await judging).status == "complete"
+
+
+async def test_an_engine_that_dies_by_chance_condemns_nobody():
+    clock = JumpingClock()
+    engine = Frail(clock)
+    judge = build(engine, clock)
+    prepared = await cases(judge, *["hello"] * 40)
+    judging = asyncio.gather(*map(judge.judge, prepared))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        engine.die()
+    assert all(verdict.status == "complete" for verdict in await judging)
+    assert engine.deaths == 3

@@ -1,0 +1,164 @@
+"""An evaluation as a person wants to read it at a terminal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from worker.domain.escaping import printable
+from worker.domain.verdicts import LABELS, Task
+from worker.evaluation.resampling import Estimate
+from worker.evaluation.results import Comparison, Evaluation, Slice, TaskFigures
+
+_WIDTH_OF_FILES = 160
+_SHOWN_DISAGREEMENTS = 10
+_SHOWN_VALUES = 20
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print tables of figures, confusion, slices and the comparison."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH_OF_FILES)
+    for part in _parts(evaluation):
+        console.print(part)
+
+
+def _parts(evaluation: Evaluation) -> Iterator[RenderableType]:
+    yield Text(_heading(evaluation), "bold")
+    if evaluation.provenance.engine and evaluation.provenance.engine.name == "simulated":
+        yield Text("The simulated engine judges nothing: its figures mean nothing.", "yellow")
+    yield ""
+    yield _figures(evaluation)
+    yield ""
+    yield _confusions(evaluation)
+    for _, group in groupby(evaluation.slices, key=lambda one: one.field):
+        yield ""
+        yield from _slices(list(group))
+    if evaluation.comparison is not None:
+        yield ""
+        yield from _comparison(evaluation.comparison)
+    if evaluation.flags:
+        yield ""
+        yield "Flags: " + ", ".join(f"{name} {n}" for name, n in evaluation.flags.items())
+
+
+def _heading(evaluation: Evaluation) -> str:
+    provenance, counts = evaluation.provenance, evaluation.statuses
+    by = provenance.guard.model if provenance.guard else provenance.answers or "a guard"
+    said = f"{printable(by)} on {printable(provenance.file)}: {len(evaluation.rows)} rows"
+    return said + "".join(
+        f", {counts[status]} {status}" for status in ("inconclusive", "unjudged") if counts[status]
+    )
+
+
+def _figures(evaluation: Evaluation) -> Table:
+    share = f"{evaluation.confidence:.0%}"
+    return _table(
+        ("task", f"F1 [{share}]", "prec.", "recall", "macro", "support", "unread"),
+        ((task, *_row(evaluation.tasks[task])) for task in Task),
+    )
+
+
+def _row(figures: TaskFigures) -> tuple[str, ...]:
+    return (
+        _f1(figures),
+        _number(figures.precision.value),
+        _number(figures.recall.value),
+        _number(figures.macro_f1.value),
+        f"{figures.support}/{figures.labelled}",
+        str(figures.unreadable),
+    )
+
+
+def _slices(slices: Sequence[Slice]) -> Iterator[RenderableType]:
+    yield _table(
+        (printable(slices[0].field), "rows", *Task),
+        (
+            (printable(one.value), str(one.rows), *(_f1(one.tasks[task]) for task in Task))
+            for one in slices[:_SHOWN_VALUES]
+        ),
+    )
+    if (more := len(slices) - _SHOWN_VALUES) > 0:
+        yield f"{more} more values are in --json and --html."
+
+
+def _confusions(evaluation: Evaluation) -> Table:
+    rows = []
+    for task in Task:
+        confusion = evaluation.tasks[task].confusion
+        for label in LABELS[task]:
+            said = ", ".join(f"{count} {name}" for name, count in confusion[label].items())
+            rows.append((task, label, said))
+    return _table(("task", "label", "said"), rows)
+
+
+def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
+    yield Text(f"Beside {printable(comparison.other)}, on {comparison.rows} rows of both", "bold")
+    for count, what in (
+        (comparison.only_here, "only here"),
+        (comparison.only_there, "only there"),
+        (comparison.changed, "with another text there"),
+    ):
+        if count:
+            yield f"Rows {what}, not compared: {count}."
+    yield _table(
+        ("task", "F1", "theirs", "difference", "only this right", "only theirs", "McNemar's p"),
+        (
+            (
+                task,
+                _number(one.f1),
+                _number(one.other_f1),
+                _estimate(one.difference, signed=True),
+                str(one.only_ours),
+                str(one.only_theirs),
+                f"{one.p:.3g}",
+            )
+            for task, one in comparison.tasks.items()
+        ),
+    )
+    if not comparison.disagreements:
+        yield "They say the same of every row."
+        return
+    yield ""
+    shown = comparison.disagreements[:_SHOWN_DISAGREEMENTS]
+    yield _table(
+        ("id", "task", "label", "this", "theirs"),
+        (
+            (
+                printable(one.id),
+                one.task,
+                *(said or "-" for said in (one.label, one.ours, one.theirs)),
+            )
+            for one in shown
+        ),
+    )
+    if more := len(comparison.disagreements) - len(shown):
+        yield f"{more} more disagreements are in --json and --html."
+
+
+def _table(names: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
+    table = Table(*names, box=None, pad_edge=False)
+    for row in rows:
+        # ids and values of fields are whatever someone sent: text, never markup
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    return table
+
+
+def _f1(figures: TaskFigures) -> str:
+    if figures.labelled and not figures.support:
+        return f"no {figures.positive}"
+    return _estimate(figures.f1)
+
+
+def _estimate(estimate: Estimate, *, signed: bool = False) -> str:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return "-"
+    sign = "+" if signed else ""
+    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

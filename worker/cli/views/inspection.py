@@ -1,0 +1,317 @@
+"""A record and what became of it, as a person wants to read it.
+
+What others wrote is escaped and stands behind a bar in every line, so that none of it can pass for
+ours.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
+from worker.cli.views.verdicts import LABEL_STYLES
+from worker.decoding.events import turns_of
+from worker.decoding.framing import Framing
+from worker.domain.errors import RecordError
+from worker.domain.escaping import printable
+from worker.domain.guard import CompletionSpan, Guard
+from worker.domain.records import Record
+from worker.domain.verdicts import Reasoning, Task, Verdict, rfc3339
+from worker.operator.inspect.inspection import Again, Buried, Decoded, Finding, Published, decode
+from worker.telemetry.tracing import trace_id
+
+_UNKNOWN = "yellow"
+_MARKS = {"label": "bold reverse", "flag": "yellow reverse", "conclusion": "bold", "step": ""}
+_INNER = ("label", "flag")
+_READ_IN = {"answer": "in the answer", "section": "in its section"}
+_RAW_BYTES = 4_000
+
+
+def show_finding(
+    finding: Finding,
+    guard: Guard,
+    again: Again | RecordError | None,
+    *,
+    group: str,
+    now: float,
+    plain: bool,
+    framing: Framing = "none",
+) -> RenderableType:
+    """All there is to know of a record.
+
+    `again` is what the engine says now, if it was asked; `now` is Unix seconds; `plain` is without
+    colours.
+    """
+    parts = [*_record(finding, group, now), *_content(finding, guard, framing)]
+    for outcome in finding.outcomes:
+        parts.append(Text())
+        if isinstance(outcome, Published):
+            parts += _published(finding, outcome, now)
+        else:
+            parts += _buried(outcome, now)
+    if not finding.outcomes:
+        parts += [Text(), Text(_why_no_outcome(finding), _UNKNOWN)]
+    if again is not None:
+        parts += [Text(), *_again(finding, again, plain=plain)]
+    return Group(*parts, Text())
+
+
+class Quoted:
+    """Text of others: behind a bar, each row named where there is something to say of it."""
+
+    def __init__(self, rows: Iterable[tuple[str, Text]]) -> None:
+        self._rows: list[tuple[str, Text]] = []
+        for name, text in rows:
+            first, *others = text.split(allow_blank=True)
+            self._rows += [(name, first), *(("", line) for line in others)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Wrapped at a terminal, line by line as it stands elsewhere."""
+        wide = max((len(name) for name, _ in self._rows), default=0)
+        room = max(options.max_width - wide - 5, 20)
+        for name, line in self._rows:
+            pieces = line.wrap(console, room, overflow="fold") if console.is_terminal else [line]
+            for at, piece in enumerate(pieces):
+                yield Text.assemble((f"  {'' if at else name:<{wide}} │ ", "dim"), piece)
+
+
+def quoted_completion(completion: str, spans: Iterable[CompletionSpan], *, plain: bool) -> Quoted:
+    """A completion with what was read marked: by colours, or by guillemets where there are none."""
+    given = list(spans)
+    opened: Counter[tuple[int, str]] = Counter((mark.start, mark.kind) for mark in given)
+    closed: Counter[tuple[int, str]] = Counter((mark.end, mark.kind) for mark in given)
+    edges = sorted({at for mark in given for at in (mark.start, mark.end)}, reverse=True)
+    # how many spans of a kind stand over the current place; one pass over text and spans
+    over: Counter[str] = Counter()
+    rows, start = [], 0
+    for text in completion.split("\n"):
+        end = start + len(text)
+        line, seen, low = Text(), set[str](), start
+        while low < end:
+            while edges and edges[-1] <= low:
+                edge = edges.pop()
+                for kind in _MARKS:
+                    over[kind] += opened[edge, kind] - closed[edge, kind]
+            high = min(edges[-1], end) if edges else end
+            kinds = [kind for kind in _MARKS if over[kind]]
+            seen.update(kinds)
+            open_, close = "", ""
+            if plain:
+                open_ = "«" * sum(opened[low, kind] for kind in _INNER)
+                close = "»" * sum(closed[high, kind] for kind in _INNER)
+            style = _MARKS[kinds[0]] if kinds else "dim"
+            line.append(f"{open_}{printable(completion[low:high])}{close}", style)
+            low = high
+        rows.append((next((kind for kind in _MARKS if kind in seen), ""), line))
+        start = end + 1
+    return Quoted(rows)
+
+
+def _foreign(text: str, style: str = "") -> Text:
+    """Text of others over several lines, as safe as on one."""
+    return Text("\n".join(map(printable, text.split("\n"))), style)
+
+
+def _heading(what: str, where: object = "", more: str = "") -> Text:
+    return Text.assemble((what, "bold"), f" {printable(str(where))}" if where else "", more)
+
+
+def _line(name: str, value: str, style: str = "") -> Text:
+    return Text.assemble((f"  {name:<22}", "dim"), (printable(value), style))
+
+
+def _record(finding: Finding, group: str, now: float) -> Iterator[RenderableType]:
+    yield _heading("Record", finding.place)
+    if finding.missing:
+        yield _line("missing", finding.missing, _UNKNOWN)
+    if (record := finding.record) is not None:
+        key = record.key
+        yield _line("key", "-" if key is None else key.decode("utf-8", "backslashreplace"))
+        yield _line("written", _ago(record.timestamp_ms / 1000, now))
+        yield _line("trace", trace_id(record.headers) or "-")
+    if finding.committed is None:
+        yield _line("committed", f"no; {group} has committed nothing there")
+    else:
+        yes = "yes" if finding.is_committed else "no"
+        yield _line("committed", f"{yes}; {group} goes on at offset {finding.committed}")
+
+
+def _content(finding: Finding, guard: Guard, framing: Framing) -> Iterator[RenderableType]:
+    record = finding.original
+    if record is None or record.value is None:
+        return
+    yield Text()
+    try:
+        decoded = decode(record, guard, framing)
+    except RecordError as error:
+        yield _heading("Not to be judged")
+        yield _line("reason", str(error), _UNKNOWN)
+        yield _raw(record.value)
+        return
+    yield from _event(finding, decoded)
+    yield Text()
+    yield _heading("Prompt")
+    for published in finding.verdicts:
+        if published.verdict.guard.prompt_sha256 != guard.prompt_sha256:
+            yield _line("not exact", f"{published.record} was made with another template", _UNKNOWN)
+    yield Quoted([("", _foreign(decoded.prompt))])
+
+
+def _raw(value: bytes) -> Quoted:
+    shown = value[:_RAW_BYTES].decode("utf-8", "backslashreplace")
+    rows = [("", _foreign(shown))]
+    if len(value) > _RAW_BYTES:
+        rows.append(("", Text(f"and {len(value) - _RAW_BYTES} bytes more", "dim")))
+    return Quoted(rows)
+
+
+def _event(finding: Finding, decoded: Decoded) -> Iterator[RenderableType]:
+    event = decoded.event
+    kept = "" if finding.record else ", as its dead letter kept it"
+    yield _heading("Event", event.id or "", kept)
+    fields = event.document()
+    for name in ("conversation_id", "occurred_at", "model", "user_id", "tenant"):
+        if fields[name] is not None:
+            yield _line(name, fields[name])
+    yield Quoted((printable(role), _foreign(content)) for role, content in turns_of(event))
+
+
+def _published(finding: Finding, published: Published, now: float) -> Iterator[RenderableType]:
+    verdict, record = published.verdict, published.record
+    if published.repeats is not None:
+        yield _heading("Verdict", record, f", a repeat of {printable(str(published.repeats))}")
+        yield _line("judged", verdict.judged_at)
+        return
+    yield _heading("Verdict", record)
+    if not finding.is_of_this_record(published):
+        yield _line("beware", "the topic was made anew; this is of what stood there before", "red")
+    yield from _labels(verdict)
+    guard, engine, usage = verdict.guard, verdict.engine, verdict.usage
+    revision = f" at {guard.revision}" if guard.revision else ""
+    yield _line("guard", f"{guard.name}: {guard.model}{revision}, prompt {guard.prompt_sha256}")
+    yield _line("engine", f"{engine.name} {engine.version}")
+    yield _line(
+        "tokens",
+        f"{usage.prompt_tokens} of prompt ({usage.cached_tokens} cached),"
+        f" {usage.completion_tokens} of completion, ended by {verdict.finish_reason or '-'}",
+    )
+    yield from _times(verdict, record, now)
+    yield _line("trace", trace_id(record.headers) or "-")
+    yield _line("verdict_id", verdict.verdict_id)
+    for reasoning in verdict.reasoning:
+        yield from _reasoning(reasoning)
+
+
+def _labels(verdict: Verdict) -> Iterator[RenderableType]:
+    yield _line("status", verdict.status, "" if verdict.status == "complete" else _UNKNOWN)
+    for task in Task:
+        reading = getattr(verdict, task)
+        line = _line(task, reading.label or "-", LABEL_STYLES.get(reading.label, ""))
+        if reading.source is not None:
+            line.pad_right(12 - len(reading.label or "-"))
+            line.append(_READ_IN[reading.source], "dim")
+        yield line
+    if verdict.flags:
+        yield _line("flags", ", ".join(verdict.flags), _UNKNOWN)
+
+
+def _times(verdict: Verdict, record: Record, now: float) -> Iterator[RenderableType]:
+    """Each moment of the way, and how long after the one before."""
+    before: datetime | None = None
+    for name, said in (
+        ("occurred", verdict.occurred_at),
+        ("written", verdict.source.timestamp),
+        ("received", verdict.received_at),
+        ("judged", verdict.judged_at),
+        ("published", rfc3339(record.timestamp_ms / 1000)),
+    ):
+        moment = _moment(said)
+        if moment is None:
+            continue
+        after = "" if before is None else f"  {_span(moment - before)} later"
+        if before is None:
+            after = f"  {_span(datetime.fromtimestamp(now, UTC) - moment)} ago"
+        yield _line(name, f"{said}{after}")
+        before = moment
+
+
+def _moment(said: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(said or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _ago(unix_seconds: float, now: float) -> str:
+    return f"{rfc3339(unix_seconds)}  {_span(timedelta(seconds=now - unix_seconds))} ago"
+
+
+def _span(time: timedelta) -> str:
+    seconds = time.total_seconds()
+    sign, seconds = "-" if seconds < 0 else "", abs(seconds)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{sign}{seconds / size:.0f} {unit}"
+    return f"{sign}{seconds:.3f} s"
+
+
+def _reasoning(reasoning: Reasoning) -> Iterator[RenderableType]:
+    yield Text(f"  {reasoning.task}", "dim")
+    rows = [(f"step {n}", _foreign(step)) for n, step in enumerate(reasoning.steps, start=1)]
+    if reasoning.conclusion is not None:
+        rows.append(("conclusion", _foreign(reasoning.conclusion, "bold")))
+    yield Quoted(rows)
+
+
+def _buried(buried: Buried, now: float) -> Iterator[RenderableType]:
+    letter = buried.letter
+    yield _heading("Dead letter", letter.record)
+    yield _line("stage", letter.stage)
+    yield _line("error", letter.error, _UNKNOWN)
+    yield _line("message", letter.message)
+    yield _line("deliveries", str(letter.deliveries))
+    yield _line("buried", _ago(letter.record.timestamp_ms / 1000, now))
+    yield _line("whole", "yes" if letter.whole else "no; it was cut to fit its topic")
+    yield _line("sent back", "yes; as a new record of its topic" if buried.sent_back else "no")
+
+
+def _why_no_outcome(finding: Finding) -> str:
+    if finding.record is not None and finding.record.value is None:
+        return "A tombstone: it is skipped and has no outcome."
+    if finding.is_committed:
+        return (
+            "No outcome was found, though the group has moved on: retention took it, it is older"
+            " than --since, or the group began behind this record."
+        )
+    return "No outcome yet."
+
+
+def _again(
+    finding: Finding, again: Again | RecordError, *, plain: bool
+) -> Iterator[RenderableType]:
+    yield _heading("Asked anew")
+    if isinstance(again, RecordError):
+        yield _line("no answer", str(again), _UNKNOWN)
+        return
+    verdict = again.verdict
+    yield _line(
+        "completion",
+        "of the engine of the settings, now, at temperature 0; the verdict may be made of another",
+    )
+    yield from _labels(verdict)
+    yield _line("ended by", verdict.finish_reason or "-")
+    if (published := finding.latest) is not None:
+        differences = [
+            f"{task} was {then or '-'}, is {now or '-'}"
+            for task, then, now in again.disagreements(published.verdict)
+        ]
+        other = published.verdict.verdict_id != verdict.verdict_id
+        said = (
+            f"differ from {published.record}: " if differences else f"agree with {published.record}"
+        )
+        said += "; ".join(differences) + (" (that is another guard's)" if other else "")
+        yield _line("labels", said, _UNKNOWN if differences else "green")
+    yield quoted_completion(again.completion.text, again.spans, plain=plain)

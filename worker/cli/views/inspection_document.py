@@ -1,0 +1,98 @@
+"""A record and what became of it, as a document for programs."""
+
+from typing import Any
+
+import orjson
+
+from worker.decoding.framing import Framing
+from worker.domain.errors import RecordError
+from worker.domain.guard import Guard
+from worker.domain.records import Record
+from worker.domain.verdicts import encode_verdict, rfc3339
+from worker.operator.inspect.inspection import Again, Finding, Outcome, Published, decode
+from worker.telemetry.tracing import trace_id
+
+
+def document(
+    finding: Finding,
+    guard: Guard,
+    again: Again | RecordError | None,
+    framing: Framing = "none",
+) -> dict[str, Any]:
+    """All there is to know of a record; what is unknown is null."""
+    where, offset = finding.place
+    return {
+        "source": {"topic": where.topic, "partition": where.number, "offset": offset},
+        "missing": finding.missing,
+        "record": _record(finding.record) if finding.record else None,
+        **_content(finding, guard, framing),
+        "is_committed": finding.is_committed,
+        "committed_offset": finding.committed,
+        "outcomes": [_outcome(finding, outcome, guard) for outcome in finding.outcomes],
+        "again": _again(finding, again),
+    }
+
+
+def _record(record: Record) -> dict[str, Any]:
+    """Where and how a record lies; its value stands elsewhere."""
+    key = record.key
+    return {
+        "at": str(record),
+        "key": None if key is None else key.decode("utf-8", "backslashreplace"),
+        "timestamp": rfc3339(record.timestamp_ms / 1000),
+        "trace_id": trace_id(record.headers),
+    }
+
+
+def _content(finding: Finding, guard: Guard, framing: Framing) -> dict[str, Any]:
+    content: dict[str, Any] = {"event": None, "prompt": None, "not_judged": None}
+    record = finding.original
+    if record is not None and record.value is not None:
+        try:
+            decoded = decode(record, guard, framing)
+        except RecordError as error:
+            content["not_judged"] = {"error": type(error).__name__, "message": str(error)}
+        else:
+            fields = decoded.event.document()
+            content["event"] = {n: field for n, field in fields.items() if field is not None}
+            content["prompt"] = decoded.prompt
+    return content
+
+
+def _outcome(finding: Finding, outcome: Outcome, guard: Guard) -> dict[str, Any]:
+    if isinstance(outcome, Published):
+        return {
+            "kind": "verdict",
+            **_record(outcome.record),
+            "repeats": str(outcome.repeats) if outcome.repeats else None,
+            "is_of_this_record": finding.is_of_this_record(outcome),
+            "is_of_this_prompt": outcome.verdict.guard.prompt_sha256 == guard.prompt_sha256,
+            "verdict": outcome.document,
+        }
+    letter = outcome.letter
+    return {
+        "kind": "dead_letter",
+        **_record(letter.record),
+        "stage": letter.stage,
+        "error": letter.error,
+        "message": letter.message,
+        "deliveries": letter.deliveries,
+        "whole": letter.whole,
+        "sent_back": outcome.sent_back,
+    }
+
+
+def _again(finding: Finding, again: Again | RecordError | None) -> dict[str, Any] | None:
+    if again is None:
+        return None
+    if isinstance(again, RecordError):
+        return {"error": type(again).__name__, "message": str(again)}
+    latest = finding.latest
+    return {
+        # as in a published verdict, a lone surrogate becomes a question mark
+        "completion": again.completion.text.encode("utf-8", "replace").decode(),
+        "marks": [mark._asdict() for mark in again.spans],
+        "verdict": orjson.loads(encode_verdict(again.verdict)),
+        "compared_with": str(latest.record) if latest else None,
+        "labels_agree": not any(again.disagreements(latest.verdict)) if latest else None,
+    }

@@ -1,0 +1,218 @@
+"""What `guardstream top` shows, pane by pane."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from worker.cli.views.top.pieces import (
+    BAD,
+    DRAWN,
+    FAINT,
+    NAME,
+    UNSURE,
+    Pane,
+    add_row,
+    fact,
+    lines_of,
+    one_line,
+    shown,
+    table_of,
+)
+from worker.cli.views.top.quantities import bar, count, duration, rate, share, sparkline, up_to
+from worker.cli.views.verdicts import LABEL_STYLES, TASK_NAMES
+from worker.domain.verdicts import LABELS, Task
+from worker.operator.top.loads import Flow, Load
+from worker.operator.top.recent import RecentVerdict
+from worker.operator.top.view import Mix, View
+
+SPARK_SECONDS = 180.0
+_MAX_ROWS = 10
+_TRACES_FROM = 130
+_NONE_FROM = 48
+
+
+def keeping_up(load: Load, flows: Sequence[Flow], now: float) -> Pane:
+    """Lag, rates and ages; `now` is on the clock of the flows."""
+
+    def body(_: int, width: int) -> RenderableType:
+        def spark(values: Iterable[float]) -> str:
+            points = list(zip((flow.at for flow in flows), values, strict=True))
+            return sparkline(points, now, SPARK_SECONDS, max(0, width - 18))
+
+        age = load.age
+        return lines_of(
+            fact("lag", f"{count(load.lag_records)}, {duration(load.lag_seconds)} to clear"),
+            fact("in", f"{rate(load.received_per_second):<9}", spark(f.received for f in flows)),
+            fact("out", f"{rate(load.settled_per_second):<9}", spark(f.settled for f in flows)),
+            fact(
+                "age",
+                f"p50 {up_to(age.p50, age.highest)} p95 {up_to(age.p95, age.highest)}"
+                f" p99 {up_to(age.p99, age.highest)}",
+            ),
+            fact(
+                "queued",
+                f"{count(load.queued_records)}, the oldest {duration(load.queued_seconds)}",
+            ),
+        )
+
+    return Pane("Keeping up", 4, 5, body)
+
+
+def engine(load: Load) -> Pane:
+    """How hard the engine works, and at what."""
+
+    def body(_: int, width: int) -> RenderableType:
+        room = max(0, width - 15)
+        busy = "".join(bar([load.busy_share or 0.0], room, "█")).ljust(room, "░")
+        return lines_of(
+            fact("busy", f"{share(load.busy_share):<6}", busy),
+            fact(
+                "prompts",
+                f"{count(load.in_flight)}/{count(load.in_flight_limit)}, backlog"
+                f" {duration(load.backlog_gpu_seconds)} GPU",
+            ),
+            fact(
+                "tokens",
+                f"{rate(load.input_tokens_per_second)} in,"
+                f" {rate(load.output_tokens_per_second)} out",
+            ),
+            fact("cached", f"{share(load.cached_share)}, restarts {count(load.restarts)}"),
+            fact("vLLM", _vllm(load)),
+        )
+
+    return Pane("Engine", 5, 5, body)
+
+
+def _vllm(load: Load) -> str:
+    if load.running is None:
+        return "tells nothing"
+    return f"{count(load.running)} run, {count(load.waiting)} wait, KV {share(load.kv_share)}"
+
+
+def stages(view: View) -> Pane:
+    """Where a record's time goes."""
+
+    def body(_: int, width: int) -> RenderableType:
+        table = table_of(("", 8), ("p50", -7), ("p95", -9), ("share", 0))
+        for stage in view.stages:
+            drawn = "".join(bar([stage.share], max(0, width - 33), "█"))
+            add_row(
+                table,
+                Text(stage.stage, NAME),
+                duration(stage.times.p50),
+                up_to(stage.times.p95, stage.times.highest),
+                Text.assemble(f"{share(stage.share):>5} ", (drawn, DRAWN)),
+            )
+        return table
+
+    return Pane("Where time goes", 5, 5, body)
+
+
+def verdicts(view: View) -> Pane:
+    """What was judged."""
+
+    def body(_: int, width: int) -> RenderableType:
+        flags = ", ".join(f"{shown(flag)} {count(number)}" for flag, number in view.flags[:3])
+        return lines_of(
+            *(_mix(mix, width) for mix in view.mixes),
+            fact("unclear", f"{share(view.inconclusive_share)} inconclusive"),
+            fact("flags", flags or "none"),
+        )
+
+    return Pane("Verdicts", 5, 5, body)
+
+
+def _mix(mix: Mix, width: int) -> Text:
+    first, second = LABELS[mix.task]
+    parts = [mix.shares.get(label, 0.0) for label in (first, second, "none")]
+    # beside a bar that is worth it: for an exchange without response there is no label
+    with_none = width >= _NONE_FROM
+    room = max(4, width - (35 if with_none else 23))
+    drawn = bar(parts, room, "█░·")
+    line = Text.assemble((f"{TASK_NAMES[mix.task]:<8} ", NAME))
+    for piece, label in zip(drawn, (first, second, ""), strict=True):
+        line.append(piece, LABEL_STYLES.get(label, FAINT))
+    line.append(" " * (room - sum(map(len, drawn))))
+    said = f"{share(parts[0] if mix.shares else None):>6} {first}"
+    none = f", {share(parts[2])} none" if parts[2] and with_none else ""
+    return one_line(line.append(said + none))
+
+
+def partitions(view: View) -> Pane:
+    """The partitions that lag most."""
+    rows, load = view.partitions, view.load
+    held = count(load.partitions_held if load else None)
+    paused = f", {count(load.partitions_paused)} paused" if load and load.partitions_paused else ""
+
+    def body(lines: int, width: int) -> RenderableType:
+        whose = len(view.workers) > 1 and width > 60
+        columns = [("topic", 0), ("part", -4), ("lag", -6), ("unsettled", -9), ("epoch", -5)]
+        table = table_of(*([("worker", 22)] if whose else []), *columns)
+        for row in rows[: lines - 1]:
+            add_row(
+                table,
+                *([shown(row.worker)] if whose else []),
+                shown(row.topic),
+                shown(row.partition),
+                count(row.lag_records),
+                count(row.unsettled_records),
+                count(row.epoch),
+            )
+        return table
+
+    return Pane(f"Partitions: {held} held{paused}", 3, min(_MAX_ROWS, len(rows)) + 1, body)
+
+
+def dead_letters(view: View) -> Pane:
+    """What could not be judged, and why."""
+    kinds = view.dead_letters
+    total = sum(kind.total for kind in kinds)
+
+    def body(lines: int, _: int) -> RenderableType:
+        if not kinds:
+            return Text("none since the workers began", FAINT)
+        table = table_of(("stage", 7), ("error", 0), ("all", -6), ("new", -6))
+        for kind in kinds[: lines - 1]:
+            new = Text(f"+{count(kind.lately)}" if kind.lately else "", BAD)
+            add_row(table, shown(kind.stage), shown(kind.error), count(kind.total), new)
+        return table
+
+    return Pane(f"Dead letters: {count(total)}", 2, min(_MAX_ROWS, len(kinds)) + 1, body)
+
+
+def last_verdicts(view: View, now: float) -> Pane:
+    """The newest verdicts, without anybody's text; `now` is in Unix seconds."""
+    recent = view.recent
+
+    def body(lines: int, width: int) -> RenderableType:
+        if recent is None:
+            why = view.recent_fault or "no worker can be read"
+            return one_line(Text(f"cannot be shown: {shown(why)}", FAINT))
+        if not recent:
+            return Text("none yet", FAINT)
+        traced = width >= _TRACES_FROM
+        table = table_of(
+            *(("ago", -5), ("record", 0), ("request", 9), ("response", 10), ("and is", 9)),
+            *(("took", -5), ("flags", width // 7), *([("trace", 32)] if traced else [])),
+        )
+        for verdict in recent[: lines - 1]:
+            add_row(table, *_verdict(verdict, now), *([_trace(verdict)] if traced else []))
+        return table
+
+    return Pane("Last verdicts", 3, 1 + len(recent or ()), body)
+
+
+def _verdict(verdict: RecentVerdict, now: float) -> Iterable[Text]:
+    yield Text(duration(max(0.0, now - verdict.judged_at)), FAINT)
+    yield Text(f"{shown(verdict.topic)}/{verdict.partition}@{verdict.offset}")
+    for task in Task:
+        label = getattr(verdict, task)
+        yield Text(shown(label or "-"), LABEL_STYLES.get(label or "", FAINT))
+    yield Text(duration(max(0.0, verdict.age_seconds)))
+    notes = [] if verdict.status == "complete" else [verdict.status]
+    yield Text(shown(", ".join((*notes, *verdict.flags))), UNSURE)
+
+
+def _trace(verdict: RecentVerdict) -> Text:
+    return Text(shown(verdict.trace_id or ""), FAINT)

@@ -1,0 +1,180 @@
+"""What is judged of a conversation: the user's last request and the assistant's answer to it.
+
+The request is everything the user wrote since the assistant last said something, the answer
+everything the assistant said after that. Tool calls, tool results, thinking and parts that are
+not text belong to neither. Only the turns that are judged must be readable: an older one never
+makes an event unusable.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from worker.decoding.content import (
+    BETWEEN_PARTS,
+    BETWEEN_TURNS,
+    Said,
+    Speaker,
+    is_blank,
+    kind_of,
+    read_content,
+    read_message,
+)
+from worker.domain.errors import NotAnEvent
+from worker.domain.events import Exchange, NoRequest
+
+# a flag: something of what is judged is not text, and was not read
+NOT_ALL_TEXT = "not_all_text"
+
+_BLANK = "The user's message is blank; there is nothing to judge."
+
+_SPEAKERS: dict[str, Speaker] = {
+    **dict.fromkeys(("user", "human", "end_user", "end-user", "enduser", "customer"), "user"),
+    **dict.fromkeys(("assistant", "ai", "model", "bot", "chatbot", "gpt", "chatgpt"), "assistant"),
+}
+
+
+class _Side:
+    """What one side said, gathered from its last words to its first."""
+
+    __slots__ = ("texts", "unread")
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.unread = False
+
+    @property
+    def spoke(self) -> bool:
+        return self.unread or bool(self.texts)
+
+    @property
+    def text(self) -> str | None:
+        texts = self.texts
+        if len(texts) < 2:
+            return texts[0] if texts else None
+        return BETWEEN_TURNS.join(text for text in reversed(texts) if not is_blank(text))
+
+    def add(self, said: Said) -> None:
+        text, unread = said
+        if text is not None:
+            self.texts.append(text)
+        self.unread |= unread
+
+
+def read_messages(messages: Sequence[Any], response: object = None) -> Exchange | NoRequest:
+    """What is judged of messages, with a response that follows the last one.
+
+    Raises:
+        NotAnEvent: a turn that is judged has a form that cannot be read.
+    """
+    request, answer = _Side(), _Side()
+    if response is not None:
+        answer.add(_read_response(response))
+    for at, message, speaker in _turns_backwards(messages):
+        if speaker == "user":
+            # one that holds only results of tools adds nothing
+            request.add(read_message(message, "messages", at, speaker))
+        elif request.spoke:
+            if _speaks(message, at):
+                break
+        else:
+            text, unread = read_message(message, "messages", at, speaker)
+            answer.add((None if is_blank(text) else text, unread))
+    if not request.spoke:
+        return NoRequest("The event has no message of a user; there is nothing to judge.")
+    return _exchange(request, answer)
+
+
+def read_prompt(prompt: object, response: object = None) -> Exchange | NoRequest:
+    """What is judged of an event in its short form.
+
+    Raises:
+        NotAnEvent: prompt or response have a form that cannot be read.
+    """
+    if isinstance(prompt, str) and (response is None or isinstance(response, str)):
+        # as nearly all of them are
+        return NoRequest(_BLANK) if is_blank(prompt) else Exchange(prompt, response)
+    request, answer = _Side(), _Side()
+    request.add(read_content(prompt, "prompt"))
+    if response is not None:
+        answer.add(_read_response(response))
+    return _exchange(request, answer)
+
+
+def read_turns(messages: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Role and text of each message, as far as they can be read: for people to look at."""
+    for at, message in enumerate(messages):
+        if not isinstance(message, dict):
+            continue
+        role = message.get("role")
+        try:
+            text, unread = read_message(message, "messages", at, "assistant")
+        except NotAnEvent:
+            text, unread = None, True
+        shown = [text] if text is not None else []
+        yield (
+            role if isinstance(role, str) else "?",
+            BETWEEN_PARTS.join([*shown, "(not text)"] if unread else shown),
+        )
+
+
+def _exchange(request: _Side, answer: _Side) -> Exchange | NoRequest:
+    prompt = request.text
+    if prompt is None or is_blank(prompt):
+        return NoRequest(
+            "The user's message has parts that are not text, such as images, and no text; there is"
+            " nothing to judge."
+            if request.unread
+            else _BLANK
+        )
+    flags = (NOT_ALL_TEXT,) if request.unread or answer.unread else ()
+    return Exchange(prompt, answer.text, flags)
+
+
+def _turns_backwards(messages: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any], Speaker]]:
+    """The turns of user and assistant, from the last to the first."""
+    for at in range(len(messages) - 1, -1, -1):
+        message = messages[at]
+        if isinstance(message, dict):
+            speaker = _speaker(message.get("role"))
+            if speaker is not None:
+                yield at, message, speaker
+        elif message is not None:
+            raise NotAnEvent(
+                f"Not an event: messages.{at} is {kind_of(message)} instead of an object with"
+                " role and content."
+            )
+
+
+def _speaker(role: object) -> Speaker | None:
+    """Who speaks by a role; None for every other role: its text is context."""
+    if not isinstance(role, str):
+        return None
+    return _SPEAKERS.get(role) or _SPEAKERS.get(role.strip().lower())
+
+
+def _speaks(message: dict[str, Any], at: int) -> bool:
+    """Whether an older turn of the assistant says something, which ends what is judged."""
+    try:
+        text, unread = read_message(message, "messages", at, "assistant")
+    except NotAnEvent:
+        return True
+    return unread or not is_blank(text)
+
+
+def _read_response(response: object) -> Said:
+    if type(response) is str:
+        return response, False
+    if isinstance(response, dict):
+        for key, whose in (
+            ("choices", "OpenAI's"),
+            ("output", "OpenAI's"),
+            ("candidates", "Gemini's"),
+            ("body", "a batch's"),
+        ):
+            if isinstance(response.get(key), list | dict) and "content" not in response:
+                raise NotAnEvent(
+                    f"Not an event: response looks like {whose} response body ({key}) instead of"
+                    " the text that was answered."
+                )
+        return read_message(response, "response", None, "assistant")
+    return read_content(response, "response")

@@ -1,0 +1,161 @@
+"""Bytes to event: what one record asks to be judged.
+
+Accepted are the event itself and the same event as data of a CloudEvent, structured (the envelope
+is the value) or binary (attributes in `ce_` headers). Fields beside the conversation are read as
+far as they can be, and unknown ones are left alone. What cannot be decoded raises `NotAnEvent` or
+`NothingToJudge`, whose messages name fields, never content.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.decoding.content import kind_of
+from worker.decoding.conversation import read_messages, read_prompt, read_turns
+from worker.decoding.json_values import parse_json
+from worker.decoding.side_fields import identifier, model_name, moment
+from worker.domain.errors import NotAnEvent
+from worker.domain.events import Event, Exchange, NoRequest
+
+CLOUDEVENTS_JSON = "application/cloudevents+json"
+CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
+
+# what other logs of chats have at the top level, and whose they are
+_OTHER_SHAPES = (
+    (("resourceSpans",), "OTLP traces"),
+    (("resourceLogs",), "OTLP logs"),
+    (("gen_ai.input.messages",), "OpenTelemetry's gen_ai attributes"),
+    (("attributes", "body"), "an OpenTelemetry log record"),
+    (("custom_id", "response"), "a line of OpenAI's batch output"),
+    (("batch",), "a batch of Langfuse's ingestion API"),
+    (("choices",), "an OpenAI response body"),
+    (("candidates",), "a Gemini response body"),
+    (("contents",), "a Gemini request body"),
+    (("schema", "payload"), "a value of Kafka Connect's JsonConverter (set schemas.enable=false)"),
+    (("conversations",), "a ShareGPT conversation"),
+    (("conversation",), "a conversation of a data set"),
+    (("request", "response"), "a log of requests and responses"),
+    (("input", "output"), "a Langfuse trace or an OpenAI Responses body"),
+    (("input",), "an OpenAI Responses request body"),
+    (("content",), "a single message"),
+    (("text",), "a single message"),
+)
+
+
+def turns_of(event: Event) -> Iterator[tuple[str, str]]:
+    """Role and text of each turn, for people to look at."""
+    messages = event.messages
+    if messages is None:
+        messages = [{"role": "user", "content": event.prompt}]
+    yield from read_turns(messages)
+    if event.response is not None:
+        yield from read_turns([{"role": "assistant", "content": event.response}])
+
+
+def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None) -> Event:
+    """The event that a record's value holds.
+
+    Raises:
+        NotAnEvent: the value is not JSON, or not an event.
+    """
+    given = {name.lower(): held for name, held in headers.items()} if headers else {}
+    data = parse_json(value)
+    attributes: Mapping[str, object] = {}
+    content_type = _content_type(given) if given else ""
+    if content_type == CLOUDEVENTS_JSON or (type(data) is dict and "specversion" in data):
+        attributes, data = data, _cloudevent_data(data)
+    elif "ce_specversion" in given:
+        attributes = {name: _text(given.get(f"ce_{name}")) for name in ("id", "time")}
+    if type(data) is not dict:
+        raise NotAnEvent(_not_an_object(data, content_type))
+    messages, prompt, response = data.get("messages"), data.get("prompt"), data.get("response")
+    judged: Exchange | NoRequest
+    if type(messages) is list and (messages or prompt is None):
+        if prompt is not None and prompt not in ("", []):
+            raise NotAnEvent("Not an event: give messages or prompt, not both.")
+        judged = read_messages(messages, response)
+        prompt = None
+    elif prompt is not None:
+        if messages:
+            raise NotAnEvent("Not an event: give messages or prompt, not both.")
+        judged = read_prompt(prompt, response)
+        messages = None
+    else:
+        raise NotAnEvent(_no_conversation(data, messages))
+    own_id = identifier(data.get("id"))
+    occurred_at = data.get("occurred_at")
+    when = None if occurred_at is None else moment(occurred_at)
+    if attributes:
+        own_id = own_id or identifier(attributes.get("id"))
+        when = when or moment(attributes.get("time"))
+    return Event(
+        own_id,
+        messages,
+        prompt,
+        response,
+        identifier(data.get("conversation_id")),
+        when,
+        model_name(data.get("model")),
+        identifier(data.get("user_id")),
+        identifier(data.get("tenant")),
+        data.get("metadata"),
+        judged,
+    )
+
+
+def _content_type(headers: Mapping[str, bytes | None]) -> str:
+    # Spring writes another name and quotes the value
+    held = headers.get("content-type") or headers.get("contenttype")
+    return _text(held).partition(";")[0].strip(' "\t').lower()
+
+
+def _text(held: bytes | None) -> str:
+    # a header's value can be null
+    return (held or b"").decode("utf-8", "replace")
+
+
+def _cloudevent_data(envelope: object) -> dict[str, Any]:
+    data = envelope.get("data") if isinstance(envelope, dict) else None
+    try:
+        if data is None and isinstance(envelope, dict):
+            encoded = envelope.get("data_base64")
+            if isinstance(encoded, str):
+                data = parse_json(base64.b64decode(encoded))
+        elif isinstance(data, str):
+            data = parse_json(data.encode())
+    except (NotAnEvent, binascii.Error, ValueError):
+        data = None
+    if not isinstance(data, dict):
+        raise NotAnEvent("The CloudEvent has no JSON object as its data.")
+    return data
+
+
+def _not_an_object(data: object, content_type: str) -> str:
+    if isinstance(data, list):
+        first = data[0] if data else None
+        if content_type == CLOUDEVENTS_BATCH or (
+            isinstance(first, dict) and "specversion" in first
+        ):
+            return (
+                "The value is a batch of CloudEvents: produce each CloudEvent as its own record,"
+                " in structured or binary mode."
+            )
+        if isinstance(first, dict) and not first.keys().isdisjoint({"messages", "prompt"}):
+            return (
+                "The value is JSON, but an array instead of an object: produce each event as its"
+                " own record."
+            )
+    if isinstance(data, str) and data.lstrip()[:1] == "{":
+        return "The value is JSON, but a string instead of an object: it was encoded twice."
+    return f"The value is JSON, but {kind_of(data)} instead of an object."
+
+
+def _no_conversation(data: dict[str, Any], messages: object) -> str:
+    if messages is not None:
+        return f"Not an event: messages is {kind_of(messages)} instead of an array."
+    wanted = "messages or prompt is required at the top level"
+    for names, whose in _OTHER_SHAPES:
+        if all(name in data for name in names):
+            return f"Not an event: {wanted}; by {' and '.join(names)} this looks like {whose}."
+    return f"Not an event: {wanted}."

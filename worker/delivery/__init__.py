@@ -1,0 +1,1 @@
+"""Delivery guarantees: who publishes outcomes, and who commits offsets."""

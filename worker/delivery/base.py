@@ -1,0 +1,288 @@
+"""Who publishes outcomes and who settles offsets: the two belong together.
+
+`Delivery` is what both guarantees share: which partitions are held and under which epoch, what of
+them is resolved, and how one is taken over. What differs is `AtLeastOnce` and `ExactlyOnce`.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from worker.delivery.offset_ledger import OffsetLedger
+from worker.delivery.suspects import SuspectWindow
+from worker.domain.outcomes import Outcome
+from worker.domain.poison import PoisonMark, describe
+from worker.domain.ports import Clock, Source
+from worker.domain.records import CommittedOffset, Partition, Record
+from worker.engine.retry import RetryPolicy
+from worker.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+# after a worker's death all that it may have begun is judged in small groups: not too many
+MOST_BEGUN = 1024
+# longer than an owner may need to close its producer, which a second cancellation would cut short
+_CANCEL_AGAIN_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Takeover:
+    """What an owner knows of the mark it found, while it takes its partition over again and again.
+
+    Attributes:
+        found: what was committed when it came.
+        mark: what it made of that.
+    """
+
+    found: CommittedOffset | None = None
+    mark: PoisonMark = field(default_factory=PoisonMark)
+
+    @property
+    def offset(self) -> int | None:
+        """Where the owner began, as far as it has."""
+        return None if self.found is None else self.found.offset
+
+
+class Delivery(ABC):
+    """Publishes outcomes, and moves offsets only after them.
+
+    A partition has an owner task from its assignment to its revocation. It takes the partition
+    over (marks the committed offset, seeks to it, begins an epoch, resumes it), again and again
+    where that fails. Records and outcomes of another epoch are void. What may be begun of a
+    partition, and what is written beside its committed offset, is up to its `SuspectWindow`.
+
+    Args:
+        most_begun: records of a partition that are begun behind its committed offset.
+        retries: how long to wait between attempts; their number is not bounded, since nothing
+            may be lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        clock: Clock,
+        telemetry: Telemetry,
+        most_begun: int = MOST_BEGUN,
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        uniform: Callable[[], float] = random.random,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._telemetry = telemetry
+        self._retries = retries
+        self._uniform = uniform
+        self._most_begun = most_begun
+        self._ledger = OffsetLedger()
+        self._windows: dict[Partition, SuspectWindow] = {}
+        self.settled = 0  # outcomes that are durable
+        self._epochs = itertools.count(1)
+        self._group: asyncio.TaskGroup | None = None
+        self._owners: dict[Partition, asyncio.Task[None]] = {}
+        self._changed: Callable[[], None] = lambda: None
+        self._rebuild: Callable[[Outcome], Outcome] = lambda outcome: outcome
+        self._began: Callable[[Collection[Partition]], None] = lambda _: None
+
+    def attend(
+        self,
+        *,
+        changed: Callable[[], None],
+        rebuild: Callable[[Outcome], Outcome],
+        began: Callable[[Collection[Partition]], None],
+    ) -> None:
+        """Name who is called when outcomes become durable or void, and who makes smaller ones.
+
+        Args:
+            changed: called after `unwritten`, `limits` or a window may have changed.
+            rebuild: the outcome of the same record, by what its topic takes now.
+            began: called before partitions are received from under a new epoch: what waits of an
+                older one is void.
+        """
+        self._changed, self._rebuild, self._began = changed, rebuild, began
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BusUnavailable: the brokers or the topics are not there.
+        """
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Disconnect, within a bounded time; what is unsettled stays so."""
+
+    @abstractmethod
+    def max_bytes(self, topic: str) -> int:
+        """The largest record the topic takes."""
+
+    @abstractmethod
+    async def deliver(self, outcomes: Sequence[Outcome]) -> None:
+        """Accept outcomes, and see that they become durable; those of a past epoch are dropped."""
+
+    @abstractmethod
+    def unwritten(self) -> dict[Partition, tuple[int, int]]:
+        """Outcomes, in records and bytes, that wait for the brokers and for nothing else.
+
+        Those that wait for an older record of their partition are not among them, nor are dead
+        letters that their topic has refused: they hold back their own partition, by `limits`.
+        """
+
+    def limits(self) -> dict[Partition, int]:
+        """How many more records of a partition are wanted, for those that are held back."""
+        return {}
+
+    def hurry(self, partitions: Iterable[Partition]) -> None:  # noqa: B027 - nothing waits here
+        """Write what waits of these partitions without waiting for company."""
+
+    def undelivered(self, partitions: Collection[Partition]) -> int:  # noqa: ARG002
+        """Outcomes of these partitions that become durable before `settle` is worth its call."""
+        return 0
+
+    @abstractmethod
+    async def settle(self, partitions: Collection[Partition] | None = None) -> None:
+        """Move the offsets of what is resolved, of these partitions or of all."""
+
+    @abstractmethod
+    async def release(self, partitions: Collection[Partition]) -> None:
+        """Settle these, and write down that nothing of them is being judged any more.
+
+        What is not released counts as a death for their next owner.
+        """
+
+    @abstractmethod
+    async def suspect(self, partition: Partition, *, begins: bool) -> bool:
+        """Write down that a record begins alone, or has been judged; False if that failed."""
+
+    @abstractmethod
+    def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:
+        """Take the partition over and do what its owner does."""
+
+    def serve(self, group: asyncio.TaskGroup) -> None:
+        """Let owners run in this group, so that an unforeseen failure of one stops the worker."""
+        self._group = group
+
+    def assigned(self, partitions: Collection[Partition]) -> None:
+        """Take these over, in the background: the group's rebalance need not wait for it."""
+        assert self._group is not None, "serve() comes first"  # noqa: S101
+        for partition in partitions:
+            owning = self._own(partition)
+            try:
+                owner = self._group.create_task(owning, name=f"own {partition}")
+            except RuntimeError:
+                # a rebalance that was under way while the worker ends
+                owning.close()
+                return
+            self._owners[partition] = owner
+
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """Forget these partitions; settle first what is to be settled."""
+        await end([self._owners.pop(p) for p in partitions if p in self._owners])
+        self._forget(partitions)
+
+    def epoch(self, partition: Partition) -> int | None:
+        """The epoch under which the partition is held; None while it is not taken over."""
+        return self._ledger.epoch(partition)
+
+    def held(self) -> int:
+        """How many partitions are taken over."""
+        return sum(self.epoch(partition) is not None for partition in self._owners)
+
+    def committed(self, partition: Partition) -> int | None:
+        """The next offset to read that was committed, as far as is known."""
+        return self._ledger.position(partition)
+
+    def window(self, partition: Partition) -> SuspectWindow | None:
+        """What may be begun of a partition; None while it is not taken over."""
+        return self._windows.get(partition)
+
+    def received(self, record: Record) -> bool:
+        """Track a record; False for one that is not ours or was seen before."""
+        return self._ledger.receive(record.partition, record.epoch, record.offset)
+
+    def backlog(self, partition: Partition) -> tuple[int, int]:
+        """How many records wait behind the partition's oldest open one, and bytes of outcomes."""
+        return self._ledger.tracked(partition), 0
+
+    def trouble(self) -> str | None:
+        """Why outcomes do not become durable at the moment, if they do not."""
+        return None
+
+    def _durable(self, outcomes: Sequence[Outcome]) -> None:
+        self.settled += len(outcomes)
+        self._telemetry.durable(outcomes)
+        self._changed()
+
+    async def _take_mark(
+        self, partition: Partition, committed: CommittedOffset, takeover: "Takeover"
+    ) -> PoisonMark:
+        """The mark under which an owner begins: with one death more if the last one died."""
+        found = PoisonMark.decode(committed.metadata)
+        if takeover.found is not None and takeover.found != committed:
+            return replace(found, working=False)  # this owner's own
+        if takeover.found is None:
+            reach = 0
+            if found.working:
+                end = (await self._source.ends([partition])).get(partition, committed.offset)
+                reach = min(max(end - committed.offset, 0), self._most_begun)
+            takeover.mark = found.after_death(reach)
+            takeover.found = committed
+            if takeover.mark.deaths > found.deaths:
+                logger.warning("%s", describe(takeover.mark, partition, committed.offset))
+        return takeover.mark
+
+    def _begin(self, partition: Partition, offset: int, window: SuspectWindow) -> int:
+        """A new epoch from this offset on."""
+        self._source.seek(partition, offset)
+        epoch = next(self._epochs)
+        self._ledger.assign(partition, epoch, offset)
+        self._windows[partition] = window
+        self._began([partition])
+        self._source.resume([partition])
+        return epoch
+
+    def _committed(self, partition: Partition, epoch: int, offset: int) -> None:
+        """This offset was committed under this epoch, with what the window said."""
+        self._ledger.committed({partition: offset}, {partition: epoch})
+        if self.epoch(partition) == epoch:
+            self._windows[partition].committed(offset)
+            self._changed()
+
+    def _forget(self, partitions: Collection[Partition]) -> None:
+        self._ledger.forget(partitions)
+        for partition in partitions:
+            self._windows.pop(partition, None)
+
+    async def _pause_after(self, failures: int) -> None:
+        await self._clock.sleep(self._retries.pause_seconds(failures, self._uniform()))
+
+    async def _advance(self, partition: Partition) -> None:
+        """Take the consumer's position, where nothing is unresolved, as what is resolved."""
+        epoch = self._ledger.epoch(partition)
+        if epoch is None or self._ledger.unresolved([partition]):
+            return
+        position = await self._source.position(partition)
+        # the ledger asks again: records may have come while we waited
+        if position is not None:
+            self._ledger.advance(partition, epoch, position)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are done.
+
+    Once is not enough: the client's library can swallow a cancellation that comes together with
+    an answer, and a task that loops would then go on for ever.
+    """
+    pending = {task for task in tasks if not task.done()}
+    # one that is being cancelled may be closing what it holds: a second time would cut that short
+    to_cancel = {task for task in pending if not task.cancelling()}
+    while pending:
+        for task in to_cancel:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+        to_cancel = pending

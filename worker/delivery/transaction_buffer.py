@@ -1,0 +1,80 @@
+"""The outcomes of one partition on their way into transactions."""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from worker.domain.outcomes import Outcome
+from worker.domain.records import Partition
+
+
+@dataclass(slots=True)
+class PartitionTransactionBuffer:
+    """A partition under one epoch: its outcomes that are not committed yet.
+
+    Attributes:
+        ready: outcomes inside the contiguous prefix; `ready_bytes` is their size.
+        leaving: those of them that the current transaction holds.
+        marks: the metadata is to be written even where the offset stays.
+        behind: offsets past the prefix, a heap.
+    """
+
+    partition: Partition
+    epoch: int
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    ready: int = 0
+    leaving: int = 0
+    size_bytes: int = 0
+    marks: bool = False
+    ready_bytes: int = 0
+    behind: list[int] = field(default_factory=list)
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+    urgent: asyncio.Event = field(default_factory=asyncio.Event)
+    flushes: list[asyncio.Event] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep an outcome until it is committed."""
+        self.outcomes[outcome.record.offset] = outcome
+        self.size_bytes += outcome.size_bytes
+        heapq.heappush(self.behind, outcome.record.offset)
+
+    def reached(self, count: int) -> None:
+        """So many more outcomes are inside the contiguous prefix."""
+        self.ready += count
+        for _ in range(count):
+            self.ready_bytes += self.outcomes[heapq.heappop(self.behind)].size_bytes
+
+    def leave(self, end: int, limit: int) -> list[Outcome]:
+        """The oldest outcomes before the offset `end`, in input order, for a transaction."""
+        offsets = sorted(offset for offset in self.outcomes if offset < end)[:limit]
+        self.leaving = len(offsets)
+        return [self.outcomes[offset] for offset in offsets]
+
+    def remove(self, outcomes: Sequence[Outcome]) -> None:
+        """Forget outcomes that a transaction committed."""
+        for outcome in outcomes:
+            del self.outcomes[outcome.record.offset]
+            self.size_bytes -= outcome.size_bytes
+            self.ready_bytes -= outcome.size_bytes
+        self.ready -= len(outcomes)
+        self.leaving = 0
+
+    def flush(self) -> asyncio.Event:
+        """Ask for a commit without delay; set when there was one, or can be none."""
+        done = asyncio.Event()
+        self.flushes.append(done)
+        self.work.set()
+        self.urgent.set()
+        return done
+
+    async def due(self, patience: Callable[[], float]) -> None:
+        """Wait until there is something to commit, then as many seconds as `patience` says."""
+        await self.work.wait()
+        try:
+            async with asyncio.timeout(patience()):
+                await self.urgent.wait()
+        except TimeoutError:
+            pass
+        self.work.clear()
+        self.urgent.clear()

@@ -1,0 +1,1 @@
+"""The demonstration: an embedded Kafka, sample events, a guard that ships."""

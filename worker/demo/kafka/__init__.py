@@ -1,0 +1,1 @@
+"""A real Apache Kafka broker in a folder of its own, for demonstrations and tests."""

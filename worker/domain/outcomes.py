@@ -1,0 +1,80 @@
+"""What becomes of a record: the verdict or the dead letter that is sent for it, and where to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from worker.domain.dead_letters import dead_letter, delivered_before
+from worker.domain.errors import RecordError, VerdictTooLarge
+from worker.domain.records import Headers, OutgoingRecord, Record
+from worker.domain.verdicts import Verdict, cloudevent_headers, verdict_record
+
+OutcomeKind = Literal["verdict", "dead_letter", "tombstone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a record.
+
+    Attributes:
+        outgoing: None for a tombstone, which is only counted.
+        error: why the record could not be judged; None for what is no dead letter.
+        concluded_at: Unix seconds.
+        span: of its sending, to be ended when it is durable.
+    """
+
+    record: Record
+    kind: OutcomeKind
+    outgoing: OutgoingRecord | None
+    concluded_at: float = 0.0
+    span: Span = INVALID_SPAN
+    error: RecordError | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it weighs while it waits to be sent."""
+        return 0 if self.outgoing is None else self.outgoing.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where outcomes go, and in whose name.
+
+    Attributes:
+        max_bytes: the largest record that a topic takes.
+        cloudevents: whether verdicts are CloudEvents too.
+    """
+
+    verdict_topic: str
+    dead_letter_topic: str
+    group: str
+    max_bytes: Callable[[str], int]
+    cloudevents: bool = False
+
+    def verdict(self, record: Record, verdict: Verdict, trace: Headers) -> OutgoingRecord:
+        """The record of a verdict.
+
+        Raises:
+            VerdictTooLarge: its topic does not take it.
+        """
+        envelope = cloudevent_headers(verdict, self.group) if self.cloudevents else ()
+        outgoing = verdict_record(
+            verdict, topic=self.verdict_topic, record=record, added=(*envelope, *trace)
+        )
+        limit = self.max_bytes(self.verdict_topic)
+        if outgoing.size_bytes > limit:
+            raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
+        return outgoing
+
+    def dead_letter(self, record: Record, error: RecordError) -> OutgoingRecord:
+        """The dead letter of a record; there is always one, cut if it must be."""
+        return dead_letter(
+            record,
+            error,
+            topic=self.dead_letter_topic,
+            group=self.group,
+            max_bytes=self.max_bytes(self.dead_letter_topic),
+            delivery_count=delivered_before(record.headers) + 1,
+        )

@@ -1,0 +1,85 @@
+"""The breaker: is it the records that fail, or the world around them?
+
+When the engine fails on nearly everything (it is down, a bad deploy), dead letters are the wrong
+answer: the topic would drain into them. The breaker then opens, everybody waits, and one record
+at a time is let through as a probe, after pauses that double, until one succeeds. Pure: its
+caller tells it the time (monotonic seconds).
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When it opens, and how patiently it probes.
+
+    Attributes:
+        max_failed_run: failures in a row.
+        max_failed_share: of the last `window_records`, once there were as many.
+        cool_seconds: the first pause before a probe; doubles up to `max_cool_seconds`.
+    """
+
+    max_failed_run: int = 20
+    max_failed_share: float = 0.5
+    window_records: int = 100
+    cool_seconds: float = 1.0
+    max_cool_seconds: float = 30.0
+
+
+class CircuitBreaker:
+    """Closed while records succeed; open after too many failures that are not the records'."""
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        self._policy = policy
+        self._failed: deque[bool] = deque(maxlen=policy.window_records)
+        self._run = 0
+        self._cool_seconds = 0.0
+        self._probe_at: float | None = None  # None while closed
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether records have to wait."""
+        return self._probe_at is not None
+
+    def enter(self, now: float) -> float:
+        """Ask to be judged: 0 for yes, else how many seconds to wait before asking again.
+
+        While open, a yes is for a probe: nobody else gets one for as long as the pause lasts.
+        """
+        if self._probe_at is None:
+            return 0.0
+        if now < self._probe_at:
+            return self._probe_at - now
+        self._probing = True
+        self._probe_at = now + self._cool_seconds
+        return 0.0
+
+    def succeeded(self) -> None:
+        """A record was judged: if the breaker was open, it closes."""
+        self._run = 0
+        if self.is_open:
+            self._failed.clear()
+            self._probe_at = None
+            self._probing = False
+        self._failed.append(False)
+
+    def failed(self, now: float) -> bool:
+        """A record failed for a reason that is not its own; whether the breaker is open now."""
+        self._run += 1
+        self._failed.append(True)
+        if self.is_open:
+            # without a probe it is a record that went to the engine before
+            if self._probing:
+                self._cool_seconds = min(2 * self._cool_seconds, self._policy.max_cool_seconds)
+                self._probe_at = now + self._cool_seconds
+                self._probing = False
+        elif self._run >= self._policy.max_failed_run or self._share_exceeded():
+            self._cool_seconds = self._policy.cool_seconds
+            self._probe_at = now + self._cool_seconds
+        return self.is_open
+
+    def _share_exceeded(self) -> bool:
+        full = len(self._failed) == self._policy.window_records
+        return full and sum(self._failed) > self._policy.max_failed_share * len(self._failed)

@@ -1,0 +1,190 @@
+"""An engine that is watched, and started again when it dies or hangs.
+
+vLLM does not notice that its core has stopped (a hung driver, SIGSTOP), so progress is watched
+here: calls in flight and nothing moving for too long is a death like any other. Whoever has a
+prompt at an engine that dies gets `EngineInterrupted`, waits for `ready` and asks again; when the
+restarts are spent, or none are wanted, everybody gets `EngineDead`.
+"""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from worker.domain.errors import EngineDead, EngineInterrupted, EngineUnavailable
+from worker.domain.ports import Clock, Completion, Engine
+from worker.domain.verdicts import EngineReference
+from worker.telemetry import Telemetry, names
+
+logger = logging.getLogger(__name__)
+
+_LOOKS = 4
+_NAMED = 20  # records in a line of the log
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisionPolicy:
+    """What an engine may do before it is given up.
+
+    Attributes:
+        stall_seconds: without progress, while prompts are in flight, before it counts as dead.
+        restarts: in place, within `window_seconds`; 0 leaves restarting to the platform.
+    """
+
+    stall_seconds: float = 60.0
+    restarts: int = 0
+    window_seconds: float = 3600.0
+
+
+class SupervisedEngine:
+    """Implements the port `Engine` over another engine."""
+
+    def __init__(
+        self, engine: Engine, *, policy: SupervisionPolicy, clock: Clock, telemetry: Telemetry
+    ) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._clock = clock
+        self._telemetry = telemetry
+        self._calls: dict[asyncio.Timeout, str] = {}  # and the record that each is about
+        self._deaths: list[float] = []
+        self._incarnation = 0
+        self._restarting: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def reference(self) -> EngineReference:
+        """See `Engine`."""
+        return self._engine.reference
+
+    @property
+    def max_num_seqs(self) -> int:
+        """See `Engine`."""
+        return self._engine.max_num_seqs
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """See `Engine`."""
+        return self._engine.max_prompt_tokens
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """See `Engine`."""
+        return self._engine.flags
+
+    @property
+    def progress(self) -> int:
+        """See `Engine`."""
+        return self._engine.progress
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no prompt is taken at the moment, if none is."""
+        if self._restarting is None:
+            return None
+        return "The engine died." if self.is_dead else "The engine is being restarted."
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether no prompt will ever be taken again."""
+        return self._restarting is not None and self._restarting.done()
+
+    async def start(self) -> None:
+        """See `Engine`."""
+        await self._engine.start()
+        self._watching = asyncio.create_task(self._watch(), name="watch the engine")
+
+    async def complete(
+        self, prompt_token_ids: Sequence[int], *, request_id: str, trace: Mapping[str, str]
+    ) -> Completion:
+        """See `Engine`."""
+        await self.ready()
+        incarnation, call = self._incarnation, asyncio.timeout(None)
+        about = request_id.partition("#")[0]
+        try:
+            async with call:
+                self._calls[call] = about
+                try:
+                    return await self._engine.complete(
+                        prompt_token_ids, request_id=request_id, trace=trace
+                    )
+                finally:
+                    self._calls.pop(call, None)
+        except TimeoutError:
+            if not call.expired():
+                raise
+            raise EngineInterrupted("The engine made no progress any more.") from None
+        except EngineDead as error:
+            # of this death it may be told late, when the engine lives again
+            if incarnation == self._incarnation:
+                self._died(str(error), about)
+            raise EngineInterrupted(str(error)) from error
+
+    async def ready(self) -> None:
+        """See `Engine`."""
+        if self._restarting is not None:
+            # shielded: one caller that gives up must not end the restart for all
+            await asyncio.shield(self._restarting)
+
+    async def stop(self) -> None:
+        """See `Engine`."""
+        self._stopped = True
+        for task in (self._watching, self._restarting):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self._engine.stop()
+
+    async def _watch(self) -> None:
+        """Declare the engine dead when it has calls and makes no progress.
+
+        Looks are counted, not seconds: a process that was stopped for long has looked once.
+        """
+        seen, idle_looks = -1, 0
+        while True:
+            await self._clock.sleep(self._policy.stall_seconds / _LOOKS)
+            if self._engine.progress != seen or not self._calls or self.trouble:
+                seen, idle_looks = self._engine.progress, 0
+                continue
+            idle_looks += 1
+            if idle_looks == _LOOKS:
+                self._died(f"The engine made no progress for {self._policy.stall_seconds:g} s.")
+
+    def _died(self, reason: str, *about: str) -> None:
+        """Note a death, interrupt all calls, and begin the restart."""
+        if self._stopped:
+            return
+        self._incarnation += 1
+        logger.error("%s", reason)
+        if named := [*about, *self._calls.values()]:
+            more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+            logger.error("At the engine were %s%s.", ", ".join(named[:_NAMED]), more)
+        # in no record's context, though a record was in hand when it died
+        self._restarting = asyncio.create_task(
+            self._restart(reason), name="restart the engine", context=contextvars.Context()
+        )
+        # a failed restart is told to everybody who waits for it, and nobody may wait
+        self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        calls, self._calls = self._calls, {}
+        for call in calls:
+            call.reschedule(asyncio.get_running_loop().time())
+
+    async def _restart(self, reason: str) -> None:
+        now = self._clock.monotonic()
+        self._deaths = [at for at in self._deaths if now - at < self._policy.window_seconds]
+        if len(self._deaths) >= self._policy.restarts:
+            raise EngineDead(f"{reason} The worker stops without committing what was in flight.")
+        self._deaths.append(now)
+        logger.warning(
+            "Restarting the engine (%d of %d).", len(self._deaths), self._policy.restarts
+        )
+        await self._engine.stop()
+        try:
+            await self._engine.start()
+        except EngineUnavailable as error:
+            raise EngineDead(f"{reason} It could not be started again: {error}") from error
+        self._telemetry.add(names.ENGINE_RESTARTS, 1)
+        logger.info("The engine is back.")
+        self._restarting = None

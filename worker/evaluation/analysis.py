@@ -1,0 +1,223 @@
+"""From answers to results: the figures of each task and slice, and the comparison with another."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from worker.domain.errors import UnusableFile
+from worker.domain.guard import Guard
+from worker.domain.verdicts import LABELS, GuardReference, Label, Task
+from worker.evaluation.answers import Answer
+from worker.evaluation.comparing import Pair, compare_task
+from worker.evaluation.labelled import Labelled, LabelledEvent
+from worker.evaluation.resampling import CONFIDENCE, estimates
+from worker.evaluation.results import (
+    Comparison,
+    Disagreement,
+    Evaluation,
+    Provenance,
+    ScoredRow,
+    Slice,
+    TaskFigures,
+    read_evaluation,
+)
+from worker.evaluation.scoring import Confusion, Tally, lenient, strict
+from worker.evaluation.stored import read_stored
+
+_MAX_SLICE_VALUES = 100
+_NO_VALUE = "(none)"
+
+
+def evaluate(
+    labelled: Labelled,
+    answers: Mapping[str, Answer],
+    *,
+    provenance: Provenance,
+    slices: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> Evaluation:
+    """Score the answers to a file's events.
+
+    The answers go by the event's id, the slices by the path of their field: `metadata.category`.
+
+    Raises:
+        UnusableFile: a slice's field is nowhere, or has too many values.
+    """
+    by_slice = {field: slice_values(labelled.events, field) for field in slices}
+    rows = [_row(event, answers[event.id]) for event in labelled.events]
+
+    def figures(chosen: Iterable[ScoredRow]) -> dict[Task, TaskFigures]:
+        tally = Tally()
+        for row in chosen:
+            tally.add(row.labels, row.said)
+        return {
+            task: _task_figures(task, tally.confusion(task), resamples=resamples, seed=seed)
+            for task in Task
+        }
+
+    statuses = Counter(row.status for row in rows)
+    return Evaluation(
+        provenance=provenance,
+        seed=seed,
+        resamples=resamples,
+        confidence=CONFIDENCE,
+        statuses={name: statuses[name] for name in ("complete", "inconclusive", "unjudged")},
+        flags=dict(Counter(flag for row in rows for flag in row.flags).most_common()),
+        left_out=labelled.left_out,
+        tasks=figures(rows),
+        slices=[
+            Slice(field, value, len(chosen), figures(chosen))
+            for field, values in by_slice.items()
+            for value, chosen in _sliced(rows, values)
+        ],
+        rows=rows,
+    )
+
+
+def _sliced(rows: Sequence[ScoredRow], values: Sequence[str]) -> list[tuple[str, list[ScoredRow]]]:
+    """The rows of each value, the value with the most rows first."""
+    groups: defaultdict[str, list[ScoredRow]] = defaultdict(list)
+    for row, value in zip(rows, values, strict=True):
+        groups[value].append(row)
+    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+
+
+def slice_values(events: Sequence[LabelledEvent], field: str) -> list[str]:
+    """The field's value in each event, as text.
+
+    Raises:
+        UnusableFile: it is nowhere, or has too many values.
+    """
+    values = [_value(event, field) for event in events]
+    if not set(values) - {_NO_VALUE}:
+        raise UnusableFile(f"No event has {field}; name a slice as metadata.FIELD.")
+    if len(set(values)) > _MAX_SLICE_VALUES:
+        raise UnusableFile(
+            f"{field} has {len(set(values))} values; a slice takes {_MAX_SLICE_VALUES} at most."
+        )
+    return values
+
+
+def _value(event: LabelledEvent, field: str) -> str:
+    found: Any = event.event.document()
+    for name in field.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    match found:
+        case None:
+            return _NO_VALUE
+        case str():
+            return found
+        case _:
+            return orjson.dumps(found, default=str).decode()
+
+
+def _row(event: LabelledEvent, answer: Answer) -> ScoredRow:
+    return ScoredRow(
+        id=event.id,
+        place=event.place,
+        exchange_sha256=event.exchange_sha256,
+        status=answer.status,
+        labels=event.labels,
+        said=answer.said,
+        flags=answer.flags,
+        reason=answer.reason,
+    )
+
+
+def _task_figures(task: Task, counts: Confusion, *, resamples: int, seed: int) -> TaskFigures:
+    def figures(drawn: Sequence[int]) -> Sequence[float | None]:
+        found = strict(Confusion(*drawn))
+        return found.precision, found.recall, found.f1, found.macro_f1
+
+    found = estimates(counts, figures, resamples=resamples, seed=seed)
+    precision, recall, f1, macro_f1 = found
+    names = (*LABELS[task], "unreadable")
+    return TaskFigures(
+        positive=LABELS[task][0],
+        labelled=counts.labelled,
+        support=counts.support,
+        unreadable=counts.unreadable,
+        confusion={
+            truth: dict(zip(names, counts[start : start + 3], strict=True))
+            for truth, start in zip(LABELS[task], (0, 3), strict=True)
+        },
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        macro_f1=macro_f1,
+        lenient=asdict(lenient(counts)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What another guard or run said, by the event's id.
+
+    Attributes:
+        exchanges: the sums of what it judged, where its file tells.
+    """
+
+    name: str
+    guard: GuardReference | None
+    said: dict[str, dict[Task, Label | None]]
+    exchanges: dict[str, str]
+
+
+def read_other(path: Path, labelled: Labelled, guard: Guard) -> Other:
+    """Another run's results, completions or verdicts.
+
+    Raises:
+        UnusableFile: it holds none of these.
+    """
+    if (run := read_evaluation(path)) is not None:
+        said = {row.id: row.said for row in run.rows}
+        exchanges = {row.id: row.exchange_sha256 for row in run.rows}
+        return Other(path.name, run.provenance.guard, said, exchanges)
+    stored = read_stored(path)
+    said = {
+        event.id: answer.said
+        for event in labelled.events
+        if (answer := stored.answer(event, guard)).status != "unjudged"
+    }
+    return Other(path.name, stored.guard, said, {})
+
+
+def compare(evaluation: Evaluation, other: Other) -> Evaluation:
+    """The evaluation with the comparison in it.
+
+    Raises:
+        UnusableFile: they have no row in common.
+    """
+    known = [row for row in evaluation.rows if row.id in other.said]
+    rows = [
+        row
+        for row in known
+        if other.exchanges.get(row.id, row.exchange_sha256) == row.exchange_sha256
+    ]
+    if not rows:
+        raise UnusableFile(f"{other.name} knows none of these events: there is nothing to compare.")
+    pairs = [Pair(row.labels, row.said, other.said[row.id]) for row in rows]
+    comparison = Comparison(
+        other=other.name,
+        other_guard=other.guard,
+        rows=len(rows),
+        only_here=len(evaluation.rows) - len(known),
+        only_there=len(other.said) - len(known),
+        changed=len(known) - len(rows),
+        tasks={
+            task: compare_task(task, pairs, resamples=evaluation.resamples, seed=evaluation.seed)
+            for task in Task
+        },
+        disagreements=[
+            Disagreement(row.id, task, pair.labels[task], pair.ours[task], pair.theirs[task])
+            for row, pair in zip(rows, pairs, strict=True)
+            for task in Task
+            if pair.ours[task] != pair.theirs[task]
+        ],
+    )
+    return replace(evaluation, comparison=comparison)

@@ -1,0 +1,1 @@
+"""The flow of a record: received, decoded, batched, judged, published, settled."""

@@ -1,0 +1,138 @@
+"""Admission: how much may be judged that is not durable yet.
+
+A slot at the engine is taken when a record is admitted and given back when its outcome has been
+accepted by the delivery. Outcomes are always accepted: what is bounded is admission, so that an
+outcome which others wait for can never be shut out by them. While more outcomes wait to be
+written than the outbox takes, nothing is admitted; so at most `max_in_flight` and the outbox
+together are judged while the brokers refuse. One partition may fill half of the outbox, so that a
+partition that cannot be written leaves room for the others.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from worker.delivery.base import Delivery
+from worker.domain.records import Partition, Record
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """How much.
+
+    Attributes:
+        max_in_flight: records admitted whose outcome is not accepted yet.
+        outbox_records: outcomes that wait to be written.
+        outbox_bytes: what they weigh.
+    """
+
+    max_in_flight: int
+    outbox_records: int
+    outbox_bytes: int
+
+
+class Admission:
+    """Counts each record from the time it is taken out of its queue until its outcome is accepted.
+
+    Not safe for threads. What makes room calls `changed`.
+    """
+
+    def __init__(self, policy: AdmissionPolicy, delivery: Delivery) -> None:
+        self._policy = policy
+        self._delivery = delivery
+        self._waiting: set[asyncio.Future[None]] = set()
+        # by partition and epoch: taken and not accepted, and those of them that are admitted
+        self._taken: Counter[tuple[Partition, int]] = Counter()
+        self._admitted: Counter[tuple[Partition, int]] = Counter()
+        self.in_flight = 0
+
+    def take(self, record: Record) -> None:
+        """A record was taken out of its queue."""
+        self._taken[record.partition, record.epoch] += 1
+
+    async def room(self, count: int) -> None:
+        """Wait until that many records may be admitted; more than fit go in alone."""
+        await self.until(
+            lambda: (
+                self.is_open
+                and (self.in_flight == 0 or self.in_flight + count <= self._policy.max_in_flight)
+            )
+        )
+
+    def admit(self, record: Record) -> None:
+        """A record goes to the engine, or straight to its outcome."""
+        self._admitted[record.partition, record.epoch] += 1
+        self.in_flight += 1
+
+    def release(self, record: Record) -> None:
+        """The outcome of an admitted record was accepted, or it has none and is given up."""
+        _decrement(self._admitted, record)
+        self.in_flight -= 1
+        self.drop(record)
+
+    def drop(self, record: Record) -> None:
+        """A record that was taken is given up before it was admitted."""
+        _decrement(self._taken, record)
+        self.changed()
+
+    def admitted(self, held: Collection[tuple[Partition, int]]) -> int:
+        """How many admitted records of these partitions and epochs have no accepted outcome."""
+        return sum(self._admitted[key] for key in held)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the outbox has room; if not, what is in it is asked to hurry."""
+        unwritten = self._delivery.unwritten()
+        records = sum(count for count, _ in unwritten.values())
+        size_bytes = sum(size for _, size in unwritten.values())
+        policy = self._policy
+        if records < policy.outbox_records and size_bytes < policy.outbox_bytes:
+            return True
+        self._delivery.hurry(unwritten)
+        return False
+
+    def limits(self) -> dict[Partition, int]:
+        """How many records may be taken of the partitions that may not have as many as they like.
+
+        These are the ones that the delivery holds back, and those that fill half of the outbox.
+        """
+        limits = {}
+        for partition, allowed in self._delivery.limits().items():
+            epoch = self._delivery.epoch(partition)
+            taken = 0 if epoch is None else self._taken[partition, epoch]
+            limits[partition] = max(allowed - taken, 0)
+        crowded = []
+        for partition, (records, size_bytes) in self._delivery.unwritten().items():
+            if (
+                2 * records >= self._policy.outbox_records
+                or 2 * size_bytes >= self._policy.outbox_bytes
+            ):
+                limits[partition] = 0
+                crowded.append(partition)
+        if crowded:
+            self._delivery.hurry(crowded)
+        return limits
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until this holds; it is asked again whenever something changes."""
+        while not condition():
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.add(future)
+            try:
+                await future
+            finally:
+                self._waiting.discard(future)
+
+    def changed(self) -> None:
+        """Have all who wait look again."""
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+def _decrement(counts: Counter[tuple[Partition, int]], record: Record) -> None:
+    key = record.partition, record.epoch
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -1,0 +1,206 @@
+"""Where in a completion GuardReasoner's reader found what it says: for people who look.
+
+The same scan that reads tells which lines it used; here they are found again in the text as the
+model wrote it, with the invisible characters, stray tokens and asterisks that the reader leaves
+out. A label is marked only where the reader took it from.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from worker.domain.guard import CompletionSpan, CompletionSpanKind
+from worker.domain.patterns import Pattern
+from worker.domain.verdicts import LABELS, FinishReason, Judgement, Label, LabelSource, Task
+from worker.guards.guardreasoner.parser import (
+    FIELDS,
+    INVISIBLE,
+    MAX_LINE_CHARS,
+    MAX_TEXT_CHARS,
+    Block,
+    Place,
+    Scan,
+    chosen_answer,
+    concluded_label,
+    parse,
+    scan_lines,
+    section_blocks,
+    token_spans,
+    words_only,
+)
+
+_NAMES = {task: name for name, task in FIELDS.items()}
+_GROUND_TRUTH = Pattern("ground truth")
+# a field's value behind its name; between them what the reader passes over
+_VALUES = {
+    (task, label): Pattern(rf"{_NAMES[task]}[\t-\r\x1c-\x20\x{{85}}\p{{Z}}:.]*({label})")
+    for task, labels in LABELS.items()
+    for label in labels
+}
+
+
+def spans(
+    completion: str, *, has_response: bool, finish_reason: FinishReason | None
+) -> tuple[CompletionSpan, ...]:
+    """What `parse` read of the completion, in the order in which it stands there."""
+    judgement = parse(completion, has_response=has_response, finish_reason=finish_reason)
+    places: list[Place] = []
+    marker = _Marker(
+        judgement, scan_lines(completion, places), places, _lines(completion), completion
+    )
+    return tuple(sorted({*marker.labels(), *marker.reasoning(), *marker.flags()}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line as the reader has it, and for each of its characters where it stands."""
+
+    text: str
+    at: list[int]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        return self.at[start], self.at[end - 1] + 1
+
+    def only(self, found: list[int]) -> "_Line":
+        return _Line("".join(self.text[n] for n in found), [self.at[n] for n in found])
+
+    def without(self, spans: Iterable[tuple[int, int]]) -> "_Line":
+        gone = {n for span in spans for n in range(*span)}
+        return self.only([n for n in range(len(self.text)) if n not in gone]) if gone else self
+
+    def stripped(self) -> "_Line":
+        start = len(self.text) - len(self.text.lstrip())
+        end = start + len(self.text.strip())
+        return _Line(self.text[start:end], self.at[start:end])
+
+    def lowered(self) -> "_Line":
+        # one character can become two
+        both = [
+            (small, at) for one, at in zip(self.text, self.at, strict=True) for small in one.lower()
+        ]
+        return _Line("".join(small for small, _ in both), [at for _, at in both])
+
+
+def _lines(completion: str) -> list[_Line]:
+    """The completion's lines, cut and cleaned as the reader does it."""
+    kept = range(len(completion))
+    whole = _Line(completion, list(kept))
+    if not completion.isascii():
+        whole = whole.only([n for n in kept if completion[n] not in INVISIBLE])
+    lines, start = [], 0
+    for text in whole.text.splitlines(keepends=True):
+        line = _Line(text, whole.at[start : start + len(text)]).stripped()
+        cut = _Line(line.text[:MAX_LINE_CHARS], line.at[:MAX_LINE_CHARS])
+        lines.append(cut.without(token_spans(cut.text)).stripped())
+        start += len(text)
+    return lines
+
+
+@dataclass(frozen=True)
+class _Marker:
+    judgement: Judgement
+    scan: Scan
+    places: list[Place]
+    lines: list[_Line]
+    completion: str
+
+    def labels(self) -> Iterator[CompletionSpan]:
+        for task in Task:
+            reading = self.judgement.reading(task)
+            if reading.label is None or reading.source is None:
+                continue
+            for start, end in self._taken(task, reading.label, reading.source):
+                yield CompletionSpan(start, end, "label", task)
+
+    def reasoning(self) -> Iterator[CompletionSpan]:
+        for read in self.judgement.reasoning:
+            section = self.scan.sections[read.task]
+            for step in section.steps:
+                yield from self._part(step, "step", read.task)
+            if section.conclusion is not None:
+                yield from self._part(section.conclusion, "conclusion", read.task)
+
+    def flags(self) -> Iterator[CompletionSpan]:
+        """What can be pointed at; other flags are about the whole completion."""
+        if "mentions_ground_truth" in self.judgement.flags:
+            whole = _Line(self.completion, list(range(len(self.completion)))).lowered()
+            for match in _GROUND_TRUTH.finditer(whole.text):
+                yield CompletionSpan(*whole.span(*match.span()), "flag", "mentions_ground_truth")
+        for task in Task:
+            reading = self.judgement.reading(task)
+            said = concluded_label(self.scan, task)
+            if reading.source == "answer" and said is not None and said != reading.label:
+                for start, end in self._concluded(task, said):
+                    yield CompletionSpan(start, end, "flag", "contradicts_conclusion")
+
+    def _taken(self, task: Task, label: Label, source: LabelSource) -> Iterator[tuple[int, int]]:
+        if source == "answer":
+            answer = chosen_answer(self.scan)
+            blocks = [answer] if answer is not None else []
+        else:
+            blocks = section_blocks(self.scan, task)
+            if not blocks:
+                yield from self._concluded(task, label)
+        for block in blocks:
+            yield from self._field(block, task, label)
+
+    def _field(self, block: Block, task: Task, label: Label) -> Iterator[tuple[int, int]]:
+        """The value of a field: of its first line, as the block keeps it."""
+        number = self._first_lines.get((id(block), task))
+        if number is None:
+            return
+        line = self.lines[number]
+        line = line.only([n for n, one in enumerate(line.text) if one != "*"]).lowered()
+        if match := _VALUES[task, label].search(line.text):
+            yield line.span(*match.span(1))
+
+    def _concluded(self, task: Task, label: Label) -> Iterator[tuple[int, int]]:
+        """The label's every occurrence in the conclusion: they agree, or it would not be read."""
+        section = self.scan.sections.get(task)
+        if section is None or section.conclusion is None:
+            return
+        for line in self._read(section.conclusion):
+            small = line.lowered()
+            words = words_only(small.text)
+            start = 0
+            for word in words.split():
+                start = words.index(word, start)
+                if word.strip("'-") == label:
+                    at = start + word.index(label)
+                    yield small.span(at, at + len(label))
+                start += len(word)
+
+    def _part(
+        self, part: list[str], kind: CompletionSpanKind, task: Task
+    ) -> Iterator[CompletionSpan]:
+        for line in self._read(part):
+            yield CompletionSpan(*line.span(0, len(line.text)), kind, task)
+
+    def _read(self, part: list[str]) -> Iterator[_Line]:
+        """A part's lines, as far as they are read."""
+        left = MAX_TEXT_CHARS
+        for number in self._part_lines.get(id(part), ()):
+            if left <= 0:
+                return
+            line = self.lines[number]
+            yield _Line(line.text[:left], line.at[:left])
+            left -= len(line.text) + 1
+
+    @cached_property
+    def _first_lines(self) -> dict[tuple[int, Task], int]:
+        """The first line of each field, by its block and its task."""
+        found: dict[tuple[int, Task], int] = {}
+        for number, held, task in self.places:
+            if task is not None:
+                found.setdefault((id(held), task), number)
+        return found
+
+    @cached_property
+    def _part_lines(self) -> dict[int, list[int]]:
+        """The lines of each part of a section."""
+        found: defaultdict[int, list[int]] = defaultdict(list)
+        for number, held, task in self.places:
+            if task is None:
+                found[id(held)].append(number)
+        return found

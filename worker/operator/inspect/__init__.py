@@ -1,0 +1,1 @@
+"""What became of a record: its event, prompt, completion and verdict together."""

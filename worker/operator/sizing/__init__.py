@@ -1,0 +1,1 @@
+"""How many GPUs, replicas and partitions a load needs."""

@@ -1,0 +1,230 @@
+"""Everything on the console, out of what is known of each worker."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from worker.domain.verdicts import Task
+from worker.operator.top.changes import Change
+from worker.operator.top.distributions import Distribution, Percentiles
+from worker.operator.top.loads import Load, measure
+from worker.operator.top.recent import RecentVerdict
+from worker.operator.top.scrapes import Snapshot, values_of
+from worker.telemetry import names
+
+STAGES = ("queue", "batch", "judge", "publish")
+_ERROR = names.label(names.ERROR_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of one worker.
+
+    Attributes:
+        change: None while it cannot be read; `fault` says why.
+        recent: its last verdicts; None where it does not tell, `recent_fault` says why.
+    """
+
+    name: str
+    change: Change | None = None
+    fault: str | None = None
+    recent: tuple[RecentVerdict, ...] | None = None
+    recent_fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What runs in a worker."""
+
+    version: str
+    guard: str
+    model: str
+    engine: str
+    guarantee: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker; without identity and load while it cannot be read."""
+
+    name: str
+    fault: str | None
+    identity: Identity | None = None
+    state: str = ""
+    ready: bool = False
+    breaker_open: bool = False
+    uptime_seconds: float | None = None
+    load: Load | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage of a record's way; `share` is of the time that all stages took."""
+
+    stage: str
+    times: Percentiles
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What a task's labels were, in shares of the verdicts."""
+
+    task: Task
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Dead letters of one kind: since the workers began, and lately."""
+
+    stage: str
+    error: str
+    total: int
+    lately: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionView:
+    """A partition as its worker sees it."""
+
+    worker: str
+    topic: str
+    partition: str
+    lag_records: float | None
+    unsettled_records: float | None
+    epoch: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A frame's content.
+
+    Attributes:
+        seconds: what rates, shares and percentiles are over; 0 after one look.
+        load: of all workers that can be read; None without any.
+        inconclusive_share: of the judgements; None without any.
+        flags: the most frequent first.
+        partitions: the greatest lag first.
+        recent: newest first; None where no worker tells.
+    """
+
+    seconds: float
+    workers: tuple[WorkerView, ...]
+    load: Load | None
+    stages: tuple[StageView, ...]
+    mixes: tuple[Mix, ...]
+    inconclusive_share: float | None
+    flags: tuple[tuple[str, int], ...]
+    dead_letters: tuple[DeadLetters, ...]
+    partitions: tuple[PartitionView, ...]
+    recent: tuple[RecentVerdict, ...] | None
+    recent_fault: str | None
+
+
+def view_of(seen: Sequence[Seen], now: float) -> View:
+    """What is to be shown of these workers at the Unix time `now`."""
+    changes = [one.change for one in seen if one.change]
+    told = [one.recent for one in seen if one.recent is not None]
+    newest = sorted((v for some in told for v in some), key=lambda v: v.judged_at, reverse=True)
+    return View(
+        seconds=max((change.seconds for change in changes), default=0.0),
+        workers=tuple(_worker(one, now) for one in seen),
+        load=measure(changes) if changes else None,
+        stages=tuple(_stages(changes)),
+        mixes=tuple(_mixes(changes)),
+        inconclusive_share=_inconclusive(changes),
+        flags=tuple((flag, round(count)) for (flag,), count in _ranked(changes, names.FLAGS)),
+        dead_letters=tuple(_dead_letters(changes)),
+        partitions=tuple(_partitions(seen)),
+        recent=tuple(newest) if told else None,
+        recent_fault=next((one.recent_fault for one in seen if one.recent_fault), None),
+    )
+
+
+def _worker(seen: Seen, now: float) -> WorkerView:
+    if seen.change is None:
+        return WorkerView(seen.name, seen.fault)
+    snapshot = seen.change.later
+    labels = next(iter(snapshot.samples(names.INFO.base)), frozenset())
+    states = [state for (state,), on in snapshot.by(names.STATE, "state").items() if on]
+    return WorkerView(
+        name=seen.name,
+        fault=None,
+        identity=Identity(*values_of(labels, *names.INFO.labels)),
+        state=", ".join(sorted(states)),
+        ready=bool(snapshot.total(names.READY)),
+        breaker_open=bool(snapshot.total(names.BREAKER_OPEN)),
+        uptime_seconds=None if snapshot.started is None else max(0.0, now - snapshot.started),
+        load=measure([seen.change]),
+    )
+
+
+def _stages(changes: Sequence[Change]) -> Iterable[StageView]:
+    told = [change.distributions(names.STAGE_DURATION, "stage") for change in changes]
+    spent = {
+        stage: Distribution.sum_of(some.get(stage, Distribution()) for some in told)
+        for stage in STAGES
+    }
+    all_spent = sum(distribution.total for distribution in spent.values())
+    for stage, distribution in spent.items():
+        share = distribution.total / all_spent if all_spent else 0.0
+        yield StageView(stage, Percentiles.of(distribution), share)
+
+
+def _mixes(changes: Sequence[Change]) -> Iterable[Mix]:
+    found = _sums(changes, names.VERDICTS, "task", "label")
+    for task in Task:
+        counts = {label: count for (of, label), count in found.items() if of == task}
+        total = sum(counts.values())
+        yield Mix(task, {label: count / total for label, count in counts.items() if count})
+
+
+def _inconclusive(changes: Sequence[Change]) -> float | None:
+    counts = _sums(changes, names.JUDGEMENTS, "status")
+    total = sum(counts.values())
+    return counts.get(("inconclusive",), 0.0) / total if total else None
+
+
+def _dead_letters(changes: Sequence[Change]) -> Iterable[DeadLetters]:
+    lately = _sums(changes, names.DEAD_LETTERS, "stage", _ERROR)
+    totals: dict[tuple[str, ...], float] = {}
+    for change in changes:
+        for key, value in change.later.by(names.DEAD_LETTERS, "stage", _ERROR).items():
+            totals[key] = totals.get(key, 0.0) + value
+    for (stage, error), total in sorted(totals.items(), key=lambda item: (-item[1], item[0])):
+        yield DeadLetters(stage, error, round(total), round(lately.get((stage, error), 0.0)))
+
+
+def _partitions(seen: Sequence[Seen]) -> Iterable[PartitionView]:
+    rows = [row for one in seen if one.change for row in _held(one.name, one.change.later)]
+    return sorted(rows, key=lambda row: (-(row.lag_records or 0), row.topic, row.partition))
+
+
+def _held(worker: str, snapshot: Snapshot) -> Iterable[PartitionView]:
+    lag, unsettled, epoch = (
+        snapshot.by(metric, "topic", "partition")
+        for metric in (names.LAG_RECORDS, names.UNSETTLED, names.EPOCH)
+    )
+    for key in lag | unsettled | epoch:
+        topic, partition = key
+        yield PartitionView(
+            worker, topic, partition, lag.get(key), unsettled.get(key), epoch.get(key)
+        )
+
+
+def _ranked(
+    changes: Sequence[Change], metric: names.Metric
+) -> Iterable[tuple[tuple[str, ...], float]]:
+    found = _sums(changes, metric, *metric.labels).items()
+    return sorted((item for item in found if item[1]), key=lambda item: (-item[1], item[0]))
+
+
+def _sums(
+    changes: Sequence[Change], metric: names.Metric, *labels: str
+) -> dict[tuple[str, ...], float]:
+    sums: dict[tuple[str, ...], float] = {}
+    for change in changes:
+        for key, amount in change.increases(metric, *labels).items():
+            sums[key] = sums.get(key, 0.0) + amount
+    return sums

@@ -1,0 +1,63 @@
+"""Where telemetry goes: to whoever scrapes it, and to a collector if there is one."""
+
+import asyncio
+
+import prometheus_client
+
+from worker import __version__
+from worker.adapters.clock import SystemClock
+from worker.adapters.otlp import MetricPush, SpanPush, build_resource
+from worker.runtime.settings import Settings
+from worker.telemetry import Telemetry
+from worker.telemetry.tracing import Tracing
+
+
+class Exporters:
+    """A worker's telemetry and what carries it away."""
+
+    def __init__(self, settings: Settings) -> None:
+        chosen = settings.telemetry
+        # nobody asks when a series began, and each would have a series more
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._pushing: asyncio.Task[None] | None = None
+        self._spans: SpanPush | None = None
+        self._metrics: MetricPush | None = None
+        resource = build_resource(__version__)
+        if chosen.otlp_endpoint:
+            self._spans = SpanPush(
+                chosen.otlp_endpoint, sampled_share=chosen.sampled_share, resource=resource
+            )
+        tracing = Tracing(
+            self._spans.tracer if self._spans else None,
+            group=settings.input.group_id,
+            model=settings.engine.model,
+            content_characters=chosen.content_characters,
+        )
+        self.telemetry = Telemetry(SystemClock(), tracing=tracing)
+        # vLLM's own metrics are in prometheus_client's default registry
+        self.registries = (self.telemetry.registry, prometheus_client.REGISTRY)
+        if chosen.otlp_endpoint:
+            self._metrics = MetricPush(
+                chosen.otlp_endpoint,
+                self.registries,
+                resource=resource,
+                interval_seconds=chosen.push_seconds,
+            )
+
+    def install(self) -> None:
+        """Be the process's own, once: vLLM's spans then go the same way."""
+        if self._spans is not None:
+            self._spans.install()
+
+    def start(self) -> None:
+        """Begin to push."""
+        if self._metrics is not None:
+            self._pushing = asyncio.create_task(self._metrics.run(), name="push metrics")
+
+    async def stop(self) -> None:
+        """Push what is there, within a bounded time."""
+        if self._pushing is not None:
+            self._pushing.cancel()
+            await asyncio.gather(self._pushing, return_exceptions=True)
+        pushes = [push.stop() for push in (self._spans, self._metrics) if push is not None]
+        await asyncio.gather(*pushes)

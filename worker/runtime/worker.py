@@ -1,0 +1,233 @@
+"""The composition root: settings in, running worker out, and the ladder by which it ends."""
+
+import asyncio
+import logging
+import signal
+from collections import Counter
+
+from worker import __version__
+from worker.adapters.clock import SystemClock
+from worker.adapters.kafka.connection import describe_topics
+from worker.adapters.kafka.source import KafkaSource
+from worker.domain.outcomes import Destinations
+from worker.engine.circuit_breaker import BreakerPolicy
+from worker.flow.batching import BatchPolicy
+from worker.flow.pipeline import Bounds, Pipeline
+from worker.runtime.broker_wait import wait_for_brokers
+from worker.runtime.build import Judging, build_delivery, build_judging, count_devices
+from worker.runtime.connection import build_connection
+from worker.runtime.exporters import Exporters
+from worker.runtime.health import HealthServer, Probes, Report
+from worker.runtime.settings import Settings
+from worker.telemetry import names
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """A worker that is built but not running.
+
+    Args:
+        judging: given where several workers share an engine, or the caller has started one; it is
+            then the caller's to stop.
+    """
+
+    def __init__(self, settings: Settings, judging: Judging | None = None) -> None:
+        self._settings = settings
+        self._owns_engine = judging is None
+        self._judging = judging or build_judging(settings)
+        self._telemetry = telemetry = self._judging.exporters.telemetry
+        self._stopping = asyncio.Event()
+        self._waits_for: str | None = None
+        self.connection = connection = build_connection(settings)
+        output = settings.output
+        self._source = KafkaSource(
+            connection,
+            topics=settings.input.topics,
+            group_id=settings.input.group_id,
+            isolation_level=settings.input.isolation_level,
+            start_from=settings.input.start_from,
+            on_offset_lost=settings.input.on_offset_lost,
+            group_instance_id=settings.input.group_instance_id,
+            session_timeout_seconds=settings.input.session_timeout_seconds,
+            rebalance_timeout_seconds=max(60.0, 2 * settings.shutdown.drain_seconds),
+        )
+        clock = SystemClock()
+        self._delivery = build_delivery(settings, connection, self._source, telemetry)
+        self._pipeline = Pipeline(
+            source=self._source,
+            delivery=self._delivery,
+            judge=self._judging.judge,
+            policy=BatchPolicy(
+                settings.batch.max_records,
+                settings.batch.max_tokens,
+                settings.batch.linger_seconds,
+            ),
+            breaker=BreakerPolicy(**settings.breaker.model_dump()),
+            bounds=Bounds(
+                # a batch waits at the door while the engine is full: it never starves
+                max_in_flight=settings.engine.max_num_seqs + settings.batch.max_records,
+                queued_records_per_partition=settings.input.queued_records_per_partition,
+                queued_bytes_per_partition=settings.input.queued_bytes_per_partition,
+                queued_bytes=settings.input.queued_bytes,
+                unsettled_records_per_partition=settings.input.unsettled_records_per_partition,
+                commit_interval_seconds=settings.delivery.commit_interval_seconds,
+                drain_seconds=settings.shutdown.drain_seconds,
+                stuck_seconds=settings.health.stuck_seconds,
+            ),
+            destinations=Destinations(
+                output.verdict_topic,
+                output.dead_letter_topic,
+                settings.input.group_id,
+                self._delivery.max_bytes,
+                output.cloudevents,
+            ),
+            telemetry=telemetry,
+            clock=clock,
+            devices=count_devices(settings),
+        )
+        self._enter("loading")
+        telemetry.watch(names.READY, lambda: not self._ready().reasons)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many verdicts, dead letters and tombstones so far."""
+        return self._pipeline.outcomes
+
+    @property
+    def exporters(self) -> Exporters:
+        """What tells of it."""
+        return self._judging.exporters
+
+    @property
+    def settled(self) -> int:
+        """How many outcomes are durable."""
+        return self._delivery.settled
+
+    @property
+    def held(self) -> int:
+        """How many partitions it has taken over."""
+        return self._delivery.held()
+
+    def stop(self) -> None:
+        """End in good order: drain, settle, leave the group."""
+        self._stopping.set()
+        self._enter("stopping")
+        self._pipeline.stop()
+
+    async def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            Fatal: what ended it instead.
+        """
+        health = self._health()
+        try:
+            if health is not None:
+                await health.start()
+            # Kafka first: what is wrong there is known in seconds, the model takes minutes
+            if not await self._reach_brokers():
+                return
+            await self._delivery.start()
+            if self._owns_engine:
+                await self._judging.start()
+            self._introduce()
+            # they may have gone while the model was loaded
+            if await self._reach_brokers():
+                self._enter("running")
+                await self._pipeline.run()
+        finally:
+            self._enter("stopping")
+            await self._delivery.stop()
+            await self._source.stop()
+            if self._owns_engine:
+                await self._judging.stop()
+            if health is not None:
+                await health.stop()
+
+    async def _reach_brokers(self) -> bool:
+        """Wait until a broker answers; False if the worker is to stop instead."""
+
+        def report(reason: str | None) -> None:
+            self._waits_for = reason
+
+        return await wait_for_brokers(
+            lambda: describe_topics(self.connection, []),
+            stopping=self._stopping,
+            timeout_seconds=self._settings.kafka.connect_timeout_seconds,
+            report=report,
+            clock=SystemClock(),
+        )
+
+    def _enter(self, state: str) -> None:
+        self._state = state
+        self._telemetry.state(state)
+
+    def _introduce(self) -> None:
+        engine = self._judging.engine.reference
+        self._telemetry.info(
+            version=__version__,
+            guard=self._judging.guard.name,
+            model=self._settings.engine.model,
+            engine=f"{engine.name} {engine.version}",
+            guarantee=self._settings.delivery.guarantee,
+            group=self._settings.input.group_id,
+        )
+
+    def _live(self) -> Report:
+        dead = self._judging.engine.is_dead
+        return Report(self._state, ["The engine died."] if dead else [])
+
+    def _ready(self) -> Report:
+        if self._waits_for is not None:
+            return Report(self._state, [self._waits_for])
+        match self._state:
+            case "running":
+                found = (self._judging.engine.trouble, self._pipeline.trouble())
+                return Report(self._state, [reason for reason in found if reason])
+            case "loading":
+                return Report(self._state, ["The model is being loaded."])
+            case _:
+                return Report(self._state, ["The worker is stopping."])
+
+    def _started(self) -> Report:
+        # a probe that fails here would restart a worker that only waits for Kafka
+        loading = self._state == "loading" and self._waits_for is None
+        return Report(self._state, ["The model is being loaded."] if loading else [])
+
+    def _health(self) -> HealthServer | None:
+        chosen = self._settings.health
+        if not chosen.port:
+            return None
+        probes = Probes(
+            live=self._live,
+            ready=self._ready,
+            started=self._started,
+            recent=self._telemetry.recent,
+            registries=self._judging.exporters.registries,
+        )
+        return HealthServer(chosen.host, chosen.port, probes)
+
+
+async def run_until_signalled(worker: Worker) -> None:
+    """Run in a process of its own: SIGTERM or SIGINT drains and ends, a second one aborts."""
+    worker.exporters.install()
+    loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(worker.run())
+    signals = 0
+
+    def signalled() -> None:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            logger.info("Stopping: finishing what is in flight. A second signal aborts it.")
+            worker.stop()
+        else:
+            running.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    try:
+        await running
+    except asyncio.CancelledError:
+        logger.warning("Aborted; what was in flight will be judged again.")
