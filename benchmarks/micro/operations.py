@@ -148,7 +148,7 @@ def _ledger() -> Call:
         draw.shuffle(received)
         for partition, offset in received:
             ledger.resolve(partition, 1, offset)
-        ledger.committed(ledger.committable(), epochs)
+        ledger.note_commit(ledger.committable(), epochs)
         first = last
 
     return call

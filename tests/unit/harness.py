@@ -9,7 +9,8 @@ import orjson
 from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource, MemoryTransactions
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.delivery.at_least_once import AtLeastOnce
-from worker.delivery.exactly_once import ExactlyOnce, TransactionPolicy
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.delivery.transaction_pace import TransactionPolicy
 from worker.domain.errors import EngineDead, Retriable
 from worker.domain.outcomes import Destinations
 from worker.domain.records import Partition

@@ -18,7 +18,7 @@ from worker.adapters.kafka import source as kafka_source
 from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
-from worker.delivery.suspects import SuspectWindow
+from worker.delivery.suspect_window import SuspectWindow
 from worker.domain.errors import BusUnavailable, OffsetLost, Retriable
 from worker.domain.poison import BEGINS, PoisonMark
 from worker.domain.records import CommittedOffset, Partition

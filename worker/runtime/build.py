@@ -14,7 +14,8 @@ from worker.adapters.vllm.engine import GREEDY, Sampling, VllmEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.base import MOST_BEGUN, Delivery
-from worker.delivery.exactly_once import ExactlyOnce, TransactionPolicy
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.delivery.transaction_pace import TransactionPolicy
 from worker.domain.guard import Guard
 from worker.domain.ports import Engine, Source
 from worker.engine.retry import RetryPolicy

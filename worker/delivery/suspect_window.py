@@ -79,7 +79,7 @@ class SuspectWindow:
     def _released(mark: PoisonMark) -> PoisonMark:
         return replace(mark, working=False, begins=False)
 
-    def committed(self, offset: int) -> None:
+    def pass_commit(self, offset: int) -> None:
         """This offset was committed, with what `mark_at` said."""
         passed = bisect_left(self._begun, offset)
         self._mark = self._mark.after_passing(passed)
