@@ -13,12 +13,11 @@ from worker.domain.outcomes import Destinations
 from worker.domain.ports import Completion
 from worker.domain.records import Record
 from worker.domain.verdicts import EngineReference, Usage
-from worker.engine.circuit_breaker import BreakerPolicy
 from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
-from worker.flow.batching import BatchPolicy
+from worker.flow.admission import AdmissionPolicy
 from worker.flow.judge import Judge
-from worker.flow.pipeline import Bounds, Pipeline
+from worker.flow.pipeline import FlowPolicy, Pipeline
 from worker.guards.guardreasoner.prompt import GuardReasoner
 from worker.runtime.build import demonstration_model
 from worker.telemetry import Telemetry
@@ -123,9 +122,7 @@ class Way:
             source=source,
             delivery=delivery,
             judge=judge,
-            policy=BatchPolicy(),
-            breaker=BreakerPolicy(),
-            bounds=Bounds(max_in_flight=_SEQUENCES + 64),
+            policy=FlowPolicy(AdmissionPolicy(_SEQUENCES + 64)),
             destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes),
             telemetry=telemetry,
             clock=clock,

@@ -16,9 +16,11 @@ from worker.domain.outcomes import Destinations
 from worker.domain.records import Partition
 from worker.engine.circuit_breaker import BreakerPolicy
 from worker.engine.retry import RetryPolicy
+from worker.flow.admission import AdmissionPolicy
 from worker.flow.batching import BatchPolicy
 from worker.flow.judge import Judge
-from worker.flow.pipeline import Bounds, Pipeline
+from worker.flow.partition_queues import QueueBounds
+from worker.flow.pipeline import FlowPolicy, Pipeline
 from worker.guards.guardreasoner.prompt import GuardReasoner
 from worker.telemetry import Telemetry
 
@@ -76,13 +78,15 @@ class WorkerHarness:
         guarantee,
         *,
         drain_seconds=5.0,
+        commit_interval_seconds=1.0,
+        outbox_bytes=64 << 20,
         breaker=None,
         bus=None,
         tracing=None,
         framing="none",
         cloudevents=False,
         tokenizer=None,
-        **bounds,
+        **queue_bounds,
     ):
         clock = QuickClock()
         self._running = None
@@ -124,9 +128,14 @@ class WorkerHarness:
             source=self.source,
             delivery=delivery,
             judge=judge,
-            policy=BatchPolicy(2, 1000, 0.0),
-            breaker=breaker or BreakerPolicy(),
-            bounds=Bounds(max_in_flight=6, drain_seconds=drain_seconds, **bounds),
+            policy=FlowPolicy(
+                AdmissionPolicy(6, outbox_bytes),
+                QueueBounds(**queue_bounds),
+                BatchPolicy(2, 1000, 0.0),
+                breaker or BreakerPolicy(),
+                commit_interval_seconds=commit_interval_seconds,
+                drain_seconds=drain_seconds,
+            ),
             destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes, cloudevents),
             telemetry=telemetry,
             clock=clock,

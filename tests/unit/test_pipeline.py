@@ -148,7 +148,7 @@ async def test_a_lost_partition_settles_nothing_a_revoked_one_does(build, lost):
 
 
 async def test_nothing_is_read_on_behind_a_slow_record_without_end(build):
-    harness = build(unsettled_records_per_partition=10, queued_records_per_partition=4)
+    harness = build(unsettled_records_per_partition=10, records_per_partition=4)
     harness.source.max_records = 4
     harness.engine.gate.clear()
     harness.send(1)

@@ -177,10 +177,6 @@ class Delivery(ABC):
         """The epoch under which the partition is held; None while it is not taken over."""
         return self._ledger.epoch(partition)
 
-    def held(self) -> int:
-        """How many partitions are taken over."""
-        return sum(self.epoch(partition) is not None for partition in self._owners)
-
     def committed(self, partition: Partition) -> int | None:
         """The next offset to read that was committed, as far as is known."""
         return self._ledger.committed(partition)
