@@ -14,7 +14,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 
 from worker.adapters.kafka import committed as adapter
-from worker.adapters.kafka import source as kafka_source
+from worker.adapters.kafka import starting_offsets
 from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
@@ -110,7 +110,7 @@ class Consumer:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(adapter, "_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(kafka_source, "_CALL_SECONDS", 0.15)
+    monkeypatch.setattr(starting_offsets, "_CALL_SECONDS", 0.15)
 
 
 def source_of(group, **arguments):
