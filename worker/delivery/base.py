@@ -145,7 +145,7 @@ class Delivery(ABC):
 
     @abstractmethod
     async def _write_mark(self, partition: Partition) -> bool:
-        """Commit what the partition's window says beside the offset; False if that failed."""
+        """Commit the mark of the partition's window beside the offset; False if that failed."""
 
     @abstractmethod
     def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:
@@ -219,7 +219,7 @@ class Delivery(ABC):
         return epoch
 
     def _note_commit(self, partition: Partition, epoch: int, offset: int) -> None:
-        """This offset was committed under this epoch, with what the window said."""
+        """This offset was committed under this epoch, with the mark of the window."""
         self._ledger.note_commit({partition: offset}, {partition: epoch})
         if self.epoch(partition) == epoch:
             self._windows[partition].pass_commit(offset)
@@ -239,7 +239,7 @@ class Delivery(ABC):
         if epoch is None or self._ledger.unresolved([partition]):
             return
         position = await self._source.position(partition)
-        # the ledger asks again: records may have come while we waited
+        # the ledger checks again: records may have come meanwhile
         if position is not None:
             self._ledger.advance(partition, epoch, position)
 
@@ -248,7 +248,7 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancel tasks until they are done.
 
     Once is not enough: the client's library can swallow a cancellation that comes together with
-    an answer, and a task that loops would then go on for ever.
+    an answer, and a task that loops would then never end.
     """
     pending = {task for task in tasks if not task.done()}
     # one that is being cancelled may be closing what it holds: a second time would cut that short

@@ -25,7 +25,7 @@ class _Account:
 class OffsetLedger:
     """The offsets of every assigned partition; pure, and not safe for threads.
 
-    An offset is `receive`d, later `resolve`d once its outcome is durable; `committable` then says
+    An offset is `receive`d, later `resolve`d once its outcome is durable; `committable` is then
     the next offset to be read (Kafka's meaning of a committed offset) for each partition whose
     contiguous resolved prefix has grown.
     """

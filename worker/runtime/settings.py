@@ -67,7 +67,8 @@ class KafkaSettings(_Group):
         None, description="Certificates that are trusted, PEM; the system's when unset."
     )
     certificate_file: Path | None = Field(
-        None, description="Ours, for mTLS, PEM; read anew before a handshake when it changed."
+        None,
+        description="The client's, for mTLS, PEM; reloaded before a handshake when it changed.",
     )
     key_file: Path | None = Field(None, description="Its key, unless that is in the same file.")
     key_password_file: Path | None = None

@@ -61,10 +61,10 @@ class _InstanceHeartbeat(Request[_InstanceHeartbeatStruct]):  # type: ignore[mis
 
 
 class Member(GroupCoordinator):  # type: ignore[misc]
-    """aiokafka's group membership, less its fight over an instance id.
+    """aiokafka's group membership, without its endless rejoining over an instance id.
 
     Attributes:
-        _former: generation and member id that the broker refused, until it has said whether
+        _former: generation and member id that the broker refused, until it has reported whether
             another member has replaced it.
     """
 

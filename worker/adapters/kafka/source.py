@@ -7,8 +7,8 @@ callbacks are only logged, so they are kept for the next `receive`; a commit loo
 brokers are down, so it is bounded.
 
 `asyncio.timeout` bounds calls in all of these adapters, and never `asyncio.wait_for`: up to Python
-3.11 that one swallows a cancellation that comes together with the answer, and a task that runs for
-ever, cancelled once, would then keep a worker from ending.
+3.11 that one swallows a cancellation that comes together with the answer, and a task that loops,
+cancelled once, would then keep a worker from ending.
 """
 
 import asyncio
