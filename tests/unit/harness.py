@@ -1,4 +1,4 @@
-"""A whole worker on a bus in memory, with a clock that waits for nobody."""
+"""A whole worker on a bus in memory, with a clock whose sleeps return at once."""
 
 import asyncio
 import math
@@ -34,7 +34,7 @@ class QuickClock:
     def monotonic(self):
         return asyncio.get_running_loop().time()
 
-    async def sleep(self, seconds):  # noqa: ARG002 - it waits for nobody
+    async def sleep(self, seconds):  # noqa: ARG002 - it returns at once
         await asyncio.sleep(0)
 
 

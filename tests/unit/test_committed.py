@@ -268,7 +268,7 @@ async def test_metadata_with_an_error_does_not_turn_latest_into_earliest():
 
 @pytest.mark.parametrize("nothing", [None, -1])
 @pytest.mark.parametrize("start_from", ["earliest", "latest"])
-async def test_an_end_that_nobody_reports_is_tried_again(start_from, nothing):
+async def test_an_end_that_is_not_reported_is_tried_again(start_from, nothing):
     source = source_of(Group(), start_from=start_from)
     source._consumer.ends = dict.fromkeys(("earliest", "latest"), nothing)
     with pytest.raises(Retriable, match=f"{start_from} offset of events/0"):

@@ -1,4 +1,4 @@
-"""The story on a bus in memory, with a clock that waits for nobody."""
+"""The flow on a bus in memory, with a clock whose sleeps return at once."""
 
 import asyncio
 from functools import partial
@@ -42,7 +42,7 @@ async def test_nothing_is_committed_of_what_a_dead_engine_left(build):
     assert harness.bus.committed.get(INPUT, 0) == 0
 
 
-async def test_a_slow_record_holds_back_its_offset_and_nobody_else(build):
+async def test_a_slow_record_holds_back_its_offset_and_no_other_record(build):
     harness = build()
     harness.send(1)
     harness.engine.gate.clear()
