@@ -1,4 +1,4 @@
-"""The steps of a record's way through the worker, each alone, and the whole way without Kafka.
+"""The steps of a record through the worker, each alone, and the full path without Kafka.
 
 An operation is made once; each call of it takes the same `EVENTS` events through its step, so that
 a call can be counted after others have warmed everything up.
@@ -173,12 +173,12 @@ OPERATIONS = {
     operation.name: operation
     for operation in (
         Operation(INTERPRETER, "Python alone, for comparison", _interpreter),
-        Operation("decode", "bytes to the exchange that is judged", _decode),
-        Operation("prompt", "rendering, tokenising, looking for imitations", _prompt),
+        Operation("decode", "bytes to the judged exchange", _decode),
+        Operation("prompt", "rendering, tokenising, detecting imitated templates", _prompt),
         Operation("parse", "completion to judgement", _parse),
         Operation("encode", "judgement to the verdict's record", _encode),
-        Operation("ledger", "an offset received, resolved, committable", _ledger),
+        Operation("ledger", "receiving, resolving and committing an offset", _ledger),
         Operation("telling", "metrics and log context", _telling),
-        Operation("way", "all of it and the pipeline around it, on a bus in memory", _way),
+        Operation("way", "all steps and the pipeline around them, on an in-memory bus", _way),
     )
 }

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.rivals import report
 from benchmarks.rivals.measurement import FULL, QUICK, measure_all
 
-TITLE = "Against the usual worker, on the real engine"
+TITLE = "Comparison with the usual worker, on a real engine"
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
