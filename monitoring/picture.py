@@ -1,4 +1,4 @@
-"""The dashboard as one picture, without Grafana: its queries, asked of a Prometheus, drawn.
+"""The dashboard as one picture, without Grafana: it runs the queries on Prometheus and draws them.
 
 `python -m monitoring.picture http://localhost:9090 --start 30m --output docs/dashboard.png`
 """
@@ -36,7 +36,7 @@ STATES = {"green": "#2da44e", "red": "#cf222e", "blue": "#218bff", "transparent"
 
 
 class Line(NamedTuple):
-    """A series: what the legend says, and its values over time."""
+    """A series: its legend, and its values over time."""
 
     legend: str
     times: list[datetime]
@@ -96,7 +96,7 @@ def draw(panels: list[tuple[Json, list[Line]]], span: tuple[datetime, datetime])
 
 
 def lines_in(answer: Json, legend: str) -> Iterator[Line]:
-    """The series of an answer of `/api/v1/query_range`; what is no number is a gap."""
+    """The series of a response of `/api/v1/query_range`; a value that is not a number is a gap."""
     for series in answer["data"]["result"]:
         labels = series["metric"]
         name = re.sub(r"\{\{(\w+)\}\}", lambda found, of=labels: of.get(found[1], ""), legend)
@@ -194,7 +194,7 @@ def _number(value: float | None) -> float:
 
 
 def written(value: float, unit: str) -> str:
-    """A value as Grafana would write it, nearly."""
+    """A value, formatted much like Grafana does."""
     if unit == "percentunit":
         return f"{100 * value:.3g} %"
     if unit == "s":

@@ -152,7 +152,7 @@ same machine also filled the topic.
 ![Resident memory of a worker over the events](benchmarks/growth-memory.png)
 
 The process used {found.warm:.0f} MiB when a tenth of the events were settled, {found.last:.0f} MiB at
-the end and {found.most:.0f} MiB at most. A linear fit after the first tenth changes by
-{change:+.1f} MiB over {events:,} events. `python -m benchmarks.soak` does the same with two workers that
+the end and {found.most:.0f} MiB at most. A linear fit after the first tenth
+changes by {change:+.1f} MiB over {events:,} events. `python -m benchmarks.soak` does the same with two workers that
 are restarted in turn, and counts every outcome.
 """
