@@ -23,7 +23,7 @@ def normal(name: str) -> str:
 
 
 def constraints(lock: str) -> list[str]:
-    """What pip may install, a package a line."""
+    """The constraints for pip, one package per line."""
     here = {normal(found.name): found.version for found in distributions()}
     locked = {normal(name): version for name, version in _PIN.findall(lock)}
     kept = {name: version for name, version in here.items() if _VERSION.fullmatch(version)}
@@ -31,7 +31,7 @@ def constraints(lock: str) -> list[str]:
 
 
 def replaced(venv: Path) -> list[str]:
-    """What the venv has in place of its base's."""
+    """Packages of the venv that shadow those of the base."""
     own, base = set(), set()
     for found in distributions():
         inside = venv in Path(str(found.locate_file(""))).resolve().parents
