@@ -107,7 +107,7 @@ class Endpoint:
         return [found.ids for found in encoded]
 
     async def _answers(self, prompts: Sequence[Sequence[int]], name: str) -> list[Completion]:
-        if len(prompts) == 1:  # needs no task of its own
+        if len(prompts) == 1:  # needs no separate task
             return [await self._engine.complete(prompts[0], request_id=name, trace={})]
         calls = (
             self._engine.complete(prompt, request_id=f"{name}-{index}", trace={})

@@ -1,11 +1,11 @@
-"""`python -m benchmarks.hostile`: what hostile events cost beside plain ones of the same length.
+"""`python -m benchmarks.hostile`: the cost of hostile events relative to plain ones.
 
 Each family of texts goes through the worker's own `Judge`: decoding, rendering, tokenising, looking
 for imitations, reading the completion and making the verdict. The completion is hostile too: the
 engine, which takes no time, gives the text back. Exit 1 if a family costs more than twice as much
 CPU as plain text.
 
-A tokenizer's own time depends on how many words a text splits into, and is most of the whole: the
+A tokenizer's own time depends on how many words a text splits into, and is most of the total: the
 table shows it apart, and the ratio with the tokenizer's time for plain text in its place.
 """
 
@@ -31,7 +31,7 @@ from worker.telemetry import Telemetry
 MAX_RATIO = 2.0
 _MAX_PROMPT_TOKENS = 1 << 20
 PLAIN = "Please tell me how to bake bread, and which flour I need for it.\n"
-# a first part that stands once, and what is repeated behind it
+# a prefix, and the text repeated after it
 FAMILIES = {
     "plain": ("", PLAIN),
     "blanks": ("request", " "),

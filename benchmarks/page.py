@@ -12,9 +12,10 @@ _OPENING = """<!-- Written by `python -m benchmarks` from docs/benchmarks/*.json
 The primary metric is verdicts per GPU-second: how close the worker comes to the engine alone. The
 page also shows what the bus costs in CPU and latency, compared with the alternatives.
 
-Performance varies between machines, and over time on shared ones. Compare only **ratios of alternating
-measurements in one run**: rounds alternate, the ratio is taken per round, and a cell shows the median
-with minimum and maximum in brackets. Absolute rates are those of this machine on that day.
+Performance varies between machines, and over time on shared ones. Compare only **ratios of
+alternating measurements in one run**: rounds alternate, the ratio is taken per round, and a cell
+shows the median with minimum and maximum in brackets. Absolute rates are those of this machine on
+that day.
 
 `make bench` repeats all measurements and writes this page. `.venv/bin/python -m benchmarks PART`
 measures one part; with `--quick` it writes one short round to `build/`.

@@ -18,7 +18,7 @@ def build() -> None:
 
 @app.command()
 def check() -> None:
-    """Lint the chart, render it with every values file, and validate it against Kubernetes' schemas."""
+    """Lint the chart, and validate it with every values file against Kubernetes' schemas."""
     from helm import program, validation  # noqa: PLC0415 - needs a package that only checks need
 
     try:

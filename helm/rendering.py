@@ -56,7 +56,7 @@ def render(
         Refused: the values are wrong.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as given:
-        # JSON, because helm's YAML parses some plain strings as numbers that Python's does not (1e10)
+        # JSON: helm's YAML parses some plain strings as numbers that Python's does not (1e10)
         json.dump(values or {}, given)
         given.flush()
         named = [f"--values={path}" for path in (*files, given.name)]

@@ -345,8 +345,7 @@ class LagTrigger(_Group):
 
 
 class WorkTrigger(_Group):
-    """Scaling on prompts in flight and backlog, queried from Prometheus; requires the recording
-    rules."""
+    """Scaling on prompts in flight and backlog in Prometheus; requires the recording rules."""
 
     enabled: bool = False
     prometheus_url: str = ""
@@ -427,9 +426,9 @@ class Values(_Group):
     gpu: Gpu = Gpu()
     resources: Resources = Resources()
     shared_memory: SizeLimit = SizeLimit(size_limit="2Gi")
-    """/dev/shm, shared by the engine's processes; counts as memory of the pod."""
+    """Volume of /dev/shm, used by the engine's processes; counts as memory of the pod."""
     scratch: SizeLimit = SizeLimit(size_limit="8Gi")
-    """/tmp; also holds compiled kernels if several workers share a model cache."""
+    """Volume of /tmp; also holds compiled kernels if several workers share a model cache."""
     scheduling: Scheduling = Scheduling()
     probes: Probes = Probes()
     shutdown: Shutdown = Shutdown()

@@ -41,9 +41,7 @@ def documents(docs: str = DOCS) -> dict[str, str]:
 
 
 def main(
-    docs: Annotated[
-        str, typer.Option(help="URL of docs/operations.md, for links.")
-    ] = DOCS,
+    docs: Annotated[str, typer.Option(help="URL of docs/operations.md, for links.")] = DOCS,
 ) -> None:
     """Regenerate the dashboard, the rules and the table of metrics."""
     for name, text in documents(docs).items():

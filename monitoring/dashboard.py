@@ -28,7 +28,16 @@ def build(docs: str) -> Json:
     Args:
         docs: where docs/operations.md can be read.
     """
-    rows = [at_a_glance(), keeping_up(), waiting(), failing(), labelling(), gpu(), kafka(), runtime()]
+    rows = [
+        at_a_glance(),
+        keeping_up(),
+        waiting(),
+        failing(),
+        labelling(),
+        gpu(),
+        kafka(),
+        runtime(),
+    ]
     info = names.INFO.base
     return {
         "uid": UID,

@@ -12,7 +12,11 @@ VLLM_WAITING = Metric(
 )
 VLLM_KV_USE = Metric("vllm:kv_cache_usage_perc", Kind.GAUGE, "1", "1 is full.", _ENGINE)
 VLLM_PREEMPTIONS = Metric(
-    "vllm:num_preemptions", Kind.COUNTER, "{request}", "Preempted because the cache is full.", _ENGINE
+    "vllm:num_preemptions",
+    Kind.COUNTER,
+    "{request}",
+    "Preempted because the cache is full.",
+    _ENGINE,
 )
 VLLM_PREFIX_QUERIES = Metric(
     "vllm:prefix_cache_queries", Kind.COUNTER, "{token}", "Tokens looked up.", _ENGINE

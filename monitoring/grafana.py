@@ -38,7 +38,7 @@ def panel(
     stacked: bool = False,
     **defaults: Any,
 ) -> Json:
-    """One picture: `queries` is PromQL by legend, `{{label}}` in it stands for a label's value.
+    """One picture: `queries` is PromQL by legend, with `{{label}}` for a label's value.
 
     `unit` is Grafana's id of it. From the first of the `limits` on, a figure is yellow, from the
     second on red; where the first is larger, below them. `states` are text and colour of values.

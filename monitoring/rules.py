@@ -135,7 +135,8 @@ def _of_presence() -> list[Alert]:
             "15m",
             f"{OVER_5M.select(names.READY)} == 0",
             "Worker {{ $labels.instance }} is not ready.",
-            "For 15 minutes, which is longer than loading a model takes; /readyz reports the reason.",
+            "For 15 minutes, which is longer than loading a model takes; /readyz reports the"
+            " reason.",
         ),
         Alert(
             "GuardstreamRestarting",
@@ -252,8 +253,8 @@ def _of_the_engine() -> list[Alert]:
             "15m",
             f"{busy} < {objectives.BUSY_SHARE}\nand {lag} > {limit}\nand {ready} == 1",
             "The GPU of worker {{ $labels.instance }} is idle while records wait.",
-            "It is busy {{ $value | humanizePercentage }} of the time, with more lag than the engine"
-            " can hold.",
+            "It is busy {{ $value | humanizePercentage }} of the time, with more lag than the"
+            " engine can hold.",
         ),
     ]
 

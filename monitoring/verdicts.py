@@ -72,8 +72,8 @@ def labelling() -> list[Json]:
         asked = f'task="{task.value}"'
         return panel(
             task.value.replace("_", " ").capitalize(),
-            f"Shares of the labels of `{task.value}`; `none` if the task does not apply or has no label."
-            " A sudden shift indicates a change of the traffic or the guard, or an attack.",
+            f"Shares of the labels of `{task.value}`; `none` if the task does not apply or has no"
+            " label. A sudden shift indicates a change of the traffic or the guard, or an attack.",
             "percentunit",
             {
                 "{{label}}": ratio(

@@ -24,7 +24,7 @@ _WIDTH = 100
 
 
 def run_card(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
-    """Draw the curves, and write `metrics.json` and the card beside the weights that ship."""
+    """Draw the curves, and write `metrics.json` and the card next to the shipped weights."""
     from training.curves import draw_curves  # noqa: PLC0415 - matplotlib is slow to import
 
     run.require("evaluate")
@@ -94,7 +94,7 @@ def _title(config: Config) -> str:
 def _warning(figures: dict[str, Any], config: Config, *, rehearsal: bool) -> str:
     parameters = figures["recipe"]["parameters"]
     if rehearsal:
-        return "**A dry run.** Nothing was learnt, and the labels were drawn by lot."
+        return "**A dry run.** Nothing was learnt, and the labels were drawn at random."
     if config.data.composed is not None:
         return (
             f"**For demonstrations and tests only.** A Llama of {parameters:,} parameters that has"

@@ -42,7 +42,7 @@ def evaluation_path(run: Run, model: str, purpose: str) -> Path:
 
 
 def run_evaluate(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
-    """Ask, score and compare with R-SFT's model; what there is to tell of it."""
+    """Ask, score and compare with R-SFT's model; returns the summary."""
     run.require("dpo")
     paths = {purpose: data_path(run, config, purpose) for purpose in SETS}
     sets = {purpose: read_events(path) for purpose, path in paths.items() if path is not None}
@@ -150,7 +150,7 @@ def _figures(evaluation: Evaluation, task: Task) -> dict[str, Any]:
 def _misquoted(labelled: Labelled, kept: Path) -> dict[str, int]:
     """How many completions quote the request other than a perfect guard would.
 
-    Only composed rows tell what such a guard would write.
+    Only generated rows define what such a guard would write.
     """
     completions = read_stored(kept).completions
     pairs = [

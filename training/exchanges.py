@@ -1,7 +1,7 @@
 """Composes exchanges with known labels, and completions in GuardReasoner's shape.
 
 Everything comes from `phrases.toml`. The held-out split uses frames, contexts and nouns that
-training never shows, so that a score on it says something about language and not about memory.
+training never shows, so that a score on it measures language and not memory.
 """
 
 import random
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from worker.domain.verdicts import Label, Task
 
 Split = Literal["train", "held_out"]
-# what of an exchange an attack stands in
+# the part of an exchange that contains the attack
 Forged = Literal["request", "response"] | None
 
 _PHRASES: dict[str, Any] = tomllib.loads(
@@ -49,7 +49,7 @@ class _Act:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """A response and what the reasoning says of it; `advice` is the step it turns on."""
+    """A response and its reasoning; `advice` is the decisive step."""
 
     text: str
     refusal: bool
@@ -154,7 +154,7 @@ class _Composer:
         return glue.join([*chosen[:before], request, *chosen[before:]])
 
     def _contexts(self, count: int) -> list[str]:
-        """Sentences beside the request; in training most are made of parts, with words of acts."""
+        """Sentences around the request; in training most are built from parts, with acts."""
         contexts: list[str] = _PHRASES["context"][self._split]
         if self._split == "held_out":
             return self._draw.sample(contexts, count)

@@ -1,6 +1,6 @@
-"""Rows out of a verdict topic and human labels: what a guard said, and what people say is true.
+"""Training rows from a verdict topic and human labels.
 
-A verdict that agrees with every label of its event was reached by reasoning worth learning: it
+The reasoning of a verdict that agrees with every label of its event is worth learning: it
 becomes the row's completion. Any other row has labels alone: it is mined.
 """
 
@@ -25,8 +25,8 @@ class Joined:
 
     Attributes:
         agreed: rows whose verdict is learnt from.
-        disagreed: rows whose verdict says something else than people do.
-        unreasoned: rows whose verdict agrees, but has no whole reasoning to learn.
+        disagreed: rows whose verdict contradicts the labels.
+        unreasoned: rows whose verdict agrees, but has no complete reasoning.
         unjudged: rows without a verdict on just this prompt.
     """
 
@@ -92,7 +92,7 @@ def _rows(
 
 
 def agrees(event: LabelledEvent, verdict: Verdict) -> bool:
-    """Whether a verdict says what people say, wherever they say something."""
+    """Whether a verdict agrees with all labels that people gave."""
     return all(
         label is None or getattr(verdict, task).label == label
         for task, label in event.labels.items()

@@ -33,7 +33,7 @@ class HardSample:
 
 
 def mine(labels: Labels, said: Sequence[Labels]) -> HardSample | None:
-    """The pair of an item, None where it is not hard; `said` is what each completion says.
+    """The pair of an item, or None if it is not hard; `said` holds the labels of each completion.
 
     Of the right ones the chosen is the one with the fewest faults on the other tasks, of the wrong
     ones the rejected is the one with the most; the first of those that are equal.

@@ -43,7 +43,7 @@ def load_tokenizer(path: str, revision: str | None) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or name, able to pad.
 
     Raises:
-        EngineUnavailable: it cannot be had.
+        EngineUnavailable: it is not available.
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, revision=revision)
@@ -58,7 +58,7 @@ def load_model(path: str, revision: str | None = None) -> PreTrainedModel:
     """The model of a folder or name, its weights in float32.
 
     Raises:
-        EngineUnavailable: it cannot be had.
+        EngineUnavailable: it is not available.
     """
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -71,8 +71,8 @@ def load_model(path: str, revision: str | None = None) -> PreTrainedModel:
 
 def _unavailable(path: str, error: Exception) -> str:
     return (
-        f"The model {path} cannot be had ({type(error).__name__}); look at model.path,"
-        " model.revision and the way to Hugging Face."
+        f"The model {path} is not available ({type(error).__name__}); look at model.path,"
+        " model.revision and the connection to Hugging Face."
     )
 
 

@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """An item with its completions and what each says."""
+    """An item with its completions and their labels."""
 
     event: LabelledEvent
     texts: list[str]
@@ -46,7 +46,7 @@ class Sampled:
 
 
 def run_mine(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
-    """Sample, mine and keep the pairs; what there is to tell of it."""
+    """Sample, mine and keep the pairs; returns the summary."""
     run.require("sft")
     path = data_path(run, config, "mine")
     assert path is not None  # noqa: S101 - `train` at least is there
@@ -99,7 +99,7 @@ def _train_subsets(run: Run, config: Config) -> None:
 def _sample(
     run: Run, config: Config, events: Sequence[LabelledEvent], name: str, *, rehearsal: bool
 ) -> dict[str, list[tuple[str, Answer]]]:
-    """By the item's id: completions of one model, and what each says."""
+    """By the item's id: completions of one model, and their labels."""
     count = config.mine.completions
     copies = [replace(event, id=f"{event.id}#{n}") for event in events for n in range(count)]
     kept: Path = run.folder / "completions" / f"mine-{name}.jsonl"
@@ -142,7 +142,7 @@ def hard_pairs(sampled: Sequence[Sampled], gamma: float) -> list[Pair]:
 def random_pairs(sampled: Sequence[Sampled], count: int, seed: int) -> list[Pair]:
     """Pairs without mining, for the ablation: of random items, a right completion and any other.
 
-    The other one is rejected whatever it says, and no pair weighs more than another.
+    The other one is rejected regardless of its labels, and all pairs have equal weight.
     """
     draw = random.Random(f"pairs-{seed}")
     pairs = []

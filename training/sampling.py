@@ -26,7 +26,7 @@ class Asked:
     """An engine with a model's folder, and what it answers.
 
     Args:
-        rehearsal: an engine without a model, whose labels are drawn by lot.
+        rehearsal: an engine without a model, whose labels are random.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Asked:
     ) -> list[dict[str, Answer]]:
         """The answers to each list of events, whose completions are kept in its file.
 
-        An interrupted call goes on from what the files hold.
+        An interrupted call resumes from the files.
 
         Args:
             files: of each: what is shown of it, the events, the file.

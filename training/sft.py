@@ -51,7 +51,7 @@ class Base:
 
 
 def run_sft(run: Run, config: Config) -> dict[str, Any]:
-    """Train on all rows with a completion; what there is to tell of it."""
+    """Train on all rows with a completion; returns the summary."""
     path = data_path(run, config, "train")
     assert path is not None  # noqa: S101 - `Data` requires it
     rows = read_rows(path)
@@ -76,7 +76,7 @@ def learnable(path: Path, rows: Sequence[Row]) -> list[Row]:
 
 
 def train_guard(run: Run, config: Config, name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """Train a model on these rows and save it under this name; goes on from a checkpoint."""
+    """Train a model on these rows and save it under this name; resumes from a checkpoint."""
     set_seed(config.seed)
     set_threads(config)
     chosen = config.sft

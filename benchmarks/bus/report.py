@@ -16,15 +16,15 @@ _OURS, _FLOOR, _CONTEXT = "guardstream", "bare", "copy"
 _OPENING = f"""
 Each contender in turn processes events of {BASE_BYTES / 1024:g} KiB on {BASE_PARTITIONS} partitions
 into verdicts, with one broker on the same cores. Python contenders call Guardstream's own functions
-(decode, render, tokenise, a simulated engine without latency, parse, encode). The others call the same
-engine behind an OpenAI-compatible endpoint, whose CPU is counted separately. Time and CPU are measured
-from the broker's append of a fifth of the outcomes to its append of the last, so start-up is excluded.
-Every outcome is read back and counted.
+(decode, render, tokenise, a simulated engine without latency, parse, encode). The others call the
+same engine behind an OpenAI-compatible endpoint, whose CPU is counted separately. Time and CPU are
+measured from the broker's append of a fifth of the outcomes to its append of the last, so start-up
+is excluded. Every outcome is read back and counted.
 """
 _ABOUT_THE_FLOOR = """
-The bare loop is aiokafka's consumer and producer in one loop: no overlap, no retries, no metrics, and
-exactly once only while it is the only member of its group. Copying is that loop without the work, which
-measures the client alone.
+The bare loop is aiokafka's consumer and producer in one loop: no overlap, no retries, no metrics,
+and exactly once only while it is the only member of its group. Copying is that loop without the
+work, which measures the client alone.
 """
 _NOT_MEASURED = "-"
 _WHAT = ("events/s", "CPU per event")
@@ -75,7 +75,13 @@ def write(figures: dict[str, Any], pictures: Path) -> str:
 
 def _table(base: _Trials, figures: dict[str, Any], guarantee: str) -> str:
     head = (
-        *(_TITLES[guarantee], "events/s", "of the bare loop", "CPU µs per event", "of the bare loop"),
+        *(
+            _TITLES[guarantee],
+            "events/s",
+            "of the bare loop",
+            "CPU µs per event",
+            "of the bare loop",
+        ),
         *("endpoint's CPU µs", "lost", "duplicated"),
     )
     rows, notes = [], []

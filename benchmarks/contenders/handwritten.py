@@ -2,8 +2,8 @@
 
 It is written as well as such workers are: a batch that fills the engine, prompts in flight all at
 once over connections kept alive, each verdict sent as soon as it is there. What it does to a record
-beside asking for the completion is Guardstream's own code: both decode, render, read and encode
-alike, so that only the way of the record differs.
+except the request for the completion is Guardstream's own code: both decode, render, read and
+encode alike, so that only the way of the record differs.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Engine:
     """Where completions come from, and what is asked for.
 
     Attributes:
-        prefix: stands before the prompt, for a tokenizer that adds no begin-of-text itself.
+        prefix: precedes the prompt, for a tokenizer that adds no begin-of-text itself.
     """
 
     url: str
@@ -79,7 +79,7 @@ class HandWritten:
         self._stopping = False
 
     def stop(self) -> None:
-        """Finish the batch in hand, and end."""
+        """Finish the current batch, and exit."""
         self._stopping = True
 
     async def run(self) -> None:

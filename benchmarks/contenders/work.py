@@ -128,7 +128,7 @@ def conclude(
     flags: tuple[str, ...],
     topic: str,
 ) -> OutgoingRecord:
-    """The verdict that a completion says, as the record for this topic."""
+    """The verdict of a completion, as a record for this topic."""
     judgement = guard.read(
         completion.text,
         has_response=exchange.response is not None,

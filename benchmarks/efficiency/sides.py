@@ -1,7 +1,7 @@
-"""The two sides, each a process that loads its engine once and then does a round when told to.
+"""The two sides, each a process that loads its engine once and runs rounds on request.
 
 `python -m benchmarks.efficiency.sides worker|engine SETTINGS`: SETTINGS is the group `engine` as
-JSON. A line on stdin, `COUNT SEED`, asks for a round; a line of JSON on stdout says what it took. A
+JSON. A line on stdin, `COUNT SEED`, requests a round; a line of JSON on stdout has the figures. A
 round's exchanges follow from its seed, so both sides get the same ones, and no round finds its
 prompts in the prefix cache.
 """
@@ -100,7 +100,7 @@ async def _work(
         worker.connection,
         topics[1:],
         partitions=_PARTITIONS,
-        # the broker's clock says when the last verdict was there
+        # LogAppendTime: the broker's clock dates the last verdict
         message_timestamp_type="LogAppendTime",
     )
     running = asyncio.create_task(worker.run())

@@ -60,18 +60,18 @@ def _workers(rounds: Sequence[Mapping[str, Any]]) -> str:
     reached = median([share[most] for share in shares])
     return f"""### Workers
 
-Workers of one group, as processes on one machine. A simulated engine is the bottleneck, as a GPU would
-be: {PLACES} concurrent prompts, {1000 * FIRST_TOKEN_SECONDS:g} ms to the first token and
-{1000 * TOKEN_SECONDS:g} ms for each of about a hundred more. This shows whether the workers slow each
-other down, not the speed of a GPU.
+Workers of one group, as processes on one machine. A simulated engine is the bottleneck, as a GPU
+would be: {PLACES} concurrent prompts, {1000 * FIRST_TOKEN_SECONDS:g} ms to the first token and
+{1000 * TOKEN_SECONDS:g} ms for each of about a hundred more. This shows whether the workers slow
+each other down, not the speed of a GPU.
 
 {table(head, rows)}
 ![Events per second against workers, and over time](benchmarks/growth-workers.png)
 
-{most} workers reach {reached * most:.2f} times the throughput of one. *Efficiency* is the throughput
-divided by that of one worker times the number of workers. *Cores* is the CPU of all workers together. *Joining* is the time
-from the start of a new worker's process to its first verdict; *pause* is the longest time during it
-without a verdict, because the group rebalances.
+{most} workers reach {reached * most:.2f} times the throughput of one. *Efficiency* is the
+throughput divided by that of one worker times the number of workers. *Cores* is the CPU of all
+workers together. *Joining* is the time from the start of a new worker's process to its first
+verdict; *pause* is the longest time during it without a verdict, because the group rebalances.
 """
 
 
@@ -98,10 +98,10 @@ def _costs(trials: Trials) -> str:
     ]
     return f"""### Cost per event
 
-One worker in its own process, with a simulated engine that takes no time, reads a topic that was filled
-before. One parameter grows at a time; the defaults are {PARTITIONS} partitions and events of 0.2 KiB. CPU
-is that of the worker from the first fifth of the outcomes until everything is settled, divided by the
-outcomes in that time; start-up is excluded.
+One worker in its own process, with a simulated engine that takes no time, reads a topic that was
+filled before. One parameter grows at a time; the defaults are {PARTITIONS} partitions and events of
+0.2 KiB. CPU is that of the worker from the first fifth of the outcomes until everything is settled,
+divided by the outcomes in that time; start-up is excluded.
 
 {_cost_table(trials)}
 ![CPU per event against partitions, backlog and size](benchmarks/growth-costs.png)
@@ -125,7 +125,9 @@ def _cost_table(trials: Trials) -> str:
             ]
             for size in cost
         ]
-    return table(["", "CPU µs per event", "relative to the smallest", "events/s", "maximum MiB"], rows)
+    return table(
+        ["", "CPU µs per event", "relative to the smallest", "events/s", "maximum MiB"], rows
+    )
 
 
 def _range(trials: Trials, curve: str, unit: int = 1) -> str:
@@ -146,13 +148,13 @@ def _million(figures: Mapping[str, Any]) -> str:
     change = found.growth * events / 1e6
     return f"""### {events:,} events
 
-One worker in `at_least_once` processed {events / figures["seconds"]:,.0f} events a second, while the
-same machine also filled the topic.
+One worker in `at_least_once` processed {events / figures["seconds"]:,.0f} events a second, while
+the same machine also filled the topic.
 
 ![Resident memory of a worker over the events](benchmarks/growth-memory.png)
 
-The process used {found.warm:.0f} MiB when a tenth of the events were settled, {found.last:.0f} MiB at
-the end and {found.most:.0f} MiB at most. A linear fit after the first tenth
-changes by {change:+.1f} MiB over {events:,} events. `python -m benchmarks.soak` does the same with two workers that
-are restarted in turn, and counts every outcome.
+The process used {found.warm:.0f} MiB when a tenth of the events were settled, {found.last:.0f} MiB
+at the end and {found.most:.0f} MiB at most. A linear fit after the first tenth
+changes by {change:+.1f} MiB over {events:,} events. `python -m benchmarks.soak` does the same with
+two workers that are restarted in turn, and counts every outcome.
 """

@@ -37,7 +37,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     return {"events": EVENTS, "microseconds": microseconds, "instructions": counts}
 
 
-def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - the table says it
+def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - draws none
     """A row for each step, and its share of the full path."""
     microseconds, counts = figures["microseconds"], figures["instructions"]
     rows = []

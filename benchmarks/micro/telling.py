@@ -1,4 +1,4 @@
-"""All that a worker tells its telemetry of a record on its way, and nothing else."""
+"""All telemetry calls that a worker makes for one record, and nothing else."""
 
 from benchmarks.micro.samples import records
 from worker.adapters.clock import SystemClock

@@ -1,4 +1,4 @@
-"""The whole way of a record through the pipeline, with a bus in memory and a ready engine."""
+"""The full path of a record through the pipeline, with an in-memory bus and a ready engine."""
 
 import asyncio
 import itertools

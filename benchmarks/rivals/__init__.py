@@ -1,4 +1,4 @@
-"""Guardstream beside the usual hand-written worker, each with a real vLLM of its own."""
+"""Guardstream compared with the usual hand-written worker, each with its own vLLM."""
 
 import asyncio
 from pathlib import Path

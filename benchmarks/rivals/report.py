@@ -15,12 +15,13 @@ _COLORS = {OURS: "#218bff", THEIRS: "#bf8700"}
 _STYLES = {"p50": ("-", "o"), "p99": ("--", "s")}
 _OPENING = f"""
 The usual worker uses aiokafka, sends the prompts of up to {MAX_NUM_SEQS} records concurrently over
-HTTP to vLLM's OpenAI-compatible server, and commits after the batch. It runs at least once, and so does
-Guardstream here. Each side has its own vLLM with the same arguments and the demonstration guard on the
-CPU, loaded once, and gets the same events in turn. Most events come from `training.exchanges`, a fifth
-of them without a response; in {LONG_PROMPT_SHARE:.0%} the request contains several pasted texts,
-and in {LONG_RESPONSE_SHARE:.0%}, if there is a response, the response consists of as many. Age is the time from the
-input record's timestamp to the broker's append of the verdict.
+HTTP to vLLM's OpenAI-compatible server, and commits after the batch. It runs at least once, and so
+does Guardstream here. Each side has its own vLLM with the same arguments and the demonstration
+guard on the CPU, loaded once, and gets the same events in turn. Most events come from
+`training.exchanges`, a fifth of them without a response; in {LONG_PROMPT_SHARE:.0%} the request
+contains several pasted texts, and in {LONG_RESPONSE_SHARE:.0%}, if there is a response, the
+response consists of as many. Age is the time from the input record's timestamp to the broker's
+append of the verdict.
 """
 
 
@@ -72,7 +73,12 @@ def _loads(figures: dict[str, Any]) -> str:
 def _burst(figures: dict[str, Any]) -> str:
     burst = figures["burst"]
     head = [f"{figures['burst_events']} events at once, on half the capacity", "drained in"]
-    head += ["p50 age of the burst", "p99 age of the burst", "p50 age of others", "p99 age of others"]
+    head += [
+        "p50 age of the burst",
+        "p99 age of the burst",
+        "p50 age of others",
+        "p99 age of others",
+    ]
     rows = []
     for name in SIDES:
         ages = burst[name]["ages"]
@@ -105,8 +111,8 @@ def _slow(figures: dict[str, Any]) -> str:
     took = {name: slow["with"][name]["ages"]["slow"]["p50"] for name in SIDES}
     times = " and ".join(f"{_seconds(took[name])} with {_NAMES[name]}" for name in SIDES)
     return (
-        f"{table(head, rows)}\nA slow record, whose completion reaches its token limit, takes {times}"
-        f" (median). The p99 age of the others changes by {added[OURS]:+.2f} s with Guardstream,"
+        f"{table(head, rows)}\nA slow record, whose completion reaches its token limit, takes"
+        f" {times} (median). The p99 age of the others changes by {added[OURS]:+.2f} s with Guardstream,"
         " which takes the next record as soon as the engine has a free slot, and by"
         f" {added[THEIRS]:+.2f} s with the hand-written worker, whose next batch waits for the"
         " slowest of the last.\n"

@@ -101,7 +101,7 @@ def test_two_guards_are_compared(tmp_path):
         (["--slice", "metadata.nothing"], 1, "No event has metadata.nothing"),
         (["--json", "nowhere/r.json"], 1, "cannot be written"),
         (["--resamples", "3"], 2, "--resamples"),
-        (["--model", "./nowhere"], 1, "./nowhere cannot be had"),
+        (["--model", "./nowhere"], 1, "./nowhere is not available"),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(events, arguments, code, said):
@@ -142,7 +142,7 @@ def test_an_interrupted_run_goes_on(events, tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "the same command goes on" in errors
+    assert "the same command resumes" in errors
     assert "Traceback" not in errors
     assert not result.exists()
     done = kept.read_bytes()

@@ -353,7 +353,7 @@ def test_an_interrupt_is_one_line_and_all_goes_on(tmp_path, sent):
                 break
         told = running.stdout.read()
         assert running.wait() == 130
-    assert told.count("training: Interrupted; the same command goes on.") == 1
+    assert told.count("training: Interrupted; the same command resumes.") == 1
     assert "Traceback" not in told
     run = Run(tmp_path / "run")
     assert not run.is_done("sft")
@@ -373,7 +373,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
         program.main()
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
-        "training: There is no space left on the disk; free some, and the same command goes on.\n"
+        "training: There is no space left on the disk; free some, and the same command resumes.\n"
     )
 
 

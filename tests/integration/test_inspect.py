@@ -106,7 +106,7 @@ async def test_a_verdict_by_its_records_place_by_its_event_and_by_its_own(judged
     assert (code, said) == (0, "")
     assert f"Record {topic}/0@7\n" in out
     assert f"trace                 {TRACE}\n" in out
-    assert f"yes; {judged.input.group_id} goes on at offset 11\n" in out
+    assert f"yes; {judged.input.group_id} resumes at offset 11\n" in out
     assert "   │ How do I bake bread number 7?\n" in out
     assert f"Verdict {mine}\n" in out
     assert "\x1b" not in out
@@ -229,7 +229,7 @@ async def test_records_without_an_outcome_say_why(judged, connection):
     code, out, _ = await command(judged, f"{topic}/0@11")
     assert code == 0
     assert "No outcome yet." in out
-    assert f"no; {judged.input.group_id} goes on at offset 11\n" in out
+    assert f"no; {judged.input.group_id} resumes at offset 11\n" in out
     code, out, _ = await command(judged, f"{topic}/0@12")
     assert code == 0
     assert "A tombstone" in out

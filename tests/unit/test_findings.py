@@ -145,7 +145,7 @@ async def test_all_is_shown_of_a_verdict_and_its_repeat(record):
         "key                   k\n",
         "written               2025-11-24T16:00:00.000Z  60.000 s ago\n",
         f"trace                 {'a' * 32}\n",
-        "committed             yes; g goes on at offset 4\n",
+        "committed             yes; g resumes at offset 4\n",
         "Event e\n",
         "user      │ hello\n",
         "assistant │ hi\n",
@@ -168,7 +168,7 @@ async def test_what_is_not_as_it_seems_is_said(record):
         record=record(VALUE, offset=3, timestamp_ms=1),
         outcomes=outcomes(await verdict_of(record(VALUE, offset=3))),
     )
-    assert "the topic was made anew" in text_of(other_record)
+    assert "the topic was recreated" in text_of(other_record)
     guard = {"name": "guardreasoner", "model": "m", "revision": None, "prompt_sha256": "0"}
     other_prompt = finding(
         record=record(VALUE, offset=3), outcomes=outcomes(await changed(record, guard=guard))
@@ -199,7 +199,7 @@ async def test_the_answer_of_now_is_marked_and_compared(record):
     same = finding(outcomes=outcomes(await verdict_of(record(VALUE, offset=3))))
     label = asked.verdict.prompt_harmfulness.label
     text = text_of(same, asked)
-    assert "Asked anew" in text
+    assert "Asked again" in text
     assert "labels                agree with verdicts/0@0\n" in text
     assert f"  label      │ Request: «{label}»\n" in text
     assert "  step       │ This is a simulation; no model has read the text.\n" in text

@@ -149,7 +149,10 @@ def test_the_section_holds_both_sides_and_says_what_slow_records_do(tmp_path):
     }
     text = write(figures, tmp_path)
     assert (tmp_path / "rivals.png").stat().st_size > 10_000
-    assert "Guardstream reaches 1.38 (1.25-1.50) times the throughput of the hand-written worker" in text
+    assert (
+        "Guardstream reaches 1.38 (1.25-1.50) times the throughput of the hand-written worker"
+        in text
+    )
     assert "| 80% of the smaller capacity | 32.0 | 0.80 s | 1.60 s | 1.60 s | 3.20 s |" in text
     assert "| hand-written worker | 13.50 s | 4.50 s | 9.00 s | 1.50 s | 3.00 s |" in text
     assert "takes 3.00 s with Guardstream and 5.00 s with the hand-written worker" in text

@@ -87,7 +87,7 @@ class SimulatedEngine:
         self._dead = self._dead or poisonous(prompt_token_ids, self._behaviour.poison_rate)
         self._dead = self._dead or _happens(chance, "death", self._behaviour.death_rate)
         if self._dead:
-            raise EngineDead("The engine died, as it was told to.")
+            raise EngineDead("The engine died, as configured.")
         if _happens(chance, "hang", self._behaviour.hang_rate):
             await asyncio.get_running_loop().create_future()
         fails = _happens(chance, "failure", self._behaviour.failure_rate)
@@ -100,7 +100,7 @@ class SimulatedEngine:
             )
         self.progress += 1
         if fails:
-            raise Retriable("The engine failed, as it was told to.")
+            raise Retriable("The engine failed, as configured.")
         return Completion(text, "stop", Usage(len(prompt_token_ids), tokens, 0))
 
     async def stop(self) -> None:

@@ -40,7 +40,7 @@ def evaluate(
     html: Annotated[Path | None, typer.Option(help="Write a report with plots here.")] = None,
     save_completions: Annotated[
         Path | None,
-        typer.Option(help="Append completions here; an interrupted run goes on from them."),
+        typer.Option(help="Append completions here; an interrupted run resumes from them."),
     ] = None,
     from_completions: Annotated[
         Path | None,
@@ -210,7 +210,7 @@ def _ask(
         run_async(work())
     except KeyboardInterrupt:
         if save is not None:
-            typer.echo(f"guardstream: Interrupted; the same command goes on from {save}.", err=True)
+            typer.echo(f"guardstream: Interrupted; the same command resumes from {save}.", err=True)
         raise
     return answers
 

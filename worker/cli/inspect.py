@@ -32,15 +32,18 @@ def inspect(
         ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask the engine anew, and mark what is read.")
+        bool,
+        typer.Option(
+            "--again", help="Send the prompt to the engine again, and mark what is parsed."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One document, for programs.")] = False,
 ) -> None:
     """Show an event, the exact prompt made of it, and what became of it.
 
     A place is read at once, and its outcomes are looked for from the record's
-    time on. For an id, the verdict and dead-letter topics are searched, whole
-    or from --since on.
+    time on. For an id, the verdict and dead-letter topics are searched,
+    completely or from --since on.
 
     Verdicts do not hold the model's words. --again loads the engine of the
     settings and asks it once more, at temperature 0.
@@ -76,7 +79,7 @@ def inspect(
             )
             found = await explorer.find(where)
             if judging is not None:
-                progress.update(task, description="Asking the engine anew", total=None)
+                progress.update(task, description="Asking the engine again", total=None)
                 answers = await _ask(judging, found)
 
     try:

@@ -95,7 +95,7 @@ def _sort(rows: Iterator[Row | LeftOut], found: Labelled) -> None:
         if first == row.place:
             found.events.append(labelled)
         else:
-            found.left_out.append(LeftOut(row.place, f"The same id stands at {first}."))
+            found.left_out.append(LeftOut(row.place, f"The same id is at {first}."))
 
 
 def _json_rows(path: Path, columns: Columns) -> Iterator[Row | LeftOut]:

@@ -165,7 +165,7 @@ def _f1_of(figures: TaskFigures) -> str:
 
 
 def _comparison(comparison: Comparison, texts: dict[str, LabelledEvent]) -> Iterator[Markup]:
-    yield tag("h2", f"Beside {comparison.other}")
+    yield tag("h2", f"Compared with {comparison.other}")
     said = f"On {comparison.rows:,} rows that both know."
     for count, what in (
         (comparison.only_here, "only here"),

@@ -323,7 +323,7 @@ class Pipeline:
         if not taken:
             await self._delivery.suspect(partition, begins=False)
         for record in taken:
-            logger.info("Judging %s alone: a record hereabouts may have killed workers.", record)
+            logger.info("Judging %s alone: a record near it may have killed workers.", record)
             for case in await self._prepare([record]):
                 tokens = len(case.prompt_token_ids)
                 alone = MicroBatch((case,), tokens, CloseReason.SUSPECT, self._clock.monotonic())

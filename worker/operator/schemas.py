@@ -73,7 +73,7 @@ def _dead_letter_headers() -> dict[str, Any]:
     return {
         "$schema": _DIALECT,
         "title": "Guardstream dead-letter headers",
-        "description": "Beside the record's own headers; every value is UTF-8 text.",
+        "description": "In addition to the record's own headers; every value is UTF-8 text.",
         "type": "object",
         "properties": {
             name: {"type": "string", "description": what}
@@ -151,7 +151,8 @@ def _asyncapi() -> dict[str, Any]:
                 "redriveNote": {
                     "headers": _header(
                         REDRIVEN_OFFSETS,
-                        "The only header: offsets of this partition whose letters were sent back.",
+                        "The only header: offsets of the dead letters of this partition that were"
+                        " sent back.",
                     ),
                     "payload": {"description": "Empty."},
                 },

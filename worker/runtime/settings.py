@@ -44,9 +44,7 @@ class OauthSettings(_Group):
     )
     client_secret_file: Path | None = Field(None, description="Read again for each token.")
     scope: str | None = None
-    ca_file: Path | None = Field(
-        None, description="CA certificates for the token endpoint, PEM."
-    )
+    ca_file: Path | None = Field(None, description="CA certificates for the token endpoint, PEM.")
 
 
 class KafkaSettings(_Group):
@@ -55,8 +53,8 @@ class KafkaSettings(_Group):
     bootstrap_servers: str = Field("localhost:9092", description="Brokers, comma separated.")
     connect_timeout_seconds: PositiveSeconds | None = Field(
         None,
-        description="How long `run` waits at startup for unreachable brokers; without limit if unset."
-        " Other commands do not wait.",
+        description="How long `run` waits at startup for unreachable brokers; without limit if"
+        " unset. Other commands do not wait.",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="`docs/security.md` has an example of each."
@@ -69,9 +67,13 @@ class KafkaSettings(_Group):
         None, description="Trusted CA certificates, PEM; the system's if unset."
     )
     certificate_file: Path | None = Field(
-        None, description="Client certificate for mTLS, PEM; read again before a handshake if it changed."
+        None,
+        description="Client certificate for mTLS, PEM; read again before a handshake if it"
+        " changed.",
     )
-    key_file: Path | None = Field(None, description="Key of the client certificate, unless it is in the same file.")
+    key_file: Path | None = Field(
+        None, description="Key of the client certificate, unless it is in the same file."
+    )
     key_password_file: Path | None = None
     client_id: str = "guardstream"
     oauth: OauthSettings = OauthSettings()
@@ -121,15 +123,17 @@ class InputSettings(_Group):
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     framing: Literal["none", "confluent"] = Field(
         "none",
-        description="`confluent`: the wire format of a schema registry's serialisers. Values begin with"
-        " byte 0 and a schema id, or have the id in the header `__value_schema_id`; only JSON is"
-        " supported.",
+        description="`confluent`: the wire format of a schema registry's serialisers. Values"
+        " begin with byte 0 and a schema id, or have the id in the header `__value_schema_id`;"
+        " only JSON is supported.",
     )
     start_from: Literal["earliest", "latest"] = Field(
         "earliest", description="Where a group without committed offsets starts."
     )
     on_offset_lost: Literal["earliest", "latest"] | None = Field(
-        None, description="Where to resume after retention deleted unread records; the worker stops if unset."
+        None,
+        description="Where to resume after retention deleted unread records; the worker stops if"
+        " unset.",
     )
     queued_records_per_partition: Count = 512
     queued_bytes_per_partition: Count = 16 << 20
@@ -144,9 +148,13 @@ class OutputSettings(_Group):
 
     verdict_topic: str = Field("moderation-verdicts", min_length=1)
     dead_letter_topic: str = Field("moderation-dead-letters", min_length=1)
-    reasoning: Literal["full", "none"] = Field("full", description="`none` leaves the reasoning out of verdicts; reasoning can quote chat text.")
+    reasoning: Literal["full", "none"] = Field(
+        "full",
+        description="`none` leaves the reasoning out of verdicts; reasoning can quote chat text.",
+    )
     cloudevents: bool = Field(
-        False, description="Add `ce_*` headers, so that verdicts are CloudEvents (Kafka's binary mode)."
+        False,
+        description="Add `ce_*` headers, so that verdicts are CloudEvents (Kafka's binary mode).",
     )
 
 
@@ -163,10 +171,13 @@ class DeliverySettings(_Group):
         0.2, description="How long judged records wait for more before their transaction opens."
     )
     transactions_per_second: float = Field(
-        50.0, gt=0, description="Limit over all partitions; with many partitions, transactions wait longer."
+        50.0,
+        gt=0,
+        description="Limit over all partitions; with many partitions, transactions wait longer.",
     )
     transaction_timeout_seconds: PositiveSeconds = Field(
-        20.0, description="Time after which the brokers abort the transaction of a worker that is gone."
+        20.0,
+        description="Time after which the brokers abort the transaction of a worker that is gone.",
     )
 
 
@@ -175,7 +186,9 @@ class BatchSettings(_Group):
 
     max_records: Count = 64
     max_tokens: Count = Field(65_536, description="Maximum prompt tokens of a batch.")
-    linger_seconds: Seconds = Field(0.02, description="How long the first record of a batch waits for more.")
+    linger_seconds: Seconds = Field(
+        0.02, description="How long the first record of a batch waits for more."
+    )
 
 
 class SimulatedSettings(_Group):
@@ -207,18 +220,21 @@ class EngineSettings(_Group):
     max_tokens: Count = Field(2048, description="Maximum tokens of a completion.")
     max_model_len: int | None = Field(None, ge=64, description="The model's own limit if unset.")
     request_timeout_seconds: PositiveSeconds = 120.0
-    attempts: Count = Field(3, description="Attempts for one record before it becomes a dead letter.")
+    attempts: Count = Field(
+        3, description="Attempts for one record before it becomes a dead letter."
+    )
     on_death: Literal["exit", "restart"] = Field(
         "exit",
-        description="When the engine dies or hangs: exit the worker, or load the model again. In both"
-        " cases a record that kills the engine is dead-lettered after at most four deaths.",
+        description="When the engine dies or hangs: exit the worker, or load the model again. In"
+        " both cases a record that kills the engine is dead-lettered after at most four deaths.",
     )
     restarts: Count = Field(
         5,
         description="Restarts within an hour before the worker exits.",
     )
     stall_seconds: PositiveSeconds = Field(
-        60.0, description="Time without a step, with prompts at the engine, until it counts as hung."
+        60.0,
+        description="Time without a step, with prompts at the engine, until it counts as hung.",
     )
     extra: dict[str, Any] = Field({}, description="Other arguments of vLLM's engine.")
     simulated: SimulatedSettings = SimulatedSettings()
@@ -258,8 +274,8 @@ class HealthSettings(_Group):
     port: int = Field(8080, ge=0, le=65535, description="0 disables the server.")
     stuck_seconds: PositiveSeconds = Field(
         300.0,
-        description="`/readyz` fails if the committed offset of a partition with lag does not move for"
-        " this long; must be longer than `engine.request_timeout_seconds`.",
+        description="`/readyz` fails if the committed offset of a partition with lag does not"
+        " move for this long; must be longer than `engine.request_timeout_seconds`.",
     )
 
 
@@ -272,11 +288,17 @@ class TelemetrySettings(_Group):
         " `http://collector:4318`).",
     )
     sampled_share: Share = Field(
-        1.0, description="Share of traces that start in the worker; a producer's decision is respected."
+        1.0,
+        description="Share of traces that start in the worker; a producer's decision is respected.",
     )
-    push_seconds: PositiveSeconds = Field(30.0, description="Interval between two pushes of metrics.")
+    push_seconds: PositiveSeconds = Field(
+        30.0, description="Interval between two pushes of metrics."
+    )
     content_characters: int = Field(
-        0, ge=0, description="Characters of prompts and completions recorded on spans; they contain chat text."
+        0,
+        ge=0,
+        description="Characters of prompts and completions recorded on spans; they contain chat"
+        " text.",
     )
 
 

@@ -190,9 +190,7 @@ JUDGEMENTS = Metric(
     "Exchanges judged: `complete` or `inconclusive`.",
     ("status",),
 )
-FLAGS = Metric(
-    "guardstream.flags", Kind.COUNTER, "{flag}", "Flags of verdicts.", ("flag",)
-)
+FLAGS = Metric("guardstream.flags", Kind.COUNTER, "{flag}", "Flags of verdicts.", ("flag",))
 DEAD_LETTERS = Metric(
     "guardstream.dead_letters",
     Kind.COUNTER,
@@ -235,10 +233,16 @@ BATCH_TOKENS = Metric(
 )
 IN_FLIGHT = Metric("guardstream.in_flight", Kind.GAUGE, "{record}", "Records at the engine.")
 IN_FLIGHT_LIMIT = Metric(
-    "guardstream.in_flight.limit", Kind.GAUGE, "{record}", "Maximum number of records at the engine."
+    "guardstream.in_flight.limit",
+    Kind.GAUGE,
+    "{record}",
+    "Maximum number of records at the engine.",
 )
 QUEUED_RECORDS = Metric(
-    "guardstream.queued.records", Kind.GAUGE, "{record}", "Records received, and not yet taken from their queue."
+    "guardstream.queued.records",
+    Kind.GAUGE,
+    "{record}",
+    "Records received, and not yet taken from their queue.",
 )
 QUEUED_SIZE = Metric("guardstream.queued.size", Kind.GAUGE, "By", "Size of the queued records.")
 QUEUED_AGE = Metric(
@@ -305,7 +309,10 @@ BREAKER_OPEN = Metric(
     "guardstream.breaker.open", Kind.GAUGE, "1", "1 while records wait for the engine to recover."
 )
 ENGINE_RESTARTS = Metric(
-    "guardstream.engine.restarts", Kind.COUNTER, "{restart}", "Restarts of the engine inside the worker process."
+    "guardstream.engine.restarts",
+    Kind.COUNTER,
+    "{restart}",
+    "Restarts of the engine inside the worker process.",
 )
 ENGINE_BUSY = Metric(
     "guardstream.engine.busy", Kind.COUNTER, "s", "Time with at least one prompt at the engine."

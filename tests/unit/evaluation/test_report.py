@@ -76,7 +76,7 @@ def test_the_page_shows_all_there_is():
         "m on events.jsonl",
         "3 rows scored, 1 not judged, 1 left out.",
         "By metadata.by",
-        "Beside theirs.json",
+        "Compared with theirs.json",
         "On 2 rows that both know. Not compared, only here: 1.",
         "The prompt is too long.",
         "line 9",

@@ -130,10 +130,10 @@ class _RenewingContext(ssl.SSLContext):
             if stamp != self._stamp:
                 self._files.load(self)
                 self._stamp = stamp
-                logger.info("The certificates of %s were read anew.", self._files.group)
+                logger.info("The certificates of %s were reloaded.", self._files.group)
         except (BusUnavailable, OSError) as error:
             # perhaps half of them is replaced: the next handshake looks again
-            logger.warning("Certificates were not read anew (%s).", error)
+            logger.warning("Certificates were not reloaded (%s).", error)
         return super().wrap_bio(*args, **kwargs)
 
 

@@ -123,7 +123,7 @@ def _tell_tls(error: BaseException, where: str) -> str | None:
             )
         case ssl.SSLError():
             return (
-                f"no TLS can be had with {where} ({error.reason}); look at"
+                f"no TLS connection to {where} ({error.reason}); look at"
                 " kafka.security_protocol and at the port."
             )
     return None
@@ -161,7 +161,7 @@ def _tell_network(error: BaseException, where: str, protocol: str) -> str:
         case socket.gaierror():
             return f"the name in {where} is not known; look at kafka.bootstrap_servers."
         case ConnectionRefusedError():
-            return f"nobody listens at {where}; look at kafka.bootstrap_servers."
+            return f"no listener at {where}; look at kafka.bootstrap_servers."
         case TimeoutError():
             return (
                 f"{where} does not answer; look at kafka.bootstrap_servers, the network and"
@@ -185,6 +185,6 @@ def _tell_certificate(error: ssl.SSLCertVerificationError, where: str) -> str:
     if error.verify_code in _EXPIRED:
         return f"the certificate of {where} is not valid now; renew it, or look at the clock."
     return (
-        f"nobody whom we trust signed the certificate of {where} ({error.verify_message}); name"
-        " the authority that signed it in kafka.ca_file."
+        f"the certificate of {where} is signed by an unknown authority ({error.verify_message});"
+        " set kafka.ca_file to the authority that signed it."
     )

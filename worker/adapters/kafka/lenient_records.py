@@ -171,7 +171,7 @@ class _LenientBatch:
                     text = name.decode()
                 except UnicodeDecodeError:
                     text = name.decode(errors="backslashreplace")
-                    said = "A header's name is not UTF-8; it stands here escaped."
+                    said = "A header's name is not UTF-8; it is escaped here."
                 headers.append((text, fields.nullable()))
             if fields.at != end:
                 raise ValueError

@@ -182,7 +182,7 @@ class KafkaSource:
             )
         return InstanceReplaced(
             f"Another worker has joined group {self._group_id} as {self._group_instance_id}; give"
-            " each worker an input.group_instance_id of its own."
+            " each worker a unique input.group_instance_id."
         )
 
     def _take_back(self) -> None:
@@ -246,7 +246,9 @@ class KafkaSource:
             async with asyncio.timeout(_CALL_SECONDS):
                 ends = await self._ends(partitions, "latest")
         except (KafkaError, TimeoutError) as error:
-            raise Retriable(f"The ends could not be had ({type(error).__name__}).") from error
+            raise Retriable(
+                f"The end offsets could not be read ({type(error).__name__})."
+            ) from error
         return {_partition(theirs): offset for theirs, offset in ends.items()}
 
     def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
@@ -344,7 +346,7 @@ class KafkaSource:
         if self._on_offset_lost is None:
             raise OffsetLost(
                 f"{gone} from the group: it expired, or it was deleted; set the group's offset, or"
-                " set input.on_offset_lost to go on all the same."
+                " set input.on_offset_lost to continue anyway."
             )
         logger.error("%s; going on at %s.", gone, self._on_offset_lost)
         self._overtaken.add(partition)
@@ -421,7 +423,7 @@ class KafkaSource:
         if self._on_offset_lost is None:
             raise OffsetLost(
                 f"The committed offset of {names} is gone from the topic, so records were lost"
-                " before they were judged; set input.on_offset_lost to go on all the same."
+                " before they were judged; set input.on_offset_lost to continue anyway."
             )
         logger.error("The offset of %s is gone; going on at %s.", names, self._on_offset_lost)
         # taken over anew: in a topic that was made anew, offsets begin again too

@@ -145,7 +145,9 @@ class KafkaTransactions:
             if isinstance(error, _REFUSED):
                 raise _refused(error) from error
             if isinstance(error, KafkaError | OSError | TimeoutError):
-                raise Retriable(f"No producer could be had ({type(error).__name__}).") from error
+                raise Retriable(
+                    f"No producer could be created ({type(error).__name__})."
+                ) from error
             raise
         return KafkaTransactor(
             producer, self._group_id, self._timeout_seconds, self._limits, assumed

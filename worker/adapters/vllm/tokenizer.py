@@ -73,8 +73,8 @@ class JsonTokenizer:
             return cls(Tokenizer.from_file(str(path)), model)
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             raise EngineUnavailable(
-                f"The model {model} cannot be had ({type(error).__name__}); look at engine.model,"
-                " engine.revision and the way to Hugging Face."
+                f"The model {model} is not available ({type(error).__name__}); look at"
+                " engine.model, engine.revision and the connection to Hugging Face."
             ) from error
         except Exception as error:  # the library raises bare Exceptions for unreadable files
             raise EngineUnavailable(f"The tokenizer of {model} cannot be read.") from error

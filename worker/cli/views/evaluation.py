@@ -92,11 +92,13 @@ def _confusions(evaluation: Evaluation) -> Table:
         for label in LABELS[task]:
             said = ", ".join(f"{count} {name}" for name, count in confusion[label].items())
             rows.append((task, label, said))
-    return _table(("task", "label", "said"), rows)
+    return _table(("task", "label", "predicted"), rows)
 
 
 def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
-    yield Text(f"Beside {printable(comparison.other)}, on {comparison.rows} rows of both", "bold")
+    yield Text(
+        f"Compared with {printable(comparison.other)}, on {comparison.rows} rows of both", "bold"
+    )
     for count, what in (
         (comparison.only_here, "only here"),
         (comparison.only_there, "only there"),

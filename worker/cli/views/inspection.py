@@ -135,7 +135,7 @@ def _record(finding: Finding, group: str, now: float) -> Iterator[RenderableType
         yield _line("committed", f"no; {group} has committed nothing there")
     else:
         yes = "yes" if finding.is_committed else "no"
-        yield _line("committed", f"{yes}; {group} goes on at offset {finding.committed}")
+        yield _line("committed", f"{yes}; {group} resumes at offset {finding.committed}")
 
 
 def _content(finding: Finding, guard: Guard, framing: Framing) -> Iterator[RenderableType]:
@@ -186,7 +186,7 @@ def _published(finding: Finding, published: Published, now: float) -> Iterator[R
         return
     yield _heading("Verdict", record)
     if not finding.is_of_this_record(published):
-        yield _line("beware", "the topic was made anew; this is of what stood there before", "red")
+        yield _line("beware", "the topic was recreated; this is of a record before that", "red")
     yield from _labels(verdict)
     guard, engine, usage = verdict.guard, verdict.engine, verdict.usage
     revision = f" at {guard.revision}" if guard.revision else ""
@@ -273,8 +273,8 @@ def _buried(buried: Buried, now: float) -> Iterator[RenderableType]:
     yield _line("error", letter.error, _UNKNOWN)
     yield _line("message", letter.message)
     yield _line("deliveries", str(letter.deliveries))
-    yield _line("buried", _ago(letter.record.timestamp_ms / 1000, now))
-    yield _line("whole", "yes" if letter.whole else "no; it was cut to fit its topic")
+    yield _line("published", _ago(letter.record.timestamp_ms / 1000, now))
+    yield _line("complete", "yes" if letter.whole else "no; it was truncated to fit its topic")
     yield _line("sent back", "yes; as a new record of its topic" if buried.sent_back else "no")
 
 
@@ -292,7 +292,7 @@ def _why_no_outcome(finding: Finding) -> str:
 def _again(
     finding: Finding, again: Again | RecordError, *, plain: bool
 ) -> Iterator[RenderableType]:
-    yield _heading("Asked anew")
+    yield _heading("Asked again")
     if isinstance(again, RecordError):
         yield _line("no answer", str(again), _UNKNOWN)
         return

@@ -77,11 +77,11 @@ def obtain(progress: Callable[[str], None]) -> Distribution:
             progress=progress,
         )
     except jars.JarsError as error:
-        raise BrokerError(f"The embedded Kafka broker cannot be had: {error}, {INSTEAD}") from error
+        raise BrokerError(f"The embedded Kafka is not available: {error}, {INSTEAD}") from error
     except OSError as error:
         raise BrokerError(
             f"The embedded Kafka broker cannot be kept in {cache_folder()} ({error}):"
-            f" set GUARDSTREAM_CACHE_DIR to a folder with 200 MB of room, {INSTEAD}"
+            f" set GUARDSTREAM_CACHE_DIR to a folder with 200 MB of free space, {INSTEAD}"
         ) from error
     return distribution
 

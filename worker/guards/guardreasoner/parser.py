@@ -27,13 +27,13 @@ FLAGS = {
     "truncated": "the completion hit the token limit, so it has no verdict",
     "looping": "the completion repeats itself, so its verdict is not believed",
     "conflicting_answers": "two answer blocks disagree, so the task has no label",
-    "answer_first": "the verdict stands before the reasoning",
+    "answer_first": "the verdict comes before the reasoning",
     "backfilled": "a label was read from its task's section, not from the answers",
     "contradicts_conclusion": "a task's conclusion says the opposite of the answer",
     "no_steps": "a verdict without reasoning steps",
     "unknown_label": "the answer to a task is another word than its labels",
     "irregular_headers": "the task headers are not exactly 1, 2 and 3",
-    "prose_before_reasoning": "text stands before the first header",
+    "prose_before_reasoning": "there is text before the first header",
     "mentions_ground_truth": "the model speaks of a ground truth it cannot know",
 }
 

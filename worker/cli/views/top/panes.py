@@ -86,7 +86,7 @@ def engine(load: Load) -> Pane:
 
 def _vllm(load: Load) -> str:
     if load.running is None:
-        return "tells nothing"
+        return "no metrics"
     return f"{count(load.running)} run, {count(load.waiting)} wait, KV {share(load.kv_share)}"
 
 
