@@ -102,9 +102,9 @@ def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - d
     ]
     return (
         f"The same {figures['count']} exchanges per round through Kafka → worker → Kafka (a"
-        " backlog, from the takeover of the partitions to the last acknowledged verdict) and through"
-        f" one call of `LLM.generate`, on {figures['model']}. Both use the same engine arguments, a"
-        " prefix cache that contains only the shared part of the prompt, and a warm engine;"
+        " backlog, from the takeover of the partitions to the last acknowledged verdict) and"
+        f" through one call of `LLM.generate`, on {figures['model']}. Both use the same engine"
+        " arguments, a prefix cache that contains only the shared part of the prompt, and a warm engine;"
         f" {len(shares)} alternating round{'s' if len(shares) > 1 else ''} of each.\n\n"
         f"{table(head, rows)}\n"
         f"**Worker / engine alone: {spread(shares, '.3f')}**, {verdict} the goal of {goal:.2f}."

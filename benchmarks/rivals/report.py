@@ -112,8 +112,8 @@ def _slow(figures: dict[str, Any]) -> str:
     times = " and ".join(f"{_seconds(took[name])} with {_NAMES[name]}" for name in SIDES)
     return (
         f"{table(head, rows)}\nA slow record, whose completion reaches its token limit, takes"
-        f" {times} (median). The p99 age of the others changes by {added[OURS]:+.2f} s with Guardstream,"
-        " which takes the next record as soon as the engine has a free slot, and by"
+        f" {times} (median). The p99 age of the others changes by {added[OURS]:+.2f} s with"
+        " Guardstream, which takes the next record as soon as the engine has a free slot, and by"
         f" {added[THEIRS]:+.2f} s with the hand-written worker, whose next batch waits for the"
         " slowest of the last.\n"
     )
