@@ -64,7 +64,7 @@ def run_mine(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
     write_lines(run.folder / "random-pairs.jsonl", map(asdict, others))
     completions = [answer for item in sampled for answer in item.answers]
     wrong = sum(
-        not is_right(item.event.labels, answer.said) for item in sampled for answer in item.answers
+        not is_right(item.event.labels, answer.predicted) for item in sampled for answer in item.answers
     )
     return {
         "items": len(events),
@@ -125,7 +125,7 @@ def hard_pairs(sampled: Sequence[Sampled], gamma: float) -> list[Pair]:
     """A pair of each hard item."""
     pairs = []
     for item in sampled:
-        found = mine(item.event.labels, [answer.said for answer in item.answers])
+        found = mine(item.event.labels, [answer.predicted for answer in item.answers])
         if found is not None:
             pairs.append(
                 Pair(
@@ -150,7 +150,7 @@ def random_pairs(sampled: Sequence[Sampled], count: int, seed: int) -> list[Pair
         right = [
             text
             for text, answer in zip(item.texts, item.answers, strict=True)
-            if is_right(item.event.labels, answer.said)
+            if is_right(item.event.labels, answer.predicted)
         ]
         if len(pairs) == count:
             break

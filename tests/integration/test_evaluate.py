@@ -64,8 +64,8 @@ async def test_the_same_numbers_through_evaluate_and_through_kafka(
         assert by_kafka[name] == by_engine[name], name
     assert by_kafka["provenance"]["guard"] == by_engine["provenance"]["guard"]
     assert by_engine["statuses"] == {"complete": COUNT, "inconclusive": 0, "unjudged": 1}
-    said = {row["id"]: row["said"] for row in by_engine["rows"]}
-    assert said == {row["id"]: row["said"] for row in by_kafka["rows"]}
+    said = {row["id"]: row["predicted"] for row in by_engine["rows"]}
+    assert said == {row["id"]: row["predicted"] for row in by_kafka["rows"]}
     assert by_engine["comparison"]["rows"] == COUNT
     assert not by_engine["comparison"]["disagreements"]
     # the simulated engine guesses: figures that are neither nought nor one

@@ -1,4 +1,4 @@
-"""What a guard said of an event: the labels that are scored, however they were come by."""
+"""A guard's predictions for an event, from the engine or from a file."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -19,30 +19,30 @@ from worker.evaluation.labelled import LabelledEvent
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The labels that were read, all null where there is nothing to read.
+    """The predicted labels, all null where there is nothing to read.
 
     Attributes:
-        reason: why it was not judged, in a sentence.
+        reason: a sentence that says why it was not judged.
     """
 
     status: Status | Literal["unjudged"]
-    said: dict[Task, Label | None] = field(default_factory=lambda: dict.fromkeys(Task))
+    predicted: dict[Task, Label | None] = field(default_factory=lambda: dict.fromkeys(Task))
     flags: tuple[str, ...] = ()
     reason: str | None = None
 
 
 def unjudged(reason: str) -> Answer:
-    """The answer that there is none, which counts as labels that cannot be read."""
+    """No answer; it counts as labels that cannot be read."""
     return Answer("unjudged", reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCompletion:
-    """A completion as it lies in a file: a line that `guardstream parse` reads too.
+    """A completion as it is stored: a line that `guardstream parse` reads too.
 
     Attributes:
         rendered_sha256: of the prompt's text.
-        flags: what was seen before the engine was asked. Files of other programs lack these.
+        flags: those found before the engine was asked; null in files of other programs.
     """
 
     id: str
@@ -57,14 +57,14 @@ class StoredCompletion:
 
 
 def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
-    """The sum of the exact prompt: another text or template, another sum."""
+    """The sha256 of the exact prompt; it differs with the text and with the template."""
     exchange = labelled.exchange
     text = guard.render(exchange.prompt, exchange.response).text
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion) -> Answer:
-    """What the guard reads out of a completion, as the worker does."""
+    """Read a completion as the worker does."""
     exchange = labelled.exchange
     judgement = guard.read(
         stored.completion,
@@ -74,5 +74,5 @@ def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion)
     before = stored.flags
     if before is None:
         before = guard.imitations(exchange.prompt, exchange.response)
-    said = {task: judgement.reading(task).label for task in Task}
-    return Answer(judgement.status, said, (*before, *judgement.flags))
+    predicted = {task: judgement.reading(task).label for task in Task}
+    return Answer(judgement.status, predicted, (*before, *judgement.flags))

@@ -1,4 +1,4 @@
-"""Asking the engine: a completion for each labelled event, many at a time."""
+"""A completion by the engine for each labelled event, many at a time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -31,13 +31,13 @@ async def ask(
     kept: CompletionsFile | None,
     progress: Callable[[int], None],
 ) -> dict[str, Answer]:
-    """The answer to each event by its id; the engine is asked for what is not kept.
+    """The answer to each event by its id; the engine completes those that are not stored.
 
-    At most `limit` events are asked at a time; `progress` is told how many answers there are.
+    At most `limit` requests run at a time; `progress` gets the number of answers so far.
 
     Raises:
         Fatal: no event can be judged.
-        UnusableFile: a completion cannot be kept.
+        UnusableFile: a completion cannot be stored.
     """
     answers: dict[str, Answer] = {}
     if kept is not None:
@@ -66,7 +66,7 @@ async def _complete(
     limit: int,
     now: Callable[[], float],
 ) -> AsyncGenerator[tuple[LabelledEvent, Completed], None]:
-    """Completions as they come, or why there is none; the cases are the worker's own."""
+    """Completions as they arrive, or why there is none, prepared as in the worker."""
     waiting = iter(enumerate(events))
     done: set[asyncio.Task[tuple[LabelledEvent, Completed]]] = set()
     running: set[asyncio.Task[tuple[LabelledEvent, Completed]]] = set()
@@ -82,7 +82,7 @@ async def _complete(
     finally:
         for task in running:
             task.cancel()
-        # of several that failed at once, one is raised, and the others have been heard
+        # of several failures one is raised; the others are retrieved here
         await asyncio.gather(*running, *done, return_exceptions=True)
 
 

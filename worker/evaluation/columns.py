@@ -1,4 +1,4 @@
-"""Which columns of a table hold what, and the event that a row makes."""
+"""The columns of a table by what they hold, and the event of a row."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FIELDS = tuple(_KNOWN)
 
 
 class Row(NamedTuple):
-    """A labelled event as bytes, and where it stands."""
+    """A labelled event as bytes, and its place in the file."""
 
     place: str
     value: bytes
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A row that cannot be evaluated: where it stands, and a sentence that says why."""
+    """A row that cannot be evaluated: its place, and a sentence that says why."""
 
     place: str
     reason: str
@@ -37,25 +37,25 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns by what they hold, those that were named and those whose names are known."""
+    """The columns by what they hold: those given by name, and the default names."""
 
     named: Mapping[str, str]
 
     def candidates(self, field: str) -> tuple[str, ...]:
-        """The columns that can hold this, the first that is there does."""
+        """The columns that can hold this; the first that exists does."""
         named = self.named.get(field)
         return (named,) if named is not None else _KNOWN[field]
 
     def column(self, field: str, there: Collection[str]) -> str | None:
-        """The column that holds this, of those that are there."""
+        """The column that holds this, of those that exist."""
         return next((name for name in self.candidates(field) if name in there), None)
 
     def have_labels(self, there: Collection[str]) -> bool:
-        """Whether one of those that are there holds labels."""
+        """Whether one of those that exist holds labels."""
         return any(self.column(task, there) is not None for task in Task)
 
     def missing(self, there: Collection[str]) -> list[str]:
-        """What a table with these columns lacks."""
+        """The columns that a table lacks."""
         lacking = [name for name in self.named.values() if name not in there]
         if "prompt" not in self.named and self.column("prompt", there) is None:
             lacking.append("prompt")
@@ -65,7 +65,7 @@ class Columns:
 
 
 def row_event(place: str, row: Mapping[str, Any], columns: Columns) -> Row | LeftOut:
-    """The labelled event of a table's row; columns that hold nothing else become metadata."""
+    """The labelled event of a table's row; all other columns become metadata."""
     held = {field: columns.column(field, row) for field in FIELDS}
     values = {field: row[name] for field, name in held.items() if name is not None}
     name = values.get("id")

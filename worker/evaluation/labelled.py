@@ -1,7 +1,7 @@
-"""Labelled events: exchanges, and what people say is true of them.
+"""Labelled events: exchanges with the labels that people gave them.
 
-A line of JSON is an event with `labels`, or a row of named columns as tables have them. What cannot
-be used is left out with the reason, never in silence.
+A line of JSON is an event with `labels`, or a row of named columns as in a table. A row that cannot
+be used is left out and reported with the reason.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ class LabelledEvent:
     """An event with its labels.
 
     Attributes:
-        place: where it stands in its file, as `line 7`.
-        id: the event's own, or else made of its place.
-        value: the event as it would stand on the bus.
+        place: its place in the file, as `line 7`.
+        id: the event's own, or else its place.
+        value: the event as it would be on the topic.
     """
 
     place: str
@@ -46,14 +46,14 @@ class LabelledEvent:
 
     @property
     def exchange_sha256(self) -> str:
-        """Names what is judged: another text, another sum."""
+        """The sha256 of what is judged."""
         both = orjson.dumps([self.exchange.prompt, self.exchange.response])
         return hashlib.sha256(both).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A file's labelled events in their order, and what had to be left out."""
+    """A file's labelled events in their order, and the rows that were left out."""
 
     name: str
     sha256: str
@@ -80,7 +80,7 @@ def read_labelled(path: Path, columns: Columns) -> Labelled:
 
 
 def _sort(rows: Iterator[Row | LeftOut], found: Labelled) -> None:
-    """Put each row where it belongs."""
+    """Decode each row, and leave out what cannot be used."""
     places: dict[str, str] = {}
     for row in rows:
         if isinstance(row, LeftOut):
@@ -95,7 +95,7 @@ def _sort(rows: Iterator[Row | LeftOut], found: Labelled) -> None:
         if first == row.place:
             found.events.append(labelled)
         else:
-            found.left_out.append(LeftOut(row.place, f"The same id stands at {first}."))
+            found.left_out.append(LeftOut(row.place, f"Its id is already that of {first}."))
 
 
 def _json_rows(path: Path, columns: Columns) -> Iterator[Row | LeftOut]:
@@ -113,7 +113,7 @@ def _object(line: bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return {}  # `decode_event` says what is wrong
+        return {}  # `decode_event` reports what is wrong
     return data if isinstance(data, dict) else {}
 
 

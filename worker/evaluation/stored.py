@@ -1,7 +1,4 @@
-"""Completions and verdicts in files, read back.
-
-A last line that was torn is no line: it is passed over.
-"""
+"""Completions and verdicts in files, read back; an incomplete last line is skipped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +26,7 @@ _VERDICT = TypeAdapter(Verdict)
 
 @dataclass(slots=True)
 class Stored:
-    """What a file holds, the last line of an id; a file holds completions or verdicts."""
+    """The completions or verdicts of a file; of several lines with one id the last counts."""
 
     completions: dict[str, StoredCompletion] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -37,10 +34,10 @@ class Stored:
     engines: set[EngineReference | None] = field(default_factory=set)
 
     def answer(self, labelled: LabelledEvent, guard: Guard) -> Answer:
-        """What was said of this event, or why that is not known."""
+        """The stored answer to this event, or why there is none."""
         if (verdict := self.verdicts.get(labelled.id)) is not None:
-            said = {task: getattr(verdict, task).label for task in Task}
-            return Answer(verdict.status, said, verdict.flags)
+            predicted = {task: getattr(verdict, task).label for task in Task}
+            return Answer(verdict.status, predicted, verdict.flags)
         stored = self.completions.get(labelled.id)
         if stored is None:
             return unjudged("There is no completion or verdict with this id.")
@@ -60,7 +57,7 @@ class Stored:
 
 
 def is_of(stored: StoredCompletion, labelled: LabelledEvent, guard: Guard) -> bool:
-    """Whether a completion answers the prompt that this event makes now."""
+    """Whether a completion answers the prompt that this event has now."""
     return stored.rendered_sha256 in (None, rendered_sha256(labelled, guard))
 
 
@@ -82,7 +79,9 @@ def read_stored(path: Path) -> Stored:
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {error.strerror}.") from None
     if len(stored.guards) > 1 or len(stored.engines) > 1:
-        raise UnusableFile(f"{path} holds what several guards or engines said; give each its file.")
+        raise UnusableFile(
+            f"{path} holds answers of several guards or engines; use a file for each."
+        )
     return stored
 
 
@@ -106,7 +105,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def is_json(line: bytes) -> bool:
-    """Whether a line is whole, though its end may be missing."""
+    """Whether a line is complete JSON; its newline may be missing."""
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""From answers to the document, and back out of its file."""
+"""From answers to the document, written and read back."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def run(answers, events=None, slices=(), **changes):
     return evaluate(labelled(*events), answers, slices=slices, **settings)
 
 
-def test_rows_without_a_verdict_count_as_wrong_and_are_told_apart():
+def test_rows_without_a_verdict_count_as_wrong_and_are_counted_apart():
     found = run(
         {
             "a": answer("harmful"),
@@ -67,11 +67,11 @@ def test_slices_by_a_field_the_largest_first():
 
 
 @pytest.mark.parametrize(
-    ("field", "said"), [("metadata.m", "No event has metadata.m"), ("metadata.n", "101 values")]
+    ("field", "message"), [("metadata.m", "No event has metadata.m"), ("metadata.n", "101 values")]
 )
-def test_a_slice_that_tells_nothing_is_refused(field, said):
+def test_a_slice_without_values_or_with_too_many_is_refused(field, message):
     events = [event(str(n), response=None, given=HARMFUL, metadata={"n": n}) for n in range(101)]
-    with pytest.raises(UnusableFile, match=said):
+    with pytest.raises(UnusableFile, match=message):
         run({one.id: answer("harmful") for one in events}, events, [field])
 
 
@@ -93,7 +93,7 @@ def test_another_file_is_no_document(tmp_path, content):
 def test_a_document_of_another_version_is_refused(tmp_path):
     path = tmp_path / "r.json"
     path.write_bytes(b'{"schema": "guardstream.evaluation/9", "rows": []}')
-    with pytest.raises(UnusableFile, match="no result that this version"):
+    with pytest.raises(UnusableFile, match="written by another version"):
         read_evaluation(path)
 
 
@@ -116,7 +116,7 @@ def test_runs_are_compared_on_the_same_exchanges_only(tmp_path):
 
 
 def test_runs_with_no_row_in_common_are_not_compared():
-    with pytest.raises(UnusableFile, match="nothing to compare"):
+    with pytest.raises(UnusableFile, match="holds none of these events"):
         compare(run({"a": answer("harmful")}), Other("b.json", None, {"z": HARMFUL}, {}))
 
 

@@ -94,7 +94,7 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path):
         ),
         "line 10": "harmful is no label of response_refusal: use refusal, compliance or null.",
         "line 11": "There is a label for response_refusal, but no response.",
-        "line 12": "The same id stands at line 1.",
+        "line 12": "Its id is already that of line 1.",
     }
 
 

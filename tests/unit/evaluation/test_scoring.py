@@ -19,7 +19,7 @@ def test_figures_worked_out_by_hand():
     assert found.precision == pytest.approx(6 / 9)
     assert found.recall == pytest.approx(6 / 10)
     assert found.f1 == pytest.approx(12 / 19)
-    # of the others' label: 7 right, 4 said wrongly of it, 3 wrongly of the first
+    # the other label: 7 hits, 4 false alarms and 3 misses
     assert found.macro_f1 == pytest.approx((12 / 19 + 14 / 21) / 2)
     found = lenient(counts)
     assert found.precision == pytest.approx(6 / 8)
@@ -45,9 +45,9 @@ def test_what_is_undefined_is_null(counts, precision, recall, f1, macro_f1):
 
 
 def test_an_unreadable_label_is_wrong_once():
-    silent, wrong = Confusion(5, 0, 2, 0, 5, 0), Confusion(5, 2, 0, 0, 5, 0)
-    assert strict(silent) == strict(wrong)
-    assert lenient(silent).f1 == 1.0
+    unreadable, wrong = Confusion(5, 0, 2, 0, 5, 0), Confusion(5, 2, 0, 0, 5, 0)
+    assert strict(unreadable) == strict(wrong)
+    assert lenient(unreadable).f1 == 1.0
 
 
 def test_a_task_without_a_label_is_not_counted():
@@ -61,7 +61,7 @@ def test_a_task_without_a_label_is_not_counted():
 
 @settings(deadline=None)
 @given(COUNTS)
-def test_figures_lie_between_nought_and_one_and_silence_never_pays(counts):
+def test_figures_lie_between_0_and_1_and_no_answer_never_pays(counts):
     for found in (strict(counts), lenient(counts)):
         for figure in (found.precision, found.recall, found.f1, found.macro_f1):
             assert figure is None or 0 <= figure <= 1
@@ -73,8 +73,8 @@ def test_figures_lie_between_nought_and_one_and_silence_never_pays(counts):
 @given(st.data())
 def test_the_order_of_rows_makes_no_difference(data):
     task = Task.RESPONSE_REFUSAL
-    said = st.sampled_from([*LABELS[task], None])
-    rows = data.draw(st.lists(st.tuples(st.sampled_from(LABELS[task]), said)))
+    predicted = st.sampled_from([*LABELS[task], None])
+    rows = data.draw(st.lists(st.tuples(st.sampled_from(LABELS[task]), predicted)))
     shuffled = data.draw(st.permutations(rows))
     tallies = []
     for order in (rows, shuffled):
