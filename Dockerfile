@@ -66,6 +66,8 @@ CMD ["run"]
 FROM ${VLLM_BASE} AS gpu
 ARG REVISION=unknown
 ARG VLLM_BASE
+# what the worker does not need: `evaluate` for `guardstream evaluate`
+ARG EXTRAS=
 LABEL org.opencontainers.image.title="guardstream" \
       org.opencontainers.image.description="Judges chat events of Kafka with a reasoning guard model on vLLM" \
       org.opencontainers.image.licenses="Apache-2.0" \
@@ -81,7 +83,7 @@ RUN test "$(id -u vllm)" = 2000 \
     && python3 -m venv --system-site-packages /opt/guardstream \
     && python3 /tmp/install/constrain.py /tmp/install/run.txt > /tmp/install/constraints.txt \
     && /opt/guardstream/bin/pip install --no-cache-dir --quiet --disable-pip-version-check \
-       --constraint /tmp/install/constraints.txt /tmp/install/*.whl \
+       --constraint /tmp/install/constraints.txt "$(echo /tmp/install/*.whl)${EXTRAS:+[$EXTRAS]}" \
     && /opt/guardstream/bin/python /tmp/install/constrain.py --unchanged /opt/guardstream \
     && install -d -o 2000 -g 0 -m 0775 /var/cache/guardstream \
     && rm -r /tmp/install

@@ -12,7 +12,8 @@ from pathlib import Path
 
 # as packaging.version knows them; distribution packages of a system may have others
 _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?")
-_PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.IGNORECASE | re.MULTILINE)
+# with its marker: a lock for several Pythons can pin a package twice
+_PIN = re.compile(r"^([a-z0-9._-]+)(==[^\\\n]+)", re.IGNORECASE | re.MULTILINE)
 # these are the venv's own from the start
 _SEED = {"pip", "setuptools", "wheel"}
 
@@ -25,9 +26,12 @@ def normal(name: str) -> str:
 def constraints(lock: str) -> list[str]:
     """What pip may install, a package a line."""
     here = {normal(found.name): found.version for found in distributions()}
-    locked = {normal(name): version for name, version in _PIN.findall(lock)}
     kept = {name: version for name, version in here.items() if _VERSION.fullmatch(version)}
-    return [f"{name}=={version}" for name, version in sorted((locked | kept).items())]
+    locked = ((normal(name), pin.strip()) for name, pin in _PIN.findall(lock))
+    return sorted(
+        [f"{name}=={version}" for name, version in kept.items()]
+        + [f"{name}{pin}" for name, pin in locked if name not in kept]
+    )
 
 
 def replaced(venv: Path) -> list[str]:

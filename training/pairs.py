@@ -64,7 +64,9 @@ def run_mine(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
     write_lines(run.folder / "random-pairs.jsonl", map(asdict, others))
     completions = [answer for item in sampled for answer in item.answers]
     wrong = sum(
-        not is_right(item.event.labels, answer.predicted) for item in sampled for answer in item.answers
+        not is_right(item.event.labels, answer.predicted)
+        for item in sampled
+        for answer in item.answers
     )
     return {
         "items": len(events),
