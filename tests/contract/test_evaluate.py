@@ -93,7 +93,7 @@ def test_two_guards_are_compared(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--from-completions", "EVENTS", "--model", "m"], 2, "asks no engine"),
+        (["--from-completions", "EVENTS", "--model", "m"], 2, "runs no engine"),
         (["--from-completions", "EVENTS"], 1, "line 1: neither a completion nor a verdict"),
         (["--compare", "EVENTS"], 1, "line 1: neither a completion nor a verdict"),
         (["--column", "prompt"], 2, "is not FIELD=NAME"),

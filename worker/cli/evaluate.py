@@ -89,7 +89,10 @@ def evaluate(
     from worker.runtime.build import build_guard, build_judging
 
     if from_completions and (model or save_completions):
-        raise typer.BadParameter("asks no engine", param_hint="--from-completions")
+        raise typer.BadParameter(
+            "runs no engine: leave out --model and --save-completions",
+            param_hint="--from-completions",
+        )
     columns = Columns(dict(_column(one) for one in column or ()))
     settings = read_settings(config, **({"engine": {"model": model}} if model else {}))
     guard = build_guard(settings)

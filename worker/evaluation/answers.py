@@ -42,7 +42,7 @@ class StoredCompletion:
 
     Attributes:
         rendered_sha256: of the prompt's text.
-        flags: those found before the engine was asked; null in files of other programs.
+        flags: those found in the prompt; null in files of other programs.
     """
 
     id: str

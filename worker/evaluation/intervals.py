@@ -1,4 +1,4 @@
-"""How sure a figure is: 95 % intervals that stay honest where a guard makes no mistakes.
+"""95 % intervals of figures, which claim no certainty where a guard makes no mistakes.
 
 Precision and recall are proportions and get Wilson's score interval (Wilson 1927, JASA 22:209).
 F1 is a function of one: F1 = 2p / (1 + p), where p is the share of hits among hits, misses and

@@ -1,4 +1,4 @@
-"""Where everything stands in the report's plots; `templates/plots.svg.j2` draws them."""
+"""The layout of the report's plots; `templates/plots.svg.j2` draws them."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -97,7 +97,7 @@ class Provenance:
     """What was evaluated, by which guard and engine, and when.
 
     Attributes:
-        answers: the file of completions or verdicts, null where the engine was asked.
+        answers: the file of completions or verdicts, null for a run of the engine.
     """
 
     file: str

@@ -47,12 +47,12 @@ class Stored:
 
     @property
     def guard(self) -> GuardReference | None:
-        """The guard that answered, if the lines say so."""
+        """The guard that answered, if the lines name it."""
         return next(iter(self.guards), None)
 
     @property
     def engine(self) -> EngineReference | None:
-        """The engine that answered, if the lines say so."""
+        """The engine that answered, if the lines name it."""
         return next(iter(self.engines), None)
 
 

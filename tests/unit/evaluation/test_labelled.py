@@ -1,4 +1,4 @@
-"""Labelled events out of files, and what is said of rows that cannot be used."""
+"""Labelled events of files, and the reasons of rows that cannot be used."""
 
 import csv
 import sys
@@ -65,8 +65,8 @@ def test_events_of_every_shape_keep_their_labels(tmp_path):
     assert found.events[3].event.metadata == {"n": 1}
 
 
-def test_a_row_that_cannot_be_used_is_named(tmp_path):
-    said = left_out(
+def test_a_row_that_cannot_be_used_is_reported(tmp_path):
+    reasons = left_out(
         tmp_path,
         line("a"),
         b"{",
@@ -81,7 +81,7 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path):
         line("h", response=None),
         line("a"),
     )
-    assert said == {
+    assert reasons == {
         "line 2": "The value is not JSON (line 1, column 2).",
         "line 3": "Not an event: messages or prompt is required at the top level.",
         "line 4": "The user's message is blank; there is nothing to judge.",
@@ -130,7 +130,7 @@ def test_tables_with_columns_of_other_names(tmp_path, suffix):
         read_labelled(path, NAMELESS)
 
 
-def test_rows_of_a_table_that_cannot_be_used_are_named(tmp_path):
+def test_rows_of_a_table_that_cannot_be_used_are_reported(tmp_path):
     content = b'prompt,prompt_harm_label\n"a\nb",harmful\nc\nd,bad\n\xff,harmful\n\nf,\n'
     found = read(tmp_path / "t.csv", content)
     assert [one.place for one in found.events] == ["line 2"]
@@ -143,7 +143,7 @@ def test_rows_of_a_table_that_cannot_be_used_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("e.jsonl", b"", "has no rows"),
         ("e.jsonl", b"\n\n", "has no rows"),
@@ -153,8 +153,8 @@ def test_rows_of_a_table_that_cannot_be_used_are_named(tmp_path):
         ("e.parquet", b"PAR1", "is not a Parquet file"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, said):
-    with pytest.raises(UnusableFile, match=said):
+def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, message):
+    with pytest.raises(UnusableFile, match=message):
         read(tmp_path / name, content)
 
 
@@ -172,7 +172,7 @@ def test_a_long_cell_is_read_whole(tmp_path):
     assert found.events[0].exchange.prompt == long
 
 
-def test_another_text_has_another_sum():
+def test_the_sha256_differs_with_the_text():
     sums = {
         event(prompt=prompt, response=response, given=labels("harmful")).exchange_sha256
         for prompt, response in (("a", "b"), ("a", None), ("a", ""), ("ab", ""), ("a", "null"))

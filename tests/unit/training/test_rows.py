@@ -27,7 +27,10 @@ GOOD = line("a", completion="# Task 1")
         ([GOOD, b'{"id":"b","prompt":"x","response":null}'], "line 2: The row has no labels."),
         ([line("a", given=labels("evil"))], "line 1: evil is no label of prompt_harmfulness"),
         ([line("a", given={"harm": "harmful"})], "line 1: labels.harm is none of"),
-        ([GOOD, GOOD, GOOD], "line 2: Its id is already that of line 1 (1 more rows cannot be used)."),
+        (
+            [GOOD, GOOD, GOOD],
+            "line 2: Its id is already that of line 1 (1 more rows cannot be used).",
+        ),
         ([b"{"], "line 1: "),
         ([line("a", completion=3)], "line 1: completion is not a text."),
         ([line("a", completion=" ")], "line 1: completion is not a text."),
