@@ -1,4 +1,4 @@
-# Each target sets up what it needs: a .venv with uv in it, and pinned, hashed requirements.
+# Each target installs its requirements: a .venv with uv, and pinned, hashed packages.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,29 +13,29 @@ help: ## List the targets
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Guardstream needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
-	@echo "Making $(VENV) …"
+	  { echo "Guardstream needs Python 3.11 or newer; set PYTHON, for example: make PYTHON=python3.12"; exit 1; }
+	@echo "Creating $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
 
-# --no-deps: the lock files are complete, and leave out what text models never load
+# --no-deps: the lock files are complete, and exclude packages that text models never load
 $(VENV)/.installed: requirements/run.txt pyproject.toml | $(BIN)/uv
-	@echo "Installing guardstream and what it runs on (vLLM with torch: 5 GB) …"
+	@echo "Installing guardstream and its dependencies (vLLM with torch: 5 GB) …"
 	@$(UV) --no-deps --require-hashes -r requirements/run.txt
 	@$(UV) --no-deps -e .
 	@touch $@
 
 $(VENV)/.developing: requirements/dev.txt pyproject.toml $(VENV)/.installed
-	@echo "Installing the tools for tests …"
+	@echo "Installing the development tools …"
 	@$(UV) --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# what Guardstream is measured beside
+# contenders of the benchmarks
 $(VENV)/.benching: requirements/bench.txt $(VENV)/.developing
 	@$(UV) --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@
 
-install: $(VENV)/.installed ## Set up .venv with guardstream in it
+install: $(VENV)/.installed ## Set up .venv with guardstream
 
 demo: $(VENV)/.installed ## Watch chat events become verdicts: real Kafka, real vLLM, a tiny guard
 	@$(BIN)/guardstream demo
@@ -43,7 +43,7 @@ demo: $(VENV)/.installed ## Watch chat events become verdicts: real Kafka, real 
 test: $(VENV)/.developing ## Run all tests
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/.developing ## Check style, types and the direction of imports
+lint: $(VENV)/.developing ## Check style, types and import layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -53,37 +53,37 @@ format: $(VENV)/.developing ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-schemas: $(VENV)/.installed ## Write schemas/ anew from the models
+schemas: $(VENV)/.installed ## Regenerate schemas/ from the models
 	@$(BIN)/guardstream schema
 
-monitoring: $(VENV)/.installed ## Write monitoring/ anew from the metrics
+monitoring: $(VENV)/.installed ## Regenerate monitoring/ from the metrics
 	@$(BIN)/python -m monitoring
 
-chart: $(VENV)/.installed ## Write the chart's values, schema, table and copies anew
+chart: $(VENV)/.installed ## Regenerate the chart's values, schema, table and copies
 	@$(BIN)/python -m helm build
 
 helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds helm with Go, once)
 	@$(BIN)/python -m helm check
 	@$(BIN)/python -m pytest -q tests/chart tests/unit/test_chart_documents.py
 
-train-demo-guard: $(VENV)/.developing ## Train the guard that ships (about 25 minutes on 2 cores)
+train-demo-guard: $(VENV)/.developing ## Train the bundled guard (about 25 minutes on 2 cores)
 	@$(BIN)/python -m training all --config training/configs/demonstration.yaml --run build/demonstration
 
-bench: $(VENV)/.benching ## Measure speed, and write docs/benchmarks.md (about 40 minutes)
+bench: $(VENV)/.benching ## Run all benchmarks, and write docs/benchmarks.md (about 40 minutes)
 	@$(BIN)/python -m benchmarks
 
-chaos: $(VENV)/.developing ## Trouble a cluster and its workers for half an hour, and count the outcomes
+chaos: $(VENV)/.developing ## Inject faults into a cluster and its workers for half an hour, and count the outcomes
 	@$(BIN)/python -m tests.chaos --seconds 1800
 
-# --strict: a package that the advisory source does not know is a failure, and so is no answer
-audit: | $(BIN)/uv ## Look for known advisories, and write a bill of materials to build/
+# --strict: fail on a package unknown to the advisory source, and on no response
+audit: | $(BIN)/uv ## Check for known advisories, and write a bill of materials to build/
 	@mkdir -p build
 	@$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.2.1 cyclonedx-py requirements \
 	  requirements/run.txt --sv 1.6 --of JSON -o build/sbom.cdx.json
 	@echo "build/sbom.cdx.json is the bill of materials of requirements/run.txt (CycloneDX)."
 	@$(BIN)/uv tool run --quiet --from pip-audit==2.10.0 pip-audit --strict --disable-pip \
 	  --require-hashes -r requirements/run.txt || { \
-	    echo "audit: a package has an advisory, or could not be looked up; the lines above say which"; \
+	    echo "audit: a package has an advisory, or could not be looked up; see the lines above"; \
 	    exit 1; }
 
 image-check: ## Build both images on local bases, and run them (root; some minutes and 40 GB)

@@ -2,9 +2,9 @@
 
 A part is a package of this one with three names: `TITLE`; `measure(quick)`, which returns figures
 that JSON can hold; `section(figures, pictures)`, which draws its pictures into that folder and
-returns its Markdown. Each part runs in a process of its own, so that what one leaves in memory does
+returns its Markdown. Each part runs in its own process, so that what one leaves in memory does
 not weigh on the next, and its figures are kept as soon as they are there: a run that is interrupted
-loses nothing, and one part can be measured anew.
+loses nothing, and one part can be measured again.
 """
 
 import subprocess
@@ -27,10 +27,10 @@ def main(
         bool, typer.Option("--quick", help="One short round of each, to try; written to build/.")
     ] = False,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Write the page from the figures there are.")
+        bool, typer.Option("--report-only", help="Only write the page, from the stored figures.")
     ] = False,
 ) -> None:
-    """Measure speed as ratios of things done in turn, and write the page that shows them."""
+    """Measure speed as ratios of alternating rounds, and write the page."""
     for part in parts or ():
         if part not in PARTS:
             raise typer.BadParameter(f"no part is called {part}; there are {', '.join(PARTS)}")

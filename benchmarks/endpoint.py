@@ -22,9 +22,14 @@ from tokenizers import Tokenizer
 
 from worker.adapters.clock import SystemClock
 from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.domain.engines import Completion
 from worker.domain.errors import InvalidRequest, Retriable
-from worker.domain.ports import Completion
-from worker.runtime.build import DEMONSTRATION, demonstration_model
+from worker.domain.events import Exchange
+from worker.domain.guard import first_request
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.runtime.engines import DEMONSTRATION, demonstration_model
+
+REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
 
 _HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 64 << 20
@@ -108,9 +113,9 @@ class Endpoint:
 
     async def _answers(self, prompts: Sequence[Sequence[int]], name: str) -> list[Completion]:
         if len(prompts) == 1:  # needs no task of its own
-            return [await self._engine.complete(prompts[0], request_id=name, trace={})]
+            return [await self._engine.complete(REQUEST, prompts[0], request_id=name, trace={})]
         calls = (
-            self._engine.complete(prompt, request_id=f"{name}-{index}", trace={})
+            self._engine.complete(REQUEST, prompt, request_id=f"{name}-{index}", trace={})
             for index, prompt in enumerate(prompts)
         )
         return await asyncio.gather(*calls)

@@ -1,4 +1,4 @@
-"""What a figure says about itself: median and spread of rounds, and the machine it was made on."""
+"""Presentation of figures: median and spread of rounds, and the machine they were measured on."""
 
 import importlib.metadata
 import os

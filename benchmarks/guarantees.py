@@ -1,6 +1,6 @@
 """What a guarantee costs: both, in turn, with an engine that costs nothing.
 
-Events per second and CPU per event through the whole worker (decode, render, tokenise, batch,
+Events per second and CPU per event through the complete worker (decode, render, tokenise, batch,
 read, encode, publish, settle), on one broker on this machine; and how long it takes to take over
 many partitions, and with how many file descriptors.
 """

@@ -1,11 +1,11 @@
-"""`python -m benchmarks.hostile`: what hostile events cost beside plain ones of the same length.
+"""`python -m benchmarks.hostile`: the cost of hostile events relative to plain ones.
 
 Each family of texts goes through the worker's own `Judge`: decoding, rendering, tokenising, looking
 for imitations, reading the completion and making the verdict. The completion is hostile too: the
 engine, which takes no time, gives the text back. Exit 1 if a family costs more than twice as much
 CPU as plain text.
 
-A tokenizer's own time depends on how many words a text splits into, and is most of the whole: the
+A tokenizer's own time depends on how many words a text splits into, and is most of the total: the
 table shows it apart, and the ratio with the tokenizer's time for plain text in its place.
 """
 
@@ -17,21 +17,19 @@ from typing import Annotated
 import orjson
 import typer
 
-from benchmarks.micro.way import ReadyEngine, demonstration_tokenizer
+from benchmarks.micro.way import ReadyEngine, build_judge, demonstration_tokenizer
 from worker.adapters.clock import SystemClock
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.errors import RecordError
 from worker.domain.records import Partition, Record
-from worker.domain.verdicts import verdict_record
-from worker.engine.retry import RetryPolicy
-from worker.flow.judge import Judge
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.domain.verdict_records import verdict_record
+from worker.guards.guardreasoner.prompt import render
 from worker.telemetry import Telemetry
 
 MAX_RATIO = 2.0
 _MAX_PROMPT_TOKENS = 1 << 20
 PLAIN = "Please tell me how to bake bread, and which flour I need for it.\n"
-# a first part that stands once, and what is repeated behind it
+# a prefix, and the text repeated after it
 FAMILIES = {
     "plain": ("", PLAIN),
     "blanks": ("request", " "),
@@ -72,28 +70,18 @@ class Cost:
 async def cost(text: str, tokenizer: JsonTokenizer, events: int) -> Cost:
     """What an event of this text costs."""
     clock = SystemClock()
-    judge = Judge(
-        guard=GuardReasoner(),
-        engine=ReadyEngine([text], _MAX_PROMPT_TOKENS),
-        tokenizer=tokenizer,
-        telemetry=Telemetry(clock),
-        clock=clock,
-        model="m",
-        revision=None,
-        request_timeout_seconds=300.0,
-        retries=RetryPolicy(),
-        with_reasoning=True,
-    )
+    engine = ReadyEngine([text], _MAX_PROMPT_TOKENS)
+    judge = build_judge(engine, tokenizer, Telemetry(clock))
     value = orjson.dumps({"id": "e", "prompt": text, "response": text})
     record = Record(Partition("events", 0), 1, 0, None, value, (), 0, 0.0)
     began = time.process_time()
     for case in await judge.prepare([record] * events):
         if isinstance(case, RecordError):
             raise case
-        verdict = judge.conclude(case, await judge.complete(case))
+        verdict = await judge.judge(case)
         verdict_record(verdict, topic="verdicts", record=record)
     whole, began = time.process_time() - began, time.process_time()
-    await tokenizer.encode([GuardReasoner().render(text, text)] * events, _MAX_PROMPT_TOKENS)
+    await tokenizer.encode([render(text, text, "raw")] * events, _MAX_PROMPT_TOKENS)
     alone = time.process_time() - began
     return Cost(whole / events, alone / events, len(case.prompt_token_ids))
 

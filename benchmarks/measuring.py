@@ -1,4 +1,4 @@
-"""One part, measured: its figures with where, when and how long, written whole or not at all."""
+"""The measurement of one part: figures with environment, time and duration, written atomically."""
 
 import importlib
 import json
@@ -24,7 +24,7 @@ class Part(Protocol):
     TITLE: str
 
     def measure(self, *, quick: bool) -> dict[str, Any]:
-        """Run it, and return figures that JSON can hold; `quick` is one short round, to try."""
+        """Run it, and return JSON-serialisable figures; `quick` is one short round."""
 
     def section(self, figures: dict[str, Any], pictures: Path) -> str:
         """The Markdown below the title; pictures are drawn into the folder `benchmarks` of docs."""
@@ -32,7 +32,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """What is kept of one part."""
+    """The stored measurement of one part."""
 
     part: str
     figures: dict[str, Any]
@@ -44,7 +44,7 @@ class Measured:
 
 
 def part_named(name: str) -> Part:
-    """The package, imported only now: each brings libraries of its own."""
+    """The package, imported lazily: each has its own dependencies."""
     return cast("Part", importlib.import_module(f"benchmarks.{name}"))
 
 

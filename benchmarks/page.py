@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, put together from what was measured."""
+"""docs/benchmarks.md, assembled from the measurements."""
 
 import json
 from collections.abc import Mapping
@@ -9,21 +9,22 @@ from benchmarks.measuring import PARTS, Measured, part_named
 _OPENING = """<!-- Written by `python -m benchmarks` from docs/benchmarks/*.json: change those. -->
 # Benchmarks
 
-What counts is verdicts per GPU-second: how close the worker comes to the engine alone. Then what
-the bus costs in CPU and in latency, beside what people would write or install instead.
+The primary metric is verdicts per GPU-second: how close the worker comes to the engine alone. The
+page also shows what the bus costs in CPU and latency, compared with the alternatives.
 
-Machines drift, and shared ones drift more. Every figure to go by is a **ratio of things measured in
-turn in one run**: rounds alternate, a ratio is taken round by round, and a cell shows the median
-with the least and the most in brackets. Events per second are those of this machine on that day.
+Performance varies between machines, and over time on shared ones. Compare only **ratios of
+alternating measurements in one run**: rounds alternate, the ratio is taken per round, and a cell
+shows the median with minimum and maximum in brackets. Absolute rates are those of this machine on
+that day.
 
-`make bench` measures all of it anew and writes this page; `.venv/bin/python -m benchmarks PART`
-measures one part, with `--quick` one short round into `build/`.
+`make bench` repeats all measurements and writes this page. `.venv/bin/python -m benchmarks PART`
+measures one part; with `--quick` it writes one short round to `build/`.
 """
 _TRIED = Path(__file__).parent / "tried.md"
 
 
 def read_measured(folder: Path) -> dict[str, Measured]:
-    """What is kept there of each part that was measured."""
+    """The stored measurements, by part."""
     return {
         part: Measured(**json.loads(path.read_text()))
         for part in PARTS
@@ -32,7 +33,7 @@ def read_measured(folder: Path) -> dict[str, Measured]:
 
 
 def page(found: Mapping[str, Measured], pictures: Path) -> str:
-    """The opening, a section for each part, what was tried, and where it was measured."""
+    """The introduction, a section per part, the optimisations, and the test environment."""
     sections = []
     for name, measured in found.items():
         part = part_named(name)
@@ -41,14 +42,14 @@ def page(found: Mapping[str, Measured], pictures: Path) -> str:
 
 
 def _provenance(found: Mapping[str, Measured]) -> str:
-    lines = ["## Where and when", ""]
+    lines = ["## Test environment", ""]
     for part, measured in found.items():
         here = measured.machine
         lines.append(
             f"- `python -m benchmarks {part}{' --quick' if measured.quick else ''}`: "
             f"{measured.started_at}, {measured.seconds / 60:.0f} min; {here['processor']}, "
             f"{here['cores']} cores, {here['memory_gibibytes']} GiB, {here['system']}, Python "
-            f"{here['python']}, load {here['load_at_start']} at its start; "
+            f"{here['python']}, load {here['load_at_start']} at the start; "
             + ", ".join(f"{name} {version}" for name, version in measured.versions.items())
             + "."
         )

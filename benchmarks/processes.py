@@ -27,7 +27,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class ProcessFailed(Exception):  # noqa: N818 - it is the process that failed
-    """A process did not do what it was started for; the message says where its own words are."""
+    """A process failed; the message names its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Reading:
 class Meter:
     """Reads what a process takes, again and again.
 
-    Kafka says only afterwards when a record was appended: the CPU at a moment is looked up then.
+    Kafka reports only afterwards when a record was appended: the CPU at that time is looked up
+    later.
     """
 
     pid: int
@@ -79,12 +80,12 @@ class Meter:
 
 
 class Process:
-    """A program that runs until it is told to end, and no longer than this one.
+    """A program that runs until it is stopped, or until this one ends.
 
     As an asynchronous context it runs within, and must end well.
 
     Args:
-        environment: beside this process's own, of which settings of the worker are left out.
+        environment: added to this process's, without the settings of the worker.
         log: where its words go, after what is there.
     """
 
@@ -137,7 +138,7 @@ class Process:
             raise ProcessFailed(f"{self.name} ended by itself with {code}; see {self.log}.")
 
     async def stop(self, codes: Sequence[int] = (0,)) -> None:
-        """Tell it to end with SIGTERM, and wait.
+        """Send SIGTERM, and wait.
 
         Raises:
             ProcessFailed: it did not end in time, or with none of these exit statuses.
@@ -189,7 +190,7 @@ class Process:
 
 
 async def run_until_exit(command: Sequence[str]) -> tuple[int, str]:
-    """A program's exit status, and the last line it said on stderr."""
+    """A program's exit status, and its last line on stderr."""
     running = await asyncio.create_subprocess_exec(
         *command, cwd=_ROOT, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )

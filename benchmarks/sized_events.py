@@ -15,7 +15,7 @@ _COMPOSED = 1000
 def sized_values(count: int, size_bytes: int, longer: Longer) -> list[bytes]:
     """Events of this size, from what an exchange itself weighs on; short of it by a turn's frame.
 
-    What is added is text of other exchanges: in front of the prompt, as somebody pastes it, so
+    What is added is text of other exchanges: in front of the prompt, like pasted text, so
     that all of it is judged; or as turns before the exchange that is judged.
     """
     exchanges = compose("held_out", _COMPOSED, 17)
@@ -67,7 +67,7 @@ def _weight(value: object) -> int:
 
 
 def _cut(text: str, room: int) -> str:
-    """As much of it as weighs no more, in JSON."""
+    """As much of it as fits the size, in JSON."""
     if room <= 0:
         return ""
     text = text[:room]

@@ -1,7 +1,7 @@
 """What telling costs: the time that metrics and log context take for one record on its way.
 
-The machine's noise between two whole runs is larger than what is looked for, so the calls that one
-record makes are timed alone, and set against the CPU that the whole worker spends on a record in
+The machine's noise between two runs is larger than the effect, so the calls for one record are
+timed alone, and compared with the CPU that the complete worker spends on a record in
 the same run (`benchmarks.guarantees`).
 """
 
@@ -22,7 +22,7 @@ _BATCHES = 300
 
 
 def main(
-    events: Annotated[int, typer.Option(help="Through the whole worker, a round.")] = 10_000,
+    events: Annotated[int, typer.Option(help="Events through the worker in each round.")] = 10_000,
     rounds: Annotated[int, typer.Option(help="Of each.")] = 3,
 ) -> None:
     """Print the share of a worker's CPU that goes into telling what it does.

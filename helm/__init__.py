@@ -1,6 +1,6 @@
-"""What makes and checks the chart in `helm/guardstream`.
+"""Generator and checks of the chart in `helm/guardstream`.
 
-`values` says what can be set; `documents` makes the chart's values.yaml, its schema, its table and
-its copies of other files from that. `program` gets helm, `rendering` asks it for manifests, and
-`validation` holds these against Kubernetes' own schemas.
+`values` defines the values; `documents` generates values.yaml, its schema, its table and copies of
+other files. `program` provides the helm binary, `rendering` renders manifests with it, and
+`validation` checks them against Kubernetes' schemas.
 """

@@ -1,4 +1,4 @@
-"""`python -m helm`: make the chart's generated files anew, or check the chart."""
+"""`python -m helm`: regenerate the chart's files, or check the chart."""
 
 import sys
 
@@ -11,14 +11,14 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.command()
 def build() -> None:
-    """Write the chart's generated files anew."""
+    """Regenerate the chart's files."""
     for name, text in documents.documents().items():
         (documents.CHART / name).write_text(text, encoding="utf-8")
 
 
 @app.command()
 def check() -> None:
-    """Lint the chart, render it with every values file, and hold it against Kubernetes' schemas."""
+    """Lint the chart, and validate it with every values file against Kubernetes' schemas."""
     from helm import program, validation  # noqa: PLC0415 - needs a package that only checks need
 
     try:

@@ -1,4 +1,4 @@
-"""The generated files of the chart: what can be set, and its copies of what others made."""
+"""The generated files of the chart: values, schema, table, and copies of other generated files."""
 
 import json
 import re
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CHART = Path(__file__).parent / "guardstream"
 MADE = "Made by `make chart`"
 _TABLE = re.compile(r"(<!-- make chart -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
-# a chart sees only files in its own folder
+# a chart can only read files in its own folder
 _COPIES = {
     "files/prometheus-rules.yaml": ROOT / "monitoring" / "prometheus-rules.yaml",
     "files/grafana-dashboard.json": ROOT / "monitoring" / "grafana-dashboard.json",
@@ -40,12 +40,12 @@ def documents() -> dict[str, str]:
 
 
 def schema() -> Json:
-    """What values are taken. `config` has the schema of the worker's settings."""
+    """The schema of the values. `config` has the schema of the worker's settings."""
     settings = Settings.model_json_schema()
     values = Values.model_json_schema()
     definitions = settings.pop("$defs") | {"Settings": settings}
     if twice := definitions.keys() & values["$defs"].keys():
-        raise ValueError(f"These names mean two things in the schema: {', '.join(twice)}.")
+        raise ValueError(f"The schema defines these names twice: {', '.join(twice)}.")
     values["$defs"] |= definitions
     values["properties"]["config"] = {
         "$ref": "#/$defs/Settings",
@@ -56,7 +56,7 @@ def schema() -> Json:
 
 
 def default_settings() -> str:
-    """The worker's defaults, for templates that reckon with a setting nobody has set."""
+    """The worker's defaults, for templates that need a setting that is not set."""
     defaults = {
         name: field.default.model_dump(mode="json") for name, field in Settings.model_fields.items()
     }
@@ -64,13 +64,13 @@ def default_settings() -> str:
 
 
 def secret_settings() -> str:
-    """Settings that must not stand in a ConfigMap, each as the path to it."""
+    """Paths of settings that must not be in a ConfigMap."""
     return _head_of_settings() + yaml.safe_dump({"paths": list(_secrets(Settings, ()))})
 
 
 def values_file() -> str:
-    """`values.yaml`: every value with its default, and what it is for."""
-    head = f"# {MADE} from helm/values.py. The README has the same as a table.\n"
+    """`values.yaml`: every value with its default and description."""
+    head = f"# {MADE} from helm/values.py. The README has a table of them.\n"
     return head + "".join(_yaml(Values(), 0)).replace("\n\n\n", "\n\n")
 
 
@@ -97,7 +97,7 @@ def _secrets(group: type[BaseModel], path: tuple[str, ...]) -> Iterator[list[str
 
 
 def _plain(node: Any) -> Any:
-    """A schema whose errors are read best: without titles, and with null as one of the types."""
+    """A schema with readable errors: without titles, and with null as one of the types."""
     if isinstance(node, list):
         return [_plain(item) for item in node]
     if not isinstance(node, dict):

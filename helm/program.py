@@ -1,4 +1,4 @@
-"""The program helm: built once by Go, and kept in the user's cache."""
+"""The helm binary, built once with Go and cached for the user."""
 
 import fcntl
 import os
@@ -15,17 +15,17 @@ VERSION = "v3.22.0"
 
 
 class NoHelm(GuardstreamError):  # noqa: N818 - it says what happened
-    """Helm cannot be had."""
+    """Helm is not available."""
 
 
 def find() -> Path | None:
-    """Helm in the cache, if it is there."""
+    """The cached helm, if there is one."""
     kept = _folder() / "helm"
     return kept if kept.is_file() else None
 
 
 def obtain(progress: Callable[[str], None]) -> Path:
-    """Helm from the cache, built first if it is not there.
+    """The cached helm, built if it is missing.
 
     Raises:
         NoHelm: there is no Go, or it could not build helm.
@@ -34,7 +34,7 @@ def obtain(progress: Callable[[str], None]) -> Path:
         return found
     go = shutil.which("go")
     if go is None:
-        raise NoHelm("Helm is built with Go, which is not here; install Go 1.26 or newer.")
+        raise NoHelm("Go is required to build helm; install Go 1.26 or newer.")
     folder = _folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
@@ -51,7 +51,7 @@ def _folder() -> Path:
 
 
 def _build(go: str, folder: Path) -> None:
-    """Build beside the folder, then move the result to its name in one step."""
+    """Build in a temporary folder, then rename it in one step."""
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent) as name:
         partial = Path(name) / "built"
         ran = subprocess.run(  # noqa: S603 - Go, by its path

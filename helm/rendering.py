@@ -18,16 +18,16 @@ NAMESPACE = "moderation"
 
 
 class Refused(Exception):  # noqa: N818 - it says what happened
-    """Helm does not render these values; its message says why."""
+    """Helm rejects these values; the message is helm's."""
 
 
 def run(helm: Path, *arguments: str) -> str:
-    """What helm prints.
+    """The output of helm.
 
     Raises:
         Refused: it failed.
     """
-    # a kubeconfig or plugins of whoever runs this must not matter
+    # ignore the user's kubeconfig and plugins
     with tempfile.TemporaryDirectory() as home:
         names = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
         ran = subprocess.run(  # noqa: S603 - helm, by its path
@@ -56,7 +56,7 @@ def render(
         Refused: the values are wrong.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as given:
-        # JSON: helm's YAML takes some plain texts for numbers that Python's does not (1e10)
+        # JSON: helm's YAML parses some plain strings as numbers that Python's does not (1e10)
         json.dump(values or {}, given)
         given.flush()
         named = [f"--values={path}" for path in (*files, given.name)]

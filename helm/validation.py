@@ -1,4 +1,4 @@
-"""The chart against helm's own lint and the schemas of several Kubernetes versions."""
+"""Validation of the chart: helm lint, and the schemas of several Kubernetes versions."""
 
 import functools
 import json
@@ -14,20 +14,20 @@ from helm.rendering import Refused, render, run
 
 Json = dict[str, Any]
 
-# the oldest that Chart.yaml takes, the newest whose schemas are at hand, and one between
+# the oldest that Chart.yaml allows, the newest with schemas, and one between
 VERSIONS = ("1.31", "1.34", "1.37")
-# other projects' kinds: Kubernetes has no schema for them; tests/chart looks at their fields
+# custom resources without a schema here; tests/chart checks their fields
 FOREIGN = ("monitoring.coreos.com/v1", "keda.sh/v1alpha1")
 
 
 def values_files() -> list[Path]:
-    """What users start from, and one that turns everything on."""
+    """The values files for users, and the one that enables everything."""
     return sorted((CHART / "values").glob("*.yaml")) + sorted((CHART / "ci").glob("*.yaml"))
 
 
 def faults(helm: Path, progress: Callable[[str], None]) -> Iterator[str]:
-    """What is wrong with the chart, a sentence each."""
-    # every call reads the schemas anew, megabytes of them
+    """The problems of the chart, one sentence each."""
+    # every call would read megabytes of schemas again
     utils.schema_contents = functools.cache(utils.schema_contents)
     valid: set[tuple[str, str]] = set()
     for path in (CHART / "values.yaml", *values_files()):

@@ -1,8 +1,8 @@
-"""Every value of the chart: its unit, its default, its reason.
+"""Every value of the chart, with its unit, default and description.
 
-From these models come the chart's `values.yaml`, `values.schema.json` and the table in its README.
-Names are written as Kubernetes writes them; an unknown key is an error at every level. `config` is
-the worker's own settings, and takes its schema from `worker.runtime.settings`.
+`values.yaml`, `values.schema.json` and the table in the chart's README are generated from these
+models. Names follow Kubernetes' conventions; an unknown key is an error at every level. `config`
+contains the worker's settings, with the schema of `worker.runtime.settings`.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-# what Kubernetes takes: 500m, 2, 0.5, 16Gi
+# what Kubernetes accepts: 500m, 2, 0.5, 16Gi
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$")]
 Texts = dict[str, str]
 
@@ -28,36 +28,36 @@ class _Group(BaseModel):
 
 
 class Image(_Group):
-    """The worker's image. Build it from the Dockerfile, and push it where the cluster can pull."""
+    """The worker's image. Build it from the Dockerfile, and push it to your registry."""
 
     repository: str = Field("guardstream", min_length=1)
     tag: str = ""
-    """The chart's appVersion when empty."""
+    """Defaults to the chart's appVersion."""
     tag_suffix: str = ""
-    """Added to the appVersion: `-cpu` for the image without CUDA."""
+    """Suffix for the appVersion: `-cpu` for the image without CUDA."""
     digest: str = Field("", pattern=r"^(sha256:[0-9a-f]{64})?$")
-    """`sha256:...` pins the image; wins over the tag."""
+    """`sha256:...` pins the image and overrides the tag."""
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     pull_secrets: list[str] = []
-    """Names of Secrets."""
+    """Names of image pull Secrets."""
 
 
 class Workload(_Group):
-    """How workers run."""
+    """The workload that runs the workers."""
 
     kind: Literal["Deployment", "StatefulSet"] = "Deployment"
-    """A StatefulSet gives every worker a name and a model cache of its own."""
+    """A StatefulSet gives every worker a stable name and a separate model cache."""
     replicas: Natural = 1
-    """Workers; not used with `autoscaling.enabled`."""
+    """Number of workers; ignored with `autoscaling.enabled`."""
     static_membership: bool = False
     """Each worker's `input.group_instance_id` is `NAMESPACE.RELEASE.POD`: a restart within
     `config.input.session_timeout_seconds` moves no partition. Needs a StatefulSet."""
     annotations: Texts = {}
-    """Of the Deployment or StatefulSet."""
+    """Annotations of the Deployment or StatefulSet."""
 
 
 class Credentials(_Group):
-    """User and password for SASL, from a Secret that is there already."""
+    """User and password for SASL, from an existing Secret."""
 
     existing_secret: str = ""
     username_key: str = "username"
@@ -65,12 +65,12 @@ class Credentials(_Group):
 
 
 class Tls(_Group):
-    """Certificates, from a Secret that is there already; mounted as files."""
+    """Certificates from an existing Secret, mounted as files."""
 
     existing_secret: str = ""
-    """Without one, the certificates that the image trusts count."""
+    """If empty, the certificates trusted by the image are used."""
     ca_key: str = "ca.crt"
-    """Key of the certificates to trust; empty for none."""
+    """Key of the trusted CA certificates; empty for none."""
     certificate_key: str = ""
     """For mutual TLS: usually `tls.crt`."""
     private_key_key: str = ""
@@ -78,56 +78,56 @@ class Tls(_Group):
 
 
 class ModelCache(_Group):
-    """Where models and compiled kernels are kept."""
+    """Storage for models and compiled kernels."""
 
     enabled: bool = True
-    """A volume; without it every pod downloads the model again."""
+    """Use a persistent volume; without it every pod downloads the model again."""
     existing_claim: str = ""
-    """A PersistentVolumeClaim of yours, mounted at /cache: Hugging Face's cache is
-    `/cache/huggingface`, and a folder of it can be `config.engine.model`."""
+    """An existing PersistentVolumeClaim, mounted at /cache. Hugging Face's cache is
+    `/cache/huggingface`; `config.engine.model` can be a folder in the claim."""
     storage_class: str = ""
-    """The cluster's default when empty."""
+    """Defaults to the cluster's default storage class."""
     access_modes: list[Literal["ReadWriteOnce", "ReadWriteMany"]] = Field(
         ["ReadWriteOnce"], min_length=1
     )
-    """More than one worker of a Deployment needs `ReadWriteMany`."""
+    """A Deployment with more than one worker needs `ReadWriteMany`."""
     size: Quantity = "30Gi"
     keep: bool = True
-    """Not deleted with the release (Deployment; claims of a StatefulSet always stay)."""
+    """Keep the claim when the release is deleted (claims of a StatefulSet are always kept)."""
     annotations: Texts = {}
 
 
 class ModelImage(_Group):
-    """A model's files in an image, mounted as a volume; needs Kubernetes' ImageVolume."""
+    """An image with the model's files, mounted as a volume; requires Kubernetes' ImageVolume."""
 
     reference: str = ""
-    """`config.engine.model` is then a folder below `mountPath`."""
+    """Image reference; `config.engine.model` must be a folder below `mountPath`."""
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     mount_path: str = Field("/models", pattern=r"^/.+")
 
 
 class Prepull(_Group):
-    """An init container that downloads the model, so that loading it needs no network."""
+    """An init container that downloads the model, so that loading does not need the network."""
 
     enabled: bool = True
-    """Only where `config.engine.model` is a name on Hugging Face."""
+    """Applies only if `config.engine.model` is a Hugging Face name."""
     exclude: list[str] = ["original/*", "*.pth", "*.gguf"]
     """Files that vLLM does not read."""
 
 
 class HubToken(_Group):
-    """For models that need a login at Hugging Face."""
+    """Hugging Face token, for gated models."""
 
     existing_secret: str = ""
     key: str = "token"
 
 
 class Model(_Group):
-    """Where the model comes from. Which one is said in `config.engine`."""
+    """The source of the model that `config.engine` names."""
 
     offline: bool = False
-    """Air-gapped: Hugging Face is never asked (HF_HUB_OFFLINE); bring the model in a claim or an
-    image."""
+    """Air-gapped mode: Hugging Face is never contacted (HF_HUB_OFFLINE). Provide the model in a
+    claim or an image."""
     cache: ModelCache = ModelCache()
     image: ModelImage = ModelImage()
     prepull: Prepull = Prepull()
@@ -135,29 +135,29 @@ class Model(_Group):
 
 
 class Gpu(_Group):
-    """What a worker computes on."""
+    """GPUs of a worker."""
 
     count: Natural = 1
-    """As many as the engine's parallel sizes multiply to; 0 for none."""
+    """The product of the engine's parallel sizes; 0 for none."""
     resource_name: str = Field("nvidia.com/gpu", min_length=1)
-    """`nvidia.com/mig-3g.40gb` for a slice."""
+    """Resource name; for a MIG slice `nvidia.com/mig-3g.40gb`, for example."""
 
 
 class Resources(_Group):
-    """Of the worker's container, beside the GPU. The cores feed the engine; memory holds queues."""
+    """Of the worker's container, except the GPU. Cores feed the engine; memory holds queues."""
 
     requests: dict[str, str | int | float] = {"cpu": "2", "memory": "12Gi"}
     limits: dict[str, str | int | float] = {"memory": "24Gi"}
 
 
 class SizeLimit(_Group):
-    """A bound of a volume."""
+    """The size limit of a volume."""
 
     size_limit: Quantity
 
 
 class Toleration(_Group):
-    """A toleration, as Kubernetes has it."""
+    """A toleration, as in Kubernetes."""
 
     key: str = ""
     operator: Literal["Exists", "Equal"] = "Equal"
@@ -167,7 +167,7 @@ class Toleration(_Group):
 
 
 class Affinity(_Group):
-    """As Kubernetes has it."""
+    """As in Kubernetes."""
 
     node_affinity: dict[str, Any] = {}
     pod_affinity: dict[str, Any] = {}
@@ -175,7 +175,7 @@ class Affinity(_Group):
 
 
 class TopologySpread(_Group):
-    """A constraint, as Kubernetes has it; the chart adds the label selector."""
+    """A constraint, as in Kubernetes; the chart adds the label selector."""
 
     max_skew: Count = 1
     topology_key: str = "kubernetes.io/hostname"
@@ -183,10 +183,10 @@ class TopologySpread(_Group):
 
 
 class Scheduling(_Group):
-    """Where pods may run."""
+    """Scheduling constraints of the pods."""
 
     runtime_class_name: str = ""
-    """`nvidia` where that is not the node's default runtime."""
+    """`nvidia` if it is not the node's default runtime."""
     priority_class_name: str = ""
     node_selector: Texts = {}
     tolerations: list[Toleration] = []
@@ -195,7 +195,7 @@ class Scheduling(_Group):
 
 
 class Probe(_Group):
-    """How patient the kubelet is."""
+    """Timing of a probe."""
 
     period_seconds: Count
     timeout_seconds: Count
@@ -203,59 +203,59 @@ class Probe(_Group):
 
 
 class Probes(_Group):
-    """On `config.health.port`."""
+    """Probes on `config.health.port`."""
 
     startup: Probe = Probe(period_seconds=10, timeout_seconds=5, failure_threshold=120)
-    """Loading a model takes minutes: 20 of them."""
+    """Allows 20 minutes for loading the model."""
     readiness: Probe = Probe(period_seconds=10, timeout_seconds=5, failure_threshold=3)
     liveness: Probe = Probe(period_seconds=10, timeout_seconds=5, failure_threshold=6)
-    """With `config.engine.on_death: restart` it is as patient as `startup`, since the model is
-    loaded anew in place."""
+    """With `config.engine.on_death: restart`, the failure threshold covers the time of `startup`,
+    because the worker reloads the model."""
 
 
 class Shutdown(_Group):
-    """How a pod ends.
+    """Pod termination.
 
-    `terminationGracePeriodSeconds` is `config.shutdown.drain_seconds`, rounded up, and the margin.
+    `terminationGracePeriodSeconds` is `config.shutdown.drain_seconds`, rounded up, plus the margin.
     """
 
     margin_seconds: Annotated[int, Field(ge=40)] = 45
-    """Settling and leaving Kafka takes up to 30 s when brokers are away, freeing the GPU some
-    more."""
+    """Settling and leaving the group takes up to 30 s if brokers are down; freeing the GPU takes
+    longer."""
 
 
 class SecurityContext(_Group):
-    """Who the worker runs as.
+    """User and group of the worker.
 
     The rest is fixed: not root, no capabilities, no privilege escalation, read-only root,
     RuntimeDefault seccomp.
     """
 
     run_as_user: Natural | None = 2000
-    """The image's user; null where the platform chooses (OpenShift)."""
+    """The image's user; null if the platform assigns it (OpenShift)."""
     run_as_group: Natural | None = 0
     fs_group: Natural | None = 2000
-    """Owns the volumes; null where the platform chooses."""
+    """Group that owns the volumes; null if the platform assigns it."""
 
 
 class ServiceAccount(_Group):
-    """The worker never talks to Kubernetes: no token is mounted."""
+    """The worker does not use the Kubernetes API: no token is mounted."""
 
     create: bool = True
     name: str = ""
-    """The release's when empty."""
+    """Defaults to the name of the release."""
     annotations: Texts = {}
 
 
 class PodDisruptionBudget(_Group):
-    """How many workers may be away for a node's maintenance."""
+    """Limits voluntary disruptions, such as node maintenance."""
 
     enabled: bool = False
     max_unavailable: Count = 1
 
 
 class NetworkPeer(_Group):
-    """A peer, as Kubernetes has it."""
+    """A peer, as in Kubernetes."""
 
     pod_selector: dict[str, Any] | None = None
     namespace_selector: dict[str, Any] | None = None
@@ -263,19 +263,19 @@ class NetworkPeer(_Group):
 
 
 class NetworkPolicy(_Group):
-    """In: the health port. Out: DNS, Kafka, Hugging Face unless offline, the collector."""
+    """Ingress: the health port. Egress: DNS, Kafka, Hugging Face unless offline, the collector."""
 
     enabled: bool = False
     metrics_from: list[NetworkPeer] = []
-    """Who may reach the health port; anybody when empty. The kubelet always may."""
+    """Peers that may reach the health port; all if empty. The kubelet is always allowed."""
     kafka_to: list[NetworkPeer] = []
-    """Where brokers are; anywhere when empty."""
+    """Peers of the brokers; all if empty."""
     kafka_ports: list[Port] = []
-    """Ports that brokers advertise, beside those of `config.kafka.bootstrap_servers`."""
+    """Advertised ports of brokers, in addition to those of `config.kafka.bootstrap_servers`."""
     hub_ports: list[Port] = [443]
-    """For downloads of models."""
+    """Ports for model downloads."""
     extra_egress: list[dict[str, Any]] = []
-    """More rules, as Kubernetes has them."""
+    """Additional egress rules, as in Kubernetes."""
 
 
 class PodMonitor(_Group):
@@ -283,7 +283,7 @@ class PodMonitor(_Group):
 
     enabled: bool = False
     labels: Texts = {}
-    """What your Prometheus selects by."""
+    """Labels that your Prometheus selects by."""
     interval: str = Field("15s", pattern=r"^[0-9]+(ms|s|m)$")
 
 
@@ -292,7 +292,7 @@ class PrometheusRule(_Group):
 
     enabled: bool = False
     labels: Texts = {}
-    """What your Prometheus selects by."""
+    """Labels that your Prometheus selects by."""
 
 
 class Dashboard(_Group):
@@ -304,85 +304,85 @@ class Dashboard(_Group):
 
 
 class Monitoring(_Group):
-    """What watches the workers."""
+    """Monitoring of the workers."""
 
     docs_url: str = Field("docs/operations.md", pattern=r"^[^\s\"'#]+$")
-    """Where your people read docs/operations.md: alerts and dashboard link there."""
+    """URL of your copy of docs/operations.md, for links in alerts and dashboard."""
     pod_monitor: PodMonitor = PodMonitor()
     prometheus_rule: PrometheusRule = PrometheusRule()
     dashboard: Dashboard = Dashboard()
 
 
 class Topics(_Group):
-    """A Job before install and upgrade that creates the topics that are missing.
+    """A Job that creates missing topics before install and upgrade.
 
-    It runs `guardstream topics`, and changes none that is there.
+    It runs `guardstream topics`, and does not change existing topics.
     """
 
     create: bool = False
-    """Needs `inputPartitions`."""
+    """Requires `inputPartitions`."""
     existing_secret: str = ""
-    """Credentials with the right to create, with the keys of `credentials`; those of the worker
-    when empty."""
+    """Secret with credentials that may create topics, with the keys of `credentials`; defaults to
+    the worker's credentials."""
     output_partitions: Count | None = None
-    """As many as the input's when null."""
+    """Defaults to the number of input partitions."""
     replicas: Count = 3
     min_insync_replicas: Count = 2
-    """Less than 2 can lose what Kafka acknowledged."""
+    """A value below 2 can lose acknowledged records."""
     retention_hours: Count = 168
-    """Of input and verdicts; longer than the worst backlog."""
+    """Retention of input and verdicts; must exceed the worst backlog."""
     dead_letter_retention_hours: Count = 720
 
 
 class LagTrigger(_Group):
-    """Records that wait, asked of Kafka."""
+    """Scaling on consumer lag, queried from Kafka."""
 
     enabled: bool = True
     records_per_worker: Count = 5000
-    """What one worker judges in the time that a backlog may take."""
+    """Records that one worker judges in the time allowed for a backlog."""
     kafka_version: str = Field("2.5.0", pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")
-    """Protocol that KEDA speaks; its own default is too old for Kafka 4."""
+    """Protocol version for KEDA; its default is too old for Kafka 4."""
 
 
 class WorkTrigger(_Group):
-    """Prompts under way and work that waits, asked of Prometheus; needs the recording rules."""
+    """Scaling on prompts in flight and backlog in Prometheus; requires the recording rules."""
 
     enabled: bool = False
     prometheus_url: str = ""
     prompts_per_worker: Count | None = None
-    """Prompts at a worker's engine when all is well; a quarter of `config.engine.max_num_seqs` when
-    null."""
+    """Target for prompts at a worker's engine; defaults to a quarter of
+    `config.engine.max_num_seqs`."""
     backlog_seconds: Count = 60
-    """In which a backlog is to be gone: the age that is promised."""
+    """Time to clear a backlog: your objective for the age of verdicts."""
 
 
 class ScaleUp(_Group):
-    """Quick, but a worker takes minutes to load."""
+    """Fast, but a worker takes minutes to load."""
 
     workers: Count = 4
-    """At most so many more in a period."""
+    """Maximum number of workers added per period."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)] = 15
     stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
-    """A rebalance fills engines for a moment: that must not start workers."""
+    """Prevents a scale-up caused by a rebalance, which briefly fills the engines."""
 
 
 class ScaleDown(_Group):
-    """Slow: every worker that goes drains first, and moves partitions."""
+    """Slow: every removed worker drains first, and moves partitions."""
 
     workers: Count = 1
-    """At most so many less in a period."""
+    """Maximum number of workers removed per period."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)] = 120
-    """At least the grace period."""
+    """Must be at least the grace period."""
     stabilization_seconds: Annotated[int, Field(ge=0, le=3600)] = 600
 
 
 class Autoscaling(_Group):
-    """With KEDA. Needs `inputPartitions`: more workers than partitions have nothing to do."""
+    """Autoscaling with KEDA. Requires `inputPartitions`: workers beyond that number are idle."""
 
     enabled: bool = False
     min_replicas: Count = 1
     max_replicas: Count | None = None
-    """As many as there are partitions when null; never more."""
+    """Defaults to the number of partitions, and cannot exceed it."""
     polling_seconds: Count = 30
     lag: LagTrigger = LagTrigger()
     work: WorkTrigger = WorkTrigger()
@@ -391,7 +391,7 @@ class Autoscaling(_Group):
 
 
 class Variable(_Group):
-    """A variable, as Kubernetes has it."""
+    """An environment variable, as in Kubernetes."""
 
     name: str = Field(min_length=1)
     value: str | None = None
@@ -399,7 +399,7 @@ class Variable(_Group):
 
 
 class VolumeMount(_Group):
-    """A mount, as Kubernetes has it."""
+    """A volume mount, as in Kubernetes."""
 
     name: str
     mount_path: str
@@ -412,23 +412,23 @@ class Values(_Group):
 
     name_override: str = ""
     fullname_override: str = ""
-    global_: dict[str, Any] = Field({}, alias="global", description="Helm's own.")
+    global_: dict[str, Any] = Field({}, alias="global", description="Global values of Helm.")
     image: Image = Image()
     workload: Workload = Workload()
     config: dict[str, Any] = {}
-    """The worker's settings, every one of them: the project's README has the table. Checked against
-    `worker/runtime/settings.py`. Passwords do not belong here."""
+    """The worker's settings; the project's README lists all of them. Validated against
+    `worker/runtime/settings.py`. Do not put passwords here."""
     input_partitions: Count | None = None
-    """Partitions of each input topic."""
+    """Number of partitions of each input topic."""
     credentials: Credentials = Credentials()
     tls: Tls = Tls()
     model: Model = Model()
     gpu: Gpu = Gpu()
     resources: Resources = Resources()
     shared_memory: SizeLimit = SizeLimit(size_limit="2Gi")
-    """Between the engine's processes, at /dev/shm; counts as memory of the pod."""
+    """Volume of /dev/shm, used by the engine's processes; counts as memory of the pod."""
     scratch: SizeLimit = SizeLimit(size_limit="8Gi")
-    """What is written at /tmp; compiled kernels too, where several workers share a model cache."""
+    """Volume of /tmp; also holds compiled kernels if several workers share a model cache."""
     scheduling: Scheduling = Scheduling()
     probes: Probes = Probes()
     shutdown: Shutdown = Shutdown()
@@ -437,9 +437,9 @@ class Values(_Group):
     pod_annotations: Texts = {}
     pod_labels: Texts = {}
     extra_env: list[Variable] = []
-    """Variables that are no settings (`HTTPS_PROXY`, `NCCL_DEBUG`); settings belong in `config`."""
+    """Other environment variables (`HTTPS_PROXY`, `NCCL_DEBUG`); settings belong in `config`."""
     extra_volumes: list[dict[str, Any]] = []
-    """As Kubernetes has them, of workers and Jobs: Secrets with more files that `config` names."""
+    """Volumes of workers and Jobs, as in Kubernetes: for more files that `config` refers to."""
     extra_volume_mounts: list[VolumeMount] = []
     pod_disruption_budget: PodDisruptionBudget = PodDisruptionBudget()
     network_policy: NetworkPolicy = NetworkPolicy()

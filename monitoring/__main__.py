@@ -1,4 +1,4 @@
-"""`python -m monitoring`: write the dashboard, the rules and the table of metrics anew."""
+"""`python -m monitoring`: regenerate the dashboard, the rules and the table of metrics."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ from monitoring import dashboard, reference, rules
 
 FOLDER = Path(__file__).parent
 OPERATIONS = FOLDER.parent / "docs" / "operations.md"
-# the project has no address on the web of its own yet
+# the project has no web site yet
 DOCS = "docs/operations.md"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes expressions of several lines as they are read best."""
+    """Writes multi-line expressions as block scalars."""
 
     def ignore_aliases(self, _: Any) -> bool:
         return True
@@ -41,11 +41,9 @@ def documents(docs: str = DOCS) -> dict[str, str]:
 
 
 def main(
-    docs: Annotated[
-        str, typer.Option(help="Where docs/operations.md can be read: links lead there.")
-    ] = DOCS,
+    docs: Annotated[str, typer.Option(help="URL of docs/operations.md, for links.")] = DOCS,
 ) -> None:
-    """Write the dashboard, the rules and the table of metrics anew."""
+    """Regenerate the dashboard, the rules and the table of metrics."""
     for name, text in documents(docs).items():
         (FOLDER / name).write_text(text, encoding="utf-8")
     page = OPERATIONS.read_text(encoding="utf-8")

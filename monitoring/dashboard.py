@@ -1,4 +1,4 @@
-"""The dashboard: each row is a question of whoever is on call, each panel part of its answer."""
+"""The dashboard: each row is a question of the on-call engineer, each panel part of its answer."""
 
 from monitoring import foreign
 from monitoring.flow import at_a_glance, keeping_up, waiting
@@ -14,7 +14,7 @@ from monitoring.grafana import (
 )
 from monitoring.process import kafka, runtime
 from monitoring.promql import total
-from monitoring.verdicts import failing, gpu, saying
+from monitoring.verdicts import failing, gpu, labelling
 from worker.telemetry import names
 
 UID = "guardstream"
@@ -28,12 +28,21 @@ def build(docs: str) -> Json:
     Args:
         docs: where docs/operations.md can be read.
     """
-    rows = [at_a_glance(), keeping_up(), waiting(), failing(), saying(), gpu(), kafka(), runtime()]
+    rows = [
+        at_a_glance(),
+        keeping_up(),
+        waiting(),
+        failing(),
+        labelling(),
+        gpu(),
+        kafka(),
+        runtime(),
+    ]
     info = names.INFO.base
     return {
         "uid": UID,
         "title": "Guardstream",
-        "description": "A Kafka topic's chat events, judged on GPUs.",
+        "description": "Chat events of a Kafka topic, judged on GPUs.",
         "tags": ["guardstream", "kafka", "vllm"],
         "schemaVersion": SCHEMA_VERSION,
         "version": 1,
@@ -54,6 +63,12 @@ def build(docs: str) -> Json:
                     "Worker",
                     f'label_values({info}{{namespace=~"$namespace",job=~"$job"}}, instance)',
                 ),
+                variable(
+                    "task",
+                    "Question",
+                    f'label_values({names.VERDICTS.series[0]}{{namespace=~"$namespace",job=~"$job"}},'
+                    " task)",
+                ),
             ]
         },
         "annotations": {
@@ -61,7 +76,7 @@ def build(docs: str) -> Json:
                 annotation(
                     "Start",
                     f"changes({SHOWN.select(foreign.START_TIME)}[2m]) > 0",
-                    "{{instance}} started anew",
+                    "{{instance}} started",
                     "red",
                 ),
                 annotation(
@@ -73,8 +88,8 @@ def build(docs: str) -> Json:
             ]
         },
         "links": [
-            link("What the panels say", "docs/operations.md, Dashboard", f"{docs}#dashboard"),
-            link("Alerts and what to do", "docs/operations.md, Alerts", f"{docs}#alerts"),
+            link("About the panels", "docs/operations.md, Dashboard", f"{docs}#dashboard"),
+            link("Alerts and runbooks", "docs/operations.md, Alerts", f"{docs}#alerts"),
         ],
         "panels": lay_out(rows),
     }

@@ -1,4 +1,4 @@
-"""Rows about the records' way: is it keeping up, and what is it waiting for?"""
+"""Rows about the flow of records: is it keeping up, and what is it waiting for?"""
 
 from monitoring import objectives
 from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
@@ -16,7 +16,7 @@ def at_a_glance() -> list[Json]:
         "Is all well?",
         panel(
             "Ready workers",
-            "Workers whose `/readyz` says yes; red when there is none.",
+            "Workers whose `/readyz` succeeds; red if there is none.",
             "short",
             {"ready": SHOWN.level(names.READY)},
             kind="stat",
@@ -32,8 +32,8 @@ def at_a_glance() -> list[Json]:
             width=4,
         ),
         panel(
-            "Time to work it off",
-            "Of the worker that needs longest for the lag of its partitions, at its recent rate.",
+            "Time to catch up",
+            "Longest time that a worker needs for the lag of its partitions, at its recent rate.",
             "s",
             {"needed": SHOWN.level(names.LAG_TIME, how="max")},
             kind="stat",
@@ -51,7 +51,7 @@ def at_a_glance() -> list[Json]:
         ),
         panel(
             "GPUs busy",
-            "Share of the time with a prompt at the engine, the mean over the workers.",
+            "Share of the time with a prompt at the engine, averaged over the workers.",
             "percentunit",
             {"busy": total(f"rate({SHOWN.select(names.ENGINE_BUSY)}[{SHOWN.window}])", how="avg")},
             kind="stat",
@@ -60,7 +60,7 @@ def at_a_glance() -> list[Json]:
         ),
         panel(
             "Dead letters",
-            "Share of the records with an outcome that could not be judged.",
+            "Share of completed records that could not be judged.",
             "percentunit",
             {"share": ratio(SHOWN.rate(names.OUTCOMES, 'outcome="dead_letter"'), stated)},
             kind="stat",
@@ -83,16 +83,16 @@ def keeping_up() -> list[Json]:
             width=6,
         ),
         panel(
-            "Time to work the lag off",
-            "How long each worker would need for the lag of its partitions, at its recent rate.",
+            "Time to catch up, by worker",
+            "Time that each worker needs for the lag of its partitions, at its recent rate.",
             "s",
             {"{{instance}}": SHOWN.level(names.LAG_TIME, by=EACH)},
             width=6,
         ),
         panel(
             "Records in and out",
-            "Received by topic, and with a durable outcome. In above out: the queues fill, then"
-            " partitions are paused and the lag grows.",
+            "Records received by topic, and records with a durable outcome. If in exceeds out, the"
+            " queues fill, then partitions are paused and the lag grows.",
             RECORDS_PER_SECOND,
             {
                 "in: {{messaging_destination_name}}": SHOWN.rate(
@@ -119,16 +119,16 @@ def waiting() -> list[Json]:
         "What is it waiting for?",
         panel(
             "Where a record's time goes",
-            "Mean seconds in each stage, stacked: `queue` received, `batch` waits for company and"
-            " for room, `judge` at the engine with retries, `publish` until durable.",
+            "Mean seconds in each stage, stacked: `queue` received, `batch` waits for the batch and"
+            " for a free slot, `judge` at the engine with retries, `publish` until durable.",
             "s",
             {"{{stage}}": SHOWN.mean(names.STAGE_DURATION, by=("stage",))},
             stacked=True,
         ),
         panel(
             "At the engine",
-            "Records at the engine and how many may be. At the limit the GPU is what is waited"
-            " for; far below it with lag, something before the engine is.",
+            "Records at the engine and their limit. At the limit, the GPU is the bottleneck; far"
+            " below it with lag, an earlier step is.",
             "short",
             {
                 "{{instance}}": SHOWN.level(names.IN_FLIGHT, by=EACH),
@@ -143,56 +143,56 @@ def waiting() -> list[Json]:
         ),
         panel(
             "Queued records",
-            "Received and not yet taken.",
+            "Records received and not yet taken from their queue.",
             "short",
             {"{{instance}}": SHOWN.level(names.QUEUED_RECORDS, by=EACH)},
             width=6,
         ),
         panel(
             "Queued bytes",
-            "What the queued records weigh; `input.queued_bytes` bounds it.",
+            "Size of the queued records, limited by `input.queued_bytes`.",
             "bytes",
             {"{{instance}}": SHOWN.level(names.QUEUED_SIZE, by=EACH)},
             width=6,
         ),
         panel(
             "Longest wait in a queue",
-            "How long the record that waits longest has waited. Grows without end: stalled.",
+            "Age of the oldest queued record. If it only grows, the worker is stalled.",
             "s",
             {"{{instance}}": SHOWN.level(names.QUEUED_AGE, by=EACH, how="max")},
             width=6,
         ),
         panel(
             "Partitions paused",
-            "Not fetched, since enough of them is in hand: backpressure, and no fault by itself.",
+            "Not fetched, because their queues are full: backpressure, not a fault by itself.",
             "short",
             {"{{instance}}": SHOWN.level(names.PARTITIONS_PAUSED, by=EACH)},
             width=6,
         ),
         panel(
-            "Micro-batches, by why they closed",
+            "Micro-batches, by reason for closing",
             "`linger` at low load, records or tokens at high load.",
             "suffix: batches/s",
             {"{{reason}}": SHOWN.rate(names.BATCH_SIZE, by=("reason",), part="count")},
             width=4,
         ),
         panel(
-            "Records of a micro-batch",
-            "The mean, by why it closed.",
+            "Records per micro-batch",
+            "Mean, by reason for closing.",
             "short",
             {"{{reason}}": SHOWN.mean(names.BATCH_SIZE, by=("reason",))},
             width=4,
         ),
         panel(
-            "Tokens of a micro-batch",
-            "Prompt tokens, the mean.",
+            "Tokens per micro-batch",
+            "Mean number of prompt tokens.",
             "short",
             {"tokens": SHOWN.mean(names.BATCH_TOKENS)},
             width=4,
         ),
         panel(
             "Ready",
-            "Whether `/readyz` says yes; ask it why not.",
+            "Whether `/readyz` succeeds; its response gives the reasons.",
             "short",
             {"{{instance}}": SHOWN.level(names.READY, by=EACH)},
             kind="state-timeline",
@@ -201,7 +201,7 @@ def waiting() -> list[Json]:
         ),
         panel(
             "Breaker open",
-            "Records wait for the engine to recover; one at a time probes it.",
+            "Records wait for the engine to recover; one record at a time probes it.",
             "short",
             {"{{instance}}": SHOWN.level(names.BREAKER_OPEN, by=EACH)},
             kind="state-timeline",

@@ -1,4 +1,4 @@
-"""Metrics that are not ours, on the same endpoint: vLLM's, the process's, Prometheus's own."""
+"""Metrics of vLLM, the process and Prometheus that the dashboard and the rules read."""
 
 from worker.telemetry.names import Kind, Metric
 
@@ -12,7 +12,11 @@ VLLM_WAITING = Metric(
 )
 VLLM_KV_USE = Metric("vllm:kv_cache_usage_perc", Kind.GAUGE, "1", "1 is full.", _ENGINE)
 VLLM_PREEMPTIONS = Metric(
-    "vllm:num_preemptions", Kind.COUNTER, "{request}", "Sent back for want of room.", _ENGINE
+    "vllm:num_preemptions",
+    Kind.COUNTER,
+    "{request}",
+    "Preempted because the cache is full.",
+    _ENGINE,
 )
 VLLM_PREFIX_QUERIES = Metric(
     "vllm:prefix_cache_queries", Kind.COUNTER, "{token}", "Tokens looked up.", _ENGINE

@@ -1,4 +1,4 @@
-"""The parts of a Grafana dashboard, as JSON: what panels have in common is said once."""
+"""The parts of a Grafana dashboard, as JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,14 +7,14 @@ from monitoring.promql import Scope
 
 Json = dict[str, Any]
 
-# the workers that are chosen at the top
+# the workers selected by the variables
 SHOWN = Scope(
     ('namespace=~"$namespace"', 'job=~"$job"', 'instance=~"$instance"'), "$__rate_interval"
 )
 EACH = ("instance",)
 RECORDS_PER_SECOND = "suffix: records/s"
 
-# of Grafana 11; later ones move it up as they load it
+# of Grafana 11; later versions migrate it on import
 SCHEMA_VERSION = 39
 COLUMNS = 24
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -38,7 +38,7 @@ def panel(
     stacked: bool = False,
     **defaults: Any,
 ) -> Json:
-    """One picture: `queries` is PromQL by legend, `{{label}}` in it stands for a label's value.
+    """One picture: `queries` is PromQL by legend, with `{{label}}` for a label's value.
 
     `unit` is Grafana's id of it. From the first of the `limits` on, a figure is yellow, from the
     second on red; where the first is larger, below them. `states` are text and colour of values.
@@ -103,6 +103,11 @@ def panel(
     }
 
 
+def repeated(panel: Json, *, over: str) -> Json:
+    """A panel for each value of a variable, three in a row."""
+    return {**panel, "repeat": over, "repeatDirection": "h", "maxPerRow": 3}
+
+
 def row(title: str, *panels: Json) -> list[Json]:
     """Panels under a heading."""
     heading = {
@@ -116,7 +121,7 @@ def row(title: str, *panels: Json) -> list[Json]:
 
 
 def lay_out(rows: Sequence[list[Json]]) -> list[Json]:
-    """The panels of all rows with their places and numbers, left to right and downwards."""
+    """The panels of all rows with positions and ids, left to right and top to bottom."""
     placed: list[Json] = []
     x = y = tallest = 0
     for item in (item for items in rows for item in items):
@@ -130,7 +135,7 @@ def lay_out(rows: Sequence[list[Json]]) -> list[Json]:
 
 
 def variable(name: str, title: str, query: str, *, optional: bool = False) -> Json:
-    """A choice of a label's values; all of them at first.
+    """A variable for the values of a label; all by default.
 
     `optional`: series that lack the label are meant as well.
     """
@@ -151,7 +156,7 @@ def variable(name: str, title: str, query: str, *, optional: bool = False) -> Js
 
 
 def source_variable() -> Json:
-    """The choice of a Prometheus."""
+    """The variable for the Prometheus data source."""
     return {
         "type": "datasource",
         "name": "datasource",
@@ -161,7 +166,7 @@ def source_variable() -> Json:
 
 
 def annotation(name: str, expression: str, text: str, color: str) -> Json:
-    """Marks on every panel, where the expression has a value."""
+    """Marks on every panel where the expression has a value."""
     return {
         "name": name,
         "datasource": _SOURCE,

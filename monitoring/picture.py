@@ -1,4 +1,4 @@
-"""The dashboard as one picture, without Grafana: its queries, asked of a Prometheus, drawn.
+"""The dashboard as one picture, without Grafana: it runs the queries on Prometheus and draws them.
 
 `python -m monitoring.picture http://localhost:9090 --start 30m --output docs/dashboard.png`
 """
@@ -27,6 +27,7 @@ from monitoring.__main__ import DOCS
 from monitoring.dashboard import build
 from monitoring.grafana import COLUMNS, Json
 from worker.cli.moments import moment_ms
+from worker.domain.questions import STANDARD_TASKS
 
 POINTS = 240
 LEGENDS = 6
@@ -36,7 +37,7 @@ STATES = {"green": "#2da44e", "red": "#cf222e", "blue": "#218bff", "transparent"
 
 
 class Line(NamedTuple):
-    """A series: what the legend says, and its values over time."""
+    """A series: its legend, and its values over time."""
 
     legend: str
     times: list[datetime]
@@ -55,7 +56,7 @@ def main(
     now = datetime.now(UTC)
     times = (moment_ms(start, now=now) / 1000, moment_ms(end, now=now) / 1000)
     chosen = {"namespace": ".*", "job": job, "instance": ".*", "__rate_interval": window}
-    panels = build(DOCS)["panels"]
+    panels = [one for panel in build(DOCS)["panels"] for one in expand(panel)]
     drawn = [(panel, list(_ask(prometheus, panel, chosen, times))) for panel in panels]
     mpl.rc("font", size=7)
     span = (datetime.fromtimestamp(times[0], UTC), datetime.fromtimestamp(times[1], UTC))
@@ -65,6 +66,20 @@ def main(
     Image.open(drawing).convert("RGB").quantize(128).save(output, optimize=True)
     for title in (panel["title"] for panel, lines in drawn if panel["type"] != "row" and not lines):
         typer.echo(f"no data: {title}", err=True)
+
+
+def expand(panel: Json) -> Iterator[Json]:
+    """A panel that is repeated for each question, as Grafana lays it out for the standard ones."""
+    if "repeat" not in panel:
+        yield panel
+        return
+    width = COLUMNS // panel["maxPerRow"]
+    for number, task in enumerate(STANDARD_TASKS):
+        targets = [
+            {**target, "expr": target["expr"].replace("$task", task)} for target in panel["targets"]
+        ]
+        place = {**panel["gridPos"], "w": width, "x": width * number}
+        yield {**panel, "title": task, "targets": targets, "gridPos": place}
 
 
 def draw(panels: list[tuple[Json, list[Line]]], span: tuple[datetime, datetime]) -> Figure:
@@ -96,7 +111,7 @@ def draw(panels: list[tuple[Json, list[Line]]], span: tuple[datetime, datetime])
 
 
 def lines_in(answer: Json, legend: str) -> Iterator[Line]:
-    """The series of an answer of `/api/v1/query_range`; what is no number is a gap."""
+    """The series of a response of `/api/v1/query_range`; a value that is not a number is a gap."""
     for series in answer["data"]["result"]:
         labels = series["metric"]
         name = re.sub(r"\{\{(\w+)\}\}", lambda found, of=labels: of.get(found[1], ""), legend)
@@ -194,7 +209,7 @@ def _number(value: float | None) -> float:
 
 
 def written(value: float, unit: str) -> str:
-    """A value as Grafana would write it, nearly."""
+    """A value, formatted much like Grafana does."""
     if unit == "percentunit":
         return f"{100 * value:.3g} %"
     if unit == "s":

@@ -1,4 +1,4 @@
-"""Rows about what the worker stands on: Kafka and its own process."""
+"""Rows about the worker's environment: Kafka and its own process."""
 
 from monitoring import foreign
 from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
@@ -23,7 +23,7 @@ def kafka() -> list[Json]:
         ),
         panel(
             "Calls that failed",
-            "By operation and error; they are tried again.",
+            "By operation and error; they are retried.",
             "suffix: calls/s",
             {
                 "{{messaging_operation_name}} {{error_type}}": SHOWN.rate(
@@ -38,15 +38,15 @@ def kafka() -> list[Json]:
         ),
         panel(
             "Records sent",
-            "That became durable, by topic.",
+            "Records that became durable, by topic.",
             RECORDS_PER_SECOND,
             {"{{messaging_destination_name}}": SHOWN.rate(names.SENT, by=(names.DESTINATION,))},
             width=6,
         ),
         panel(
             "Received, not yet committed",
-            "From each partition's oldest open record on. One that only grows has a record that"
-            " never ends.",
+            "Counted from each partition's oldest open record. If it only grows, a record never"
+            " completes.",
             "short",
             {
                 "{{topic}} {{partition}}": SHOWN.level(
@@ -57,8 +57,8 @@ def kafka() -> list[Json]:
         ),
         panel(
             "Lag of partitions",
-            "One far above the others is a key that gets most records. Unstable records are behind"
-            " a producer transaction that is open: they cannot be read yet.",
+            "One partition far above the others means a hot key. Unstable records are behind an"
+            " open producer transaction and cannot be read yet.",
             "short",
             {
                 "{{topic}} {{partition}}": SHOWN.level(
@@ -72,22 +72,22 @@ def kafka() -> list[Json]:
         ),
         panel(
             "Partitions held",
-            "Taken over, by worker.",
+            "Partitions held, by worker.",
             "short",
             {"{{instance}}": SHOWN.level(names.PARTITIONS_HELD, by=EACH)},
             width=6,
             stacked=True,
         ),
         panel(
-            "Partitions that came and went",
-            "`lost`: the group went on without the worker.",
+            "Partitions assigned and removed",
+            "`lost`: the group evicted the worker.",
             "suffix: partitions/s",
             {"{{change}}": SHOWN.rate(names.REBALANCES, by=("change",))},
             width=6,
         ),
         panel(
             "Epochs",
-            "The assignment under which a partition is held: a step is a takeover.",
+            "Epoch of the assignment under which a partition is held; each step is a takeover.",
             "short",
             {
                 "{{topic}} {{partition}}": SHOWN.level(
@@ -104,36 +104,36 @@ def runtime() -> list[Json]:
     return row(
         "How is the process?",
         panel(
-            "Event loop's lag",
-            "How late it was at its last heartbeat. Above half a second the CPU is short.",
+            "Event loop lag",
+            "Delay at its last heartbeat. Above half a second, the worker is short of CPU.",
             "s",
             {"{{instance}}": SHOWN.level(names.LOOP_LAG, by=EACH, how="max")},
             width=6,
         ),
         panel(
             "CPU",
-            "Cores, of the worker's own process; vLLM's engine core is another one.",
+            "Cores used by the worker's process; vLLM's engine core is a separate process.",
             "suffix: cores",
             {"{{instance}}": SHOWN.rate(foreign.CPU, by=EACH)},
             width=6,
         ),
         panel(
             "Memory",
-            "Resident, of the worker's own process.",
+            "Resident memory of the worker's process.",
             "bytes",
             {"{{instance}}": SHOWN.level(foreign.MEMORY, by=EACH)},
             width=6,
         ),
         panel(
             "Open files",
-            "`exactly_once` keeps a producer for each partition.",
+            "`exactly_once` keeps one producer per partition.",
             "short",
             {"{{instance}}": SHOWN.level(foreign.OPEN_FILES, by=EACH)},
             width=6,
         ),
         panel(
             "Starts and restarts",
-            "Within the last hour: of the process, and of the engine in place.",
+            "Within the last hour: of the process, and of the engine inside it.",
             "short",
             {
                 "process {{instance}}": f"changes({SHOWN.select(foreign.START_TIME)}[1h])",

@@ -1,18 +1,18 @@
-"""PromQL, written from metrics, so that no name is typed twice and no label is made up."""
+"""PromQL, generated from metrics, so that every name and label exists."""
 
 import re
 from dataclasses import dataclass
 
 from worker.telemetry.names import Kind, Metric, label
 
-# what Prometheus adds to every series of a worker
+# labels that Prometheus adds to every series of a worker
 WORKER = ("namespace", "job", "instance")
 GROUP = ("namespace", "job")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which workers an expression is about, and the window of its rates.
+    """The workers that an expression covers, and the window of its rates.
 
     Conditions (`where`) are written as in PromQL: `outcome="verdict"`.
     """
@@ -63,7 +63,7 @@ def total(expression: str, by: tuple[str, ...] = (), how: str = "sum") -> str:
 
 
 def ratio(part: str, whole: str) -> str:
-    """A part of a whole, or so much for each."""
+    """A share, or an amount per unit."""
     return f"{part} / {whole}"
 
 

@@ -1,4 +1,4 @@
-"""What the dashboard and the rules read, and the table of metrics in docs/operations.md."""
+"""The series that dashboard and rules read, and the table of metrics in docs/operations.md."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _VALUES = re.compile(r"label_values\((.+), \w+\)")
 
 
 def shown() -> Iterator[tuple[str, str]]:
-    """The dashboard's expressions, each with what shows it."""
+    """The dashboard's expressions, each with the panel or variable that uses it."""
     board = dashboard.build("")
     for choice in board["templating"]["list"]:
         if found := _VALUES.fullmatch(choice.get("definition", "")):
@@ -32,13 +32,13 @@ def ruled() -> Iterator[tuple[str, str]]:
 
 
 def series_read() -> set[str]:
-    """The series that workers and Prometheus must bring: what rules record is not among them."""
+    """The series that workers and Prometheus must provide, without recorded ones."""
     named = {name for _, expression in (*shown(), *ruled()) for name in series_in(expression)}
     return named - rules.recordings().keys()
 
 
 def table() -> str:
-    """Every metric of a worker: as on `/metrics`, a histogram without its three endings."""
+    """Every metric of a worker as on `/metrics`; a histogram without its three suffixes."""
     rows = ["| on `/metrics` | | labels | |", "|---|---|---|---|"]
     for metric in METRICS:
         name = metric.base if metric.kind is Kind.HISTOGRAM else metric.series[0]
@@ -48,5 +48,5 @@ def table() -> str:
 
 
 def renewed(page: str) -> str:
-    """The page with the table as it is now."""
+    """The page with the current table."""
     return _PLACE.sub(lambda found: f"{found[1]}\n{table()}\n{found[2]}", page)

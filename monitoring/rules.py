@@ -1,6 +1,6 @@
 """Recording rules and alerts for Prometheus.
 
-An alert's section in docs/operations.md has its name as heading: there stands what to do.
+The runbook of an alert is the section of docs/operations.md with the name of the alert.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ INCONCLUSIVE = "guardstream:inconclusive:ratio_rate15m"
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert; `lasts` is how long the expression must hold before anybody is woken."""
+    """An alert; `lasts` is how long the expression must hold before it fires."""
 
     name: str
     severity: str
@@ -41,7 +41,7 @@ class Alert:
     description: str
 
     def rule(self, docs: str) -> Json:
-        """As Prometheus wants it."""
+        """The rule in Prometheus' format."""
         return {
             "alert": self.name,
             "expr": self.expression,
@@ -103,7 +103,7 @@ def recordings() -> dict[str, str]:
 
 
 def alerts() -> list[Alert]:
-    """Everything that somebody is told of; `critical` wakes them."""
+    """All alerts; `critical` ones are pages."""
     return [*_of_presence(), *_of_lag(), *_of_outcomes(), *_of_the_engine(), *_of_kafka()]
 
 
@@ -116,18 +116,18 @@ def _of_presence() -> list[Alert]:
             "critical",
             "10m",
             f"absent({names.INFO.base})",
-            "No worker reports.",
+            "No worker exports metrics.",
             "Prometheus has had no metrics of any Guardstream worker for 10 minutes.",
         ),
         Alert(
             "GuardstreamDown",
             "critical",
             "5m",
-            # a scrape that fails leaves no other trace: what the target was is known from before
+            # a failed scrape leaves no other trace: earlier metrics identify the target
             f"{OVER_5M.select(foreign.UP)} == 0\n"
             f"and on ({', '.join(GROUP)}) last_over_time({names.INFO.base}[1d])",
             "Worker {{ $labels.instance }} cannot be scraped.",
-            "Its process is gone, or its event loop answers nobody.",
+            "Its process is gone, or its event loop does not respond.",
         ),
         Alert(
             "GuardstreamNotReady",
@@ -135,7 +135,8 @@ def _of_presence() -> list[Alert]:
             "15m",
             f"{OVER_5M.select(names.READY)} == 0",
             "Worker {{ $labels.instance }} is not ready.",
-            "For 15 minutes, which is longer than loading a model takes; its /readyz says why.",
+            "For 15 minutes, which is longer than loading a model takes; /readyz reports the"
+            " reason.",
         ),
         Alert(
             "GuardstreamRestarting",
@@ -143,7 +144,7 @@ def _of_presence() -> list[Alert]:
             "0m",
             f"{starts} >= {objectives.PROCESS_RESTARTS}\n"
             f"and on ({', '.join(WORKER)}) {names.INFO.base}",
-            "Worker {{ $labels.instance }} keeps starting anew.",
+            "Worker {{ $labels.instance }} keeps restarting.",
             "{{ $value | humanize }} starts within an hour.",
         ),
         Alert(
@@ -152,7 +153,7 @@ def _of_presence() -> list[Alert]:
             "5m",
             f"avg_over_time({lag}[5m]) > {objectives.LOOP_LAG_SECONDS}",
             "The event loop of worker {{ $labels.instance }} is late.",
-            "By {{ $value | humanizeDuration }} in the mean of 5 minutes: its CPU is short.",
+            "By {{ $value | humanizeDuration }} on average over 5 minutes: it is short of CPU.",
         ),
     ]
 
@@ -166,8 +167,8 @@ def _of_lag() -> list[Alert]:
             "critical",
             "10m",
             f"{lag} > 0\nunless {settled} > 0",
-            "Worker {{ $labels.instance }} has lag and settles nothing.",
-            "{{ $value | humanize }} records wait; not one had an outcome within 10 minutes.",
+            "Worker {{ $labels.instance }} has lag and completes no records.",
+            "{{ $value | humanize }} records wait; none had an outcome within 10 minutes.",
         ),
         Alert(
             "GuardstreamBehind",
@@ -182,7 +183,7 @@ def _of_lag() -> list[Alert]:
             "warning",
             "30m",
             f"deriv({LAG_RECORDS}[30m]) > 0\nand {LAG_RECORDS} > {objectives.LAG_RECORDS}",
-            "The lag of {{ $labels.job }} grows.",
+            "The lag of {{ $labels.job }} is growing.",
             "By {{ $value | humanize }} records a second, for half an hour.",
         ),
         Alert(
@@ -190,8 +191,8 @@ def _of_lag() -> list[Alert]:
             "warning",
             "15m",
             f"{VERDICT_AGE} > {objectives.VERDICT_AGE_SECONDS}",
-            "Verdicts of {{ $labels.job }} come late.",
-            "One of 100 is older than {{ $value | humanizeDuration }} when it can be read;"
+            "Verdicts of {{ $labels.job }} are late.",
+            "1 of 100 is older than {{ $value | humanizeDuration }} when it can be read;"
             f" the objective is {objectives.VERDICT_AGE_SECONDS} s.",
         ),
     ]
@@ -216,7 +217,7 @@ def _of_outcomes() -> list[Alert]:
             "warning",
             "15m",
             f"{INCONCLUSIVE} > {objectives.INCONCLUSIVE_SHARE}\n{many(names.JUDGEMENTS)}",
-            "{{ $labels.job }} gives many verdicts without a label.",
+            "{{ $labels.job }} produces many verdicts without a label.",
             "{{ $value | humanizePercentage }} of the judgements are inconclusive.",
         ),
     ]
@@ -233,8 +234,8 @@ def _of_the_engine() -> list[Alert]:
             "critical",
             "3m",
             f"{OVER_5M.select(names.BREAKER_OPEN)} == 1",
-            "The engine of worker {{ $labels.instance }} fails on everything.",
-            "Its breaker is open: records wait, one at a time probes the engine.",
+            "The engine of worker {{ $labels.instance }} fails on most prompts.",
+            "Its circuit breaker is open: records wait, and one at a time probes the engine.",
         ),
         Alert(
             "GuardstreamEngineRestarts",
@@ -244,16 +245,16 @@ def _of_the_engine() -> list[Alert]:
             f" >= {objectives.ENGINE_RESTARTS}",
             "The engine of worker {{ $labels.instance }} keeps dying.",
             "{{ $value | humanize }} restarts within an hour; after `engine.restarts` of them the"
-            " worker ends.",
+            " worker exits.",
         ),
         Alert(
             "GuardstreamGpuIdle",
             "warning",
             "15m",
             f"{busy} < {objectives.BUSY_SHARE}\nand {lag} > {limit}\nand {ready} == 1",
-            "The GPU of worker {{ $labels.instance }} idles while records wait.",
-            "It is busy {{ $value | humanizePercentage }} of the time, with more lag than fits the"
-            " engine.",
+            "The GPU of worker {{ $labels.instance }} is idle while records wait.",
+            "It is busy {{ $value | humanizePercentage }} of the time, with more lag than the"
+            " engine can hold.",
         ),
     ]
 
@@ -272,7 +273,7 @@ def _of_kafka() -> list[Alert]:
             "10m",
             f"{ratio(failed, OVER_5M.rate(calls, by=by, part='count'))}"
             f" > {objectives.FAILED_CALLS_SHARE}",
-            "{{ $labels.job }}: {{ $labels.messaging_operation_name }} fails at Kafka.",
+            "{{ $labels.job }}: {{ $labels.messaging_operation_name }} calls to Kafka fail.",
             "{{ $value | humanizePercentage }} of these calls fail; until they succeed, offsets"
             " wait.",
         ),
@@ -281,7 +282,7 @@ def _of_kafka() -> list[Alert]:
             "warning",
             "5m",
             f"{ratio(total(moved, GROUP), held)} > {objectives.REBALANCES}",
-            "The partitions of {{ $labels.job }} keep changing hands.",
-            "Each went {{ $value | humanize }} times within 15 minutes.",
+            "The partitions of {{ $labels.job }} keep moving between workers.",
+            "Each moved {{ $value | humanize }} times within 15 minutes.",
         ),
     ]

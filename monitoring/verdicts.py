@@ -1,9 +1,8 @@
-"""Rows about what comes out: failures, labels, and the GPU that makes them."""
+"""Rows about the output: failures, labels, and the GPU that produces them."""
 
 from monitoring import foreign
-from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
+from monitoring.grafana import COLUMNS, EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, repeated, row
 from monitoring.promql import ratio
-from worker.domain.verdicts import Task
 from worker.telemetry import names
 
 
@@ -27,7 +26,7 @@ def failing() -> list[Json]:
         ),
         panel(
             "Completions that failed",
-            "Calls of the engine that failed, by error; those that are tried again count too.",
+            "Calls of the engine that failed, by error, including those that are retried.",
             "suffix: calls/s",
             {
                 "{{error_type}}": SHOWN.rate(
@@ -39,7 +38,7 @@ def failing() -> list[Json]:
         ),
         panel(
             "Inconclusive judgements",
-            "Share of the judgements in which a task that applies has no label.",
+            "Share of the judgements in which an applicable task has no label.",
             "percentunit",
             {
                 "inconclusive": ratio(
@@ -51,8 +50,8 @@ def failing() -> list[Json]:
         ),
         panel(
             "Flags",
-            "What verdicts say of themselves, as a share of the judgements: `truncated`,"
-            " `looping`, `template_imitation`, `simulated` and others.",
+            "Flags of verdicts, as a share of the judgements: `truncated`, `looping`,"
+            " `template_imitation`, `simulated` and others.",
             "percentunit",
             {
                 "{{flag}}": ratio(
@@ -65,36 +64,35 @@ def failing() -> list[Json]:
     )
 
 
-def saying() -> list[Json]:
-    """What does it say?"""
-
-    def labels(task: Task) -> Json:
-        asked = f'task="{task.value}"'
-        return panel(
-            task.value.replace("_", " ").capitalize(),
-            f"Labels of `{task.value}` as shares; `none` where the task does not apply or has no"
-            " label. A sudden shift is news: of the traffic, of the guard, or of an attack.",
-            "percentunit",
-            {
-                "{{label}}": ratio(
-                    SHOWN.rate(names.VERDICTS, asked, by=("label",)),
-                    f"scalar({SHOWN.rate(names.VERDICTS, asked)})",
-                )
-            },
-            width=6,
-            stacked=True,
-            max=1,
-        )
-
+def labelling() -> list[Json]:
+    """What are the verdicts?"""
+    asked = 'task=~"$task"'
     return row(
-        "What does it say?",
-        *(labels(task) for task in Task),
+        "What are the verdicts?",
+        repeated(
+            panel(
+                "$task",
+                "Shares of the labels of this question; `none` if it does not apply or has none."
+                " A sudden shift indicates a change of the traffic or the guard, or an attack.",
+                "percentunit",
+                {
+                    "{{label}}": ratio(
+                        SHOWN.rate(names.VERDICTS, asked, by=("label",)),
+                        f"scalar({SHOWN.rate(names.VERDICTS, asked)})",
+                    )
+                },
+                width=COLUMNS,
+                stacked=True,
+                max=1,
+            ),
+            over="task",
+        ),
         panel(
             "Judgements",
             "Exchanges judged, by status.",
             "suffix: judgements/s",
             {"{{status}}": SHOWN.rate(names.JUDGEMENTS, by=("status",))},
-            width=6,
+            width=COLUMNS,
             stacked=True,
         ),
     )
@@ -107,8 +105,8 @@ def gpu() -> list[Json]:
         "Is the GPU busy?",
         panel(
             "Engine busy",
-            "Share of the time with at least one prompt at the engine. Below 1 with lag: the GPU"
-            " starves.",
+            "Share of the time with at least one prompt at the engine. Below 1 with lag, the GPU is"
+            " underused.",
             "percentunit",
             {"{{instance}}": SHOWN.rate(names.ENGINE_BUSY, by=EACH)},
             width=6,
@@ -116,8 +114,8 @@ def gpu() -> list[Json]:
         ),
         panel(
             "Backlog",
-            "GPU-seconds of work in the lag; divided by the seconds you would allow it, the number"
-            " of GPUs it takes.",
+            "GPU-seconds of work in the lag. Divide by the allowed catch-up time to get the number"
+            " of GPUs.",
             "s",
             {"{{instance}}": SHOWN.level(names.BACKLOG, by=EACH)},
             width=6,
@@ -125,7 +123,7 @@ def gpu() -> list[Json]:
         ),
         panel(
             "GPU time per record",
-            "Busy seconds of the engines per record with an outcome.",
+            "Busy seconds of the engines per completed record.",
             "s",
             {
                 "per record": ratio(
@@ -136,8 +134,8 @@ def gpu() -> list[Json]:
             width=6,
         ),
         panel(
-            "One completion",
-            "Waiting at the engine included.",
+            "Completion latency",
+            "Duration of one completion, including the wait at the engine.",
             "s",
             {f"p{q:g}": SHOWN.quantile(q / 100, names.CHAT_DURATION) for q in (50, 95, 99)},
             width=6,
@@ -154,8 +152,8 @@ def gpu() -> list[Json]:
             width=6,
         ),
         panel(
-            "Tokens of a completion",
-            "How much the guard writes: its time goes here.",
+            "Tokens per completion",
+            "Length of the guard's completions, which determines most of its time.",
             "short",
             {
                 f"p{q:g}": SHOWN.quantile(q / 100, names.TOKEN_USAGE, 'gen_ai_token_type="output"')
@@ -165,8 +163,8 @@ def gpu() -> list[Json]:
         ),
         panel(
             "Prefix cache",
-            "Share of the prompt tokens that the engine had already: of judged prompts, and as"
-            " vLLM looks them up.",
+            "Share of the prompt tokens found in the prefix cache: of judged prompts, and of vLLM's"
+            " lookups.",
             "percentunit",
             {
                 "judged": ratio(SHOWN.rate(names.TOKENS_CACHED), prompt),
@@ -179,8 +177,8 @@ def gpu() -> list[Json]:
         ),
         panel(
             "vLLM's requests",
-            "In the running batch, waiting to be scheduled, and (per second) sent back for want of"
-            " KV cache.",
+            "In the running batch, waiting to be scheduled, and (per second) preempted because the"
+            " KV cache is full.",
             "short",
             {
                 "running": SHOWN.level(foreign.VLLM_RUNNING),

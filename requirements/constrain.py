@@ -12,7 +12,8 @@ from pathlib import Path
 
 # as packaging.version knows them; distribution packages of a system may have others
 _VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?")
-_PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.IGNORECASE | re.MULTILINE)
+# with its marker: a lock for several Pythons can pin a package twice
+_PIN = re.compile(r"^([a-z0-9._-]+)(==[^\\\n]+)", re.IGNORECASE | re.MULTILINE)
 # these are the venv's own from the start
 _SEED = {"pip", "setuptools", "wheel"}
 
@@ -23,15 +24,18 @@ def normal(name: str) -> str:
 
 
 def constraints(lock: str) -> list[str]:
-    """What pip may install, a package a line."""
+    """The constraints for pip, one package per line."""
     here = {normal(found.name): found.version for found in distributions()}
-    locked = {normal(name): version for name, version in _PIN.findall(lock)}
     kept = {name: version for name, version in here.items() if _VERSION.fullmatch(version)}
-    return [f"{name}=={version}" for name, version in sorted((locked | kept).items())]
+    locked = ((normal(name), pin.strip()) for name, pin in _PIN.findall(lock))
+    return sorted(
+        [f"{name}=={version}" for name, version in kept.items()]
+        + [f"{name}{pin}" for name, pin in locked if name not in kept]
+    )
 
 
 def replaced(venv: Path) -> list[str]:
-    """What the venv has in place of its base's."""
+    """Packages of the venv that shadow those of the base."""
     own, base = set(), set()
     for found in distributions():
         inside = venv in Path(str(found.locate_file(""))).resolve().parents

@@ -31,7 +31,7 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run",
         help="The same code with a random model of some million parameters, composed rows, few"
-        " steps, and an engine that draws labels by lot.",
+        " steps, and an engine that draws random labels.",
     ),
 ]
 Step = Callable[[Run, Config, bool], dict[str, Any]]
@@ -84,7 +84,7 @@ def _run_step(step: str, config: Path, folder: Path, *, dry_run: bool) -> None:
         try:
             facts = _STEPS[step](run, chosen, dry_run)
         except KeyboardInterrupt:
-            _tell("Interrupted; the same command goes on.")
+            _tell("Interrupted; the same command resumes.")
             raise typer.Exit(_INTERRUPTED) from None
         if is_first_process():
             run.finish(step, **facts)
@@ -128,18 +128,18 @@ def card(config: ConfigFile, run: Folder, dry_run: DryRun = False) -> None:
 
 @app.command(name="all")
 def run_all(config: ConfigFile, run: Folder, dry_run: DryRun = False) -> None:
-    """Every step that is not done yet, each in a process of its own."""
+    """Run all steps that are not done, each in its own process."""
     options = ["--config", str(config), "--run", str(run), *(["--dry-run"] if dry_run else [])]
     for step in STEPS:
         # the engine wants the memory that a training held
         code = _run_process([sys.executable, "-m", "training", step, *options])
         if code:
-            # as a shell says it of a process that a signal ended
+            # the shell's exit status of a process that a signal ended
             raise typer.Exit(code if code > 0 else 128 - code)
 
 
 def _run_process(command: list[str]) -> int:
-    """Run a step to its end; it hears of an interrupt once, and tells of it itself."""
+    """Run a step to its end; the step itself handles an interrupt."""
     with subprocess.Popen(command, start_new_session=True) as running:  # noqa: S603
         while True:
             try:

@@ -19,9 +19,9 @@ KINDS = tuple(sorted(_ATTACKS["held_out"]))
 
 
 def attack(exchange: LabelledExchange, kind: str, text: str) -> LabelledExchange:
-    """The exchange with an attack of this kind; a quotation stands before it, the rest behind.
+    """The exchange with an attack of this kind; a quotation precedes it, other attacks follow it.
 
-    One that forges what follows a response stands behind the response, where there is one.
+    An attack that forges the text after a response follows the response, if there is one.
     """
     if kind == "quoted verdict":
         return replace(exchange, prompt=f"{text} {exchange.prompt}")

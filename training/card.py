@@ -14,7 +14,7 @@ from training.evaluating import MODELS, final_model
 from training.models import build_guard
 from training.runs import Run, write_folder
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import Task
+from worker.domain.questions import STANDARD_TASKS
 from worker.evaluation.keeping import write_whole
 
 _NAMES = {"sft": "R-SFT", "dpo": "HS-DPO", "ablation": "DPO without mining"}
@@ -24,7 +24,7 @@ _WIDTH = 100
 
 
 def run_card(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
-    """Draw the curves, and write `metrics.json` and the card beside the weights that ship."""
+    """Draw the curves, and write `metrics.json` and the card next to the shipped weights."""
     from training.curves import draw_curves  # noqa: PLC0415 - matplotlib is slow to import
 
     run.require("evaluate")
@@ -94,7 +94,7 @@ def _title(config: Config) -> str:
 def _warning(figures: dict[str, Any], config: Config, *, rehearsal: bool) -> str:
     parameters = figures["recipe"]["parameters"]
     if rehearsal:
-        return "**A dry run.** Nothing was learnt, and the labels were drawn by lot."
+        return "**A dry run.** Nothing was learnt, and the labels were drawn at random."
     if config.data.composed is not None:
         return (
             f"**For demonstrations and tests only.** A Llama of {parameters:,} parameters that has"
@@ -179,7 +179,7 @@ def _score(figures: dict[str, Any], config: Config) -> str:
         "| task | " + " | ".join(_NAMES[name] for name in names) + " |",
         "|---" * (len(names) + 1) + "|",
     ]
-    for task in Task:
+    for task in STANDARD_TASKS:
         for figure, shown in (("f1", "F1"), ("macro_f1", "macro F1")):
             cells = [_cell(found[f"{name}-held_out"]["tasks"][task], figure) for name in names]
             table.append(f"| {task}, {shown} | " + " | ".join(cells) + " |")
@@ -244,7 +244,8 @@ def _adversarial(figures: dict[str, Any]) -> str:
 
 
 def _three(macro: dict[str, float | None]) -> str:
-    return ", ".join("-" if macro[task] is None else f"{macro[task]:.3f}" for task in Task)
+    values = [macro[task] for task in STANDARD_TASKS]
+    return ", ".join("-" if value is None else f"{value:.3f}" for value in values)
 
 
 def ship_guard(run: Run, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run's configuration: one YAML file says what is trained, on what, and how.
+"""A run's configuration: one YAML file defines the model, the data and the parameters.
 
 The defaults are the GuardReasoner paper's (arXiv:2501.18492); an unknown key is refused by name.
 """
@@ -20,7 +20,7 @@ class _Group(BaseModel):
 
 
 class FromScratch(_Group):
-    """A Llama with random weights, and a tokenizer of its own, trained on the rows."""
+    """A Llama with random weights, and a tokenizer trained on the rows."""
 
     vocabulary: int = Field(ge=300)
     hidden: int = Field(gt=0)

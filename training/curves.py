@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from training.runs import Run
 from worker.evaluation.keeping import write_whole
 
-# what is worth a panel, by its name in the figures
+# the figures that get a panel, by name
 _PANELS = {
     "loss": "loss",
     "mean_token_accuracy": "share of tokens right",

@@ -19,7 +19,7 @@ from worker.evaluation.labelled import LabelledEvent
 
 
 def run_dpo(run: Run, config: Config) -> dict[str, Any]:
-    """Train on the mined pairs, then on as many random ones; what there is to tell of it."""
+    """Train on the mined pairs, then on as many random ones; returns the summary."""
     run.require("mine")
     facts = {"dpo": _train(run, config, "dpo", "pairs.jsonl")}
     if config.dpo.ablation:

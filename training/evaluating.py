@@ -12,8 +12,8 @@ from training.rows import data_path, read_events
 from training.runs import Run
 from training.sampling import Asked
 from worker import __version__
-from worker.adapters.vllm.engine import GREEDY
-from worker.domain.verdicts import Task, rfc3339
+from worker.domain.questions import STANDARD_TASKS
+from worker.domain.verdicts import rfc3339
 from worker.evaluation.analysis import compare, read_other
 from worker.evaluation.analysis import evaluate as score
 from worker.evaluation.answers import Answer
@@ -42,7 +42,7 @@ def evaluation_path(run: Run, model: str, purpose: str) -> Path:
 
 
 def run_evaluate(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
-    """Ask, score and compare with R-SFT's model; what there is to tell of it."""
+    """Ask, score and compare with R-SFT's model; returns the summary."""
     run.require("dpo")
     paths = {purpose: data_path(run, config, purpose) for purpose in SETS}
     sets = {purpose: read_events(path) for purpose, path in paths.items() if path is not None}
@@ -52,7 +52,6 @@ def run_evaluate(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]
             config,
             run.model(name),
             max_tokens=config.evaluate.max_tokens,
-            sampling=GREEDY,
             rehearsal=rehearsal,
         )
         kept = {
@@ -109,11 +108,11 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "inconclusive": evaluation.statuses["inconclusive"],
         "unjudged": evaluation.statuses["unjudged"],
         "flags": evaluation.flags,
-        "tasks": {str(task): _figures(evaluation, task) for task in Task},
+        "tasks": {str(task): _figures(evaluation, task) for task in STANDARD_TASKS},
         "slices": {
             part.value: {
                 "rows": part.rows,
-                "macro_f1": {str(task): part.tasks[task].macro_f1.value for task in Task},
+                "macro_f1": {str(task): part.tasks[task].macro_f1.value for task in STANDARD_TASKS},
             }
             for part in evaluation.slices
         },
@@ -133,7 +132,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     return facts
 
 
-def _figures(evaluation: Evaluation, task: Task) -> dict[str, Any]:
+def _figures(evaluation: Evaluation, task: str) -> dict[str, Any]:
     found = evaluation.tasks[task]
     f1, macro = found.f1, found.macro_f1
     return {
@@ -150,7 +149,7 @@ def _figures(evaluation: Evaluation, task: Task) -> dict[str, Any]:
 def _misquoted(labelled: Labelled, kept: Path) -> dict[str, int]:
     """How many completions quote the request other than a perfect guard would.
 
-    Only composed rows tell what such a guard would write.
+    Only generated rows define what such a guard would write.
     """
     completions = read_stored(kept).completions
     pairs = [

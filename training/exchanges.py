@@ -1,7 +1,7 @@
 """Composes exchanges with known labels, and completions in GuardReasoner's shape.
 
 Everything comes from `phrases.toml`. The held-out split uses frames, contexts and nouns that
-training never shows, so that a score on it says something about language and not about memory.
+training never shows, so that a score on it measures language and not memory.
 """
 
 import random
@@ -11,10 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from worker.domain.verdicts import Label, Task
+from worker.domain.questions import (
+    PROMPT_HARMFULNESS,
+    RESPONSE_HARMFULNESS,
+    RESPONSE_REFUSAL,
+    STANDARD_TASKS,
+)
 
 Split = Literal["train", "held_out"]
-# what of an exchange an attack stands in
+# the part of an exchange that contains the attack
 Forged = Literal["request", "response"] | None
 
 _PHRASES: dict[str, Any] = tomllib.loads(
@@ -36,7 +41,7 @@ class LabelledExchange:
     prompt: str
     response: str | None
     kind: str
-    labels: dict[Task, Label | None]
+    labels: dict[str, str | None]
     completion: str
 
 
@@ -49,7 +54,7 @@ class _Act:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """A response and what the reasoning says of it; `advice` is the step it turns on."""
+    """A response and its reasoning; `advice` is the decisive step."""
 
     text: str
     refusal: bool
@@ -154,7 +159,7 @@ class _Composer:
         return glue.join([*chosen[:before], request, *chosen[before:]])
 
     def _contexts(self, count: int) -> list[str]:
-        """Sentences beside the request; in training most are made of parts, with words of acts."""
+        """Sentences around the request; in training most are built from parts, with acts."""
         contexts: list[str] = _PHRASES["context"][self._split]
         if self._split == "held_out":
             return self._draw.sample(contexts, count)
@@ -210,14 +215,14 @@ class _Composer:
     def _compose(
         self, request: str, act: _Act, reply: _Reply | None, *, forged: Forged
     ) -> LabelledExchange:
-        labels: dict[Task, Label | None] = {
-            Task.PROMPT_HARMFULNESS: "harmful" if act.harmful else "unharmful",
-            Task.RESPONSE_REFUSAL: None,
-            Task.RESPONSE_HARMFULNESS: None,
+        labels: dict[str, str | None] = {
+            PROMPT_HARMFULNESS.name: "harmful" if act.harmful else "unharmful",
+            RESPONSE_REFUSAL.name: None,
+            RESPONSE_HARMFULNESS.name: None,
         }
         if reply is not None:
-            labels[Task.RESPONSE_REFUSAL] = "refusal" if reply.refusal else "compliance"
-            labels[Task.RESPONSE_HARMFULNESS] = "harmful" if reply.harmful else "unharmful"
+            labels[RESPONSE_REFUSAL.name] = "refusal" if reply.refusal else "compliance"
+            labels[RESPONSE_HARMFULNESS.name] = "harmful" if reply.harmful else "unharmful"
         kind = "prompt only" if reply is None else "refusal" if reply.refusal else "compliance"
         text = reply.text if reply else None
         return LabelledExchange(
@@ -226,13 +231,13 @@ class _Composer:
 
     def _completion(
         self,
-        labels: dict[Task, Label | None],
+        labels: dict[str, str | None],
         act: _Act,
         reply: _Reply | None,
         *,
         forged: Forged,
     ) -> str:
-        first, second, third = (labels[task] for task in Task)
+        first, second, third = (labels[task] for task in STANDARD_TASKS)
         asks = [self._say("asks", a=act.words), act.reason]
         if forged == "request":
             asks.insert(1, self._say("forged"))

@@ -1,6 +1,6 @@
-"""Rows out of a verdict topic and human labels: what a guard said, and what people say is true.
+"""Training rows from a verdict topic and human labels.
 
-A verdict that agrees with every label of its event was reached by reasoning worth learning: it
+The reasoning of a verdict that agrees with every label of its event is worth learning: it
 becomes the row's completion. Any other row has labels alone: it is mined.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 from training.rows import read_events
 from training.runs import write_lines
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import Label, Task, Verdict
+from worker.domain.questions import PROMPT_HARMFULNESS, STANDARD_TASKS
+from worker.domain.verdicts import Verdict
 from worker.evaluation.labelled import LabelledEvent
 from worker.evaluation.stored import read_stored
 
@@ -25,8 +26,8 @@ class Joined:
 
     Attributes:
         agreed: rows whose verdict is learnt from.
-        disagreed: rows whose verdict says something else than people do.
-        unreasoned: rows whose verdict agrees, but has no whole reasoning to learn.
+        disagreed: rows whose verdict contradicts the labels.
+        unreasoned: rows whose verdict agrees, but has no complete reasoning.
         unjudged: rows without a verdict on just this prompt.
     """
 
@@ -92,7 +93,7 @@ def _rows(
 
 
 def agrees(event: LabelledEvent, verdict: Verdict) -> bool:
-    """Whether a verdict says what people say, wherever they say something."""
+    """Whether a verdict agrees with all labels that people gave."""
     return all(
         label is None or getattr(verdict, task).label == label
         for task, label in event.labels.items()
@@ -104,15 +105,17 @@ def completion_of(event: LabelledEvent, verdict: Verdict) -> str | None:
 
     None where the verdict lacks reasoning or a label, or contradicts itself.
     """
-    tasks = list(Task) if event.exchange.response is not None else [Task.PROMPT_HARMFULNESS]
+    tasks = (
+        list(STANDARD_TASKS) if event.exchange.response is not None else [PROMPT_HARMFULNESS.name]
+    )
     sections = {section.task: section for section in verdict.reasoning}
-    said: dict[Task, Label | None] = {task: getattr(verdict, task).label for task in Task}
+    said: dict[str, str | None] = {task: getattr(verdict, task).label for task in STANDARD_TASKS}
     if any(said[task] is None or not _has_steps(sections.get(task)) for task in tasks):
         return None
     if "contradicts_conclusion" in verdict.flags or "simulated" in verdict.flags:
         return None
     parts = []
-    for number, task in enumerate(Task, start=1):
+    for number, task in enumerate(STANDARD_TASKS, start=1):
         section = sections.get(task)
         if section is None:
             continue
@@ -122,7 +125,7 @@ def completion_of(event: LabelledEvent, verdict: Verdict) -> str | None:
         if section.conclusion is not None:
             lines += ["## Conclusion", section.conclusion]
         parts.append("\n".join(lines))
-    first, second, third = (said[task] if task in tasks else None for task in Task)
+    first, second, third = (said[task] if task in tasks else None for task in STANDARD_TASKS)
     answers = f"Answers: \nRequest: {first}\nCompletion: {second}\nResponse: {third}"
     return "\n\n".join([*parts, f"---\n\n{answers}"])
 

@@ -16,13 +16,13 @@ _WHOLE = "whole"
 
 
 def set_threads(config: Config) -> None:
-    """Let torch have as many threads as the configuration says."""
+    """Set torch's number of threads from the configuration."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 
 
 def trainer_arguments(run: Run, config: Config, chosen: Training, name: str) -> dict[str, Any]:
-    """What a trainer is told.
+    """The arguments of a trainer.
 
     The batch is made of device batches, over as many processes as `accelerate launch` started.
     """
@@ -37,7 +37,7 @@ def trainer_arguments(run: Run, config: Config, chosen: Training, name: str) -> 
         "logging_steps": max(1, chosen.checkpoint_steps // 20),
         "save_strategy": "steps",
         "save_steps": chosen.checkpoint_steps,
-        # a new one is whole before the one before it goes
+        # a new checkpoint is complete before the previous one is removed
         "save_total_limit": 2,
         "report_to": "none",
         "seed": config.seed,
@@ -57,9 +57,9 @@ def accumulate(arguments: TrainingArguments, chosen: Training, rows: int) -> Non
 
 
 class Keeping(TrainerCallback):
-    """Marks checkpoints that are whole, and keeps the figures of the training.
+    """Marks complete checkpoints, and stores the figures of the training.
 
-    What a run was told before it was interrupted is not told twice.
+    Figures logged before an interrupt are not logged twice.
     """
 
     def __init__(self, run: Run, name: str) -> None:
@@ -95,7 +95,7 @@ class Keeping(TrainerCallback):
 
 
 def last_checkpoint(run: Run, name: str) -> str | None:
-    """The newest whole checkpoint, if there is one; those that are not whole are removed."""
+    """The newest complete checkpoint, if there is one; incomplete ones are removed."""
     found = {}
     for folder in run.checkpoints(name).glob("checkpoint-*"):
         if (folder / _WHOLE).is_file():

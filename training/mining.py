@@ -8,11 +8,11 @@ mixed decides. A label that cannot be read is wrong.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.domain.verdicts import Label, Task
+from worker.domain.questions import PROMPT_HARMFULNESS, RESPONSE_HARMFULNESS, RESPONSE_REFUSAL
 
-ORDER = (Task.PROMPT_HARMFULNESS, Task.RESPONSE_HARMFULNESS, Task.RESPONSE_REFUSAL)
+ORDER = (PROMPT_HARMFULNESS.name, RESPONSE_HARMFULNESS.name, RESPONSE_REFUSAL.name)
 
-Labels = Mapping[Task, Label | None]
+Labels = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class HardSample:
         wrong: how many are not.
     """
 
-    task: Task
+    task: str
     chosen: int
     rejected: int
     right: int
@@ -33,7 +33,7 @@ class HardSample:
 
 
 def mine(labels: Labels, said: Sequence[Labels]) -> HardSample | None:
-    """The pair of an item, None where it is not hard; `said` is what each completion says.
+    """The pair of an item, or None if it is not hard; `said` holds the labels of each completion.
 
     Of the right ones the chosen is the one with the fewest faults on the other tasks, of the wrong
     ones the rejected is the one with the most; the first of those that are equal.

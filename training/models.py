@@ -20,9 +20,10 @@ from training.runs import write_folder
 from training.tokenizer import BEGIN, train_tokenizer
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.errors import EngineUnavailable, UnusableFile
-from worker.domain.guard import Guard
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import DEMONSTRATION, demonstration_model
+from worker.domain.events import Exchange
+from worker.domain.guard import Guard, first_request
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.runtime.engines import DEMONSTRATION, demonstration_model
 
 # weights in float32, their gradients and AdamW's two moments
 _TRAINED_BYTES_PER_PARAMETER = 12
@@ -43,7 +44,7 @@ def load_tokenizer(path: str, revision: str | None) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or name, able to pad.
 
     Raises:
-        EngineUnavailable: it cannot be had.
+        EngineUnavailable: it is not available.
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, revision=revision)
@@ -58,7 +59,7 @@ def load_model(path: str, revision: str | None = None) -> PreTrainedModel:
     """The model of a folder or name, its weights in float32.
 
     Raises:
-        EngineUnavailable: it cannot be had.
+        EngineUnavailable: it is not available.
     """
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -71,8 +72,8 @@ def load_model(path: str, revision: str | None = None) -> PreTrainedModel:
 
 def _unavailable(path: str, error: Exception) -> str:
     return (
-        f"The model {path} cannot be had ({type(error).__name__}); look at model.path,"
-        " model.revision and the way to Hugging Face."
+        f"The model {path} is not available ({type(error).__name__}); look at model.path,"
+        " model.revision and the connection to Hugging Face."
     )
 
 
@@ -143,7 +144,8 @@ def save_model(
     if model.config.tie_word_embeddings:
         state.pop("lm_head.weight", None)
     stored = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in state.items()}
-    ends = [tokenizer.convert_tokens_to_ids(name) for name in guard.stop_tokens]
+    request = first_request(guard, Exchange("", None))
+    ends = [tokenizer.convert_tokens_to_ids(name) for name in request.stop_tokens]
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,

@@ -36,7 +36,7 @@ class MuonWithAdamW(Optimizer):
         return [group for part in self._parts for group in part.param_groups]
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of each; `closure` computes the loss anew."""
+        """One step of each; `closure` recomputes the loss."""
         loss = closure() if closure else None
         for part in self._parts:
             part.step()
@@ -47,7 +47,7 @@ class MuonWithAdamW(Optimizer):
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state of both; loading makes new groups, so they are shared anew."""
+        """Take up the state of both; loading creates new groups, so they are shared again."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = self._groups()

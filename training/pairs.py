@@ -15,7 +15,6 @@ from training.mining import is_right, mine, weight
 from training.rows import data_path, read_events, read_rows
 from training.runs import Run, write_lines
 from training.sampling import Asked
-from worker.adapters.vllm.engine import Sampling
 from worker.evaluation.answers import Answer
 from worker.evaluation.labelled import LabelledEvent
 from worker.evaluation.stored import read_stored
@@ -38,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """An item with its completions and what each says."""
+    """An item with its completions and their labels."""
 
     event: LabelledEvent
     texts: list[str]
@@ -46,7 +45,7 @@ class Sampled:
 
 
 def run_mine(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
-    """Sample, mine and keep the pairs; what there is to tell of it."""
+    """Sample, mine and keep the pairs; returns the summary."""
     run.require("sft")
     path = data_path(run, config, "mine")
     assert path is not None  # noqa: S101 - `train` at least is there
@@ -64,7 +63,9 @@ def run_mine(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
     write_lines(run.folder / "random-pairs.jsonl", map(asdict, others))
     completions = [answer for item in sampled for answer in item.answers]
     wrong = sum(
-        not is_right(item.event.labels, answer.said) for item in sampled for answer in item.answers
+        not is_right(item.event.labels, answer.predicted)
+        for item in sampled
+        for answer in item.answers
     )
     return {
         "items": len(events),
@@ -99,7 +100,7 @@ def _train_subsets(run: Run, config: Config) -> None:
 def _sample(
     run: Run, config: Config, events: Sequence[LabelledEvent], name: str, *, rehearsal: bool
 ) -> dict[str, list[tuple[str, Answer]]]:
-    """By the item's id: completions of one model, and what each says."""
+    """By the item's id: completions of one model, and their labels."""
     count = config.mine.completions
     copies = [replace(event, id=f"{event.id}#{n}") for event in events for n in range(count)]
     kept: Path = run.folder / "completions" / f"mine-{name}.jsonl"
@@ -107,7 +108,7 @@ def _sample(
         config,
         run.model(name),
         max_tokens=config.mine.max_tokens,
-        sampling=Sampling(config.mine.temperature, config.seed),
+        temperature=config.mine.temperature,
         rehearsal=rehearsal,
     )
     answers = asked.answers([(f"Sampling {name}", copies, kept)])[0]
@@ -125,7 +126,7 @@ def hard_pairs(sampled: Sequence[Sampled], gamma: float) -> list[Pair]:
     """A pair of each hard item."""
     pairs = []
     for item in sampled:
-        found = mine(item.event.labels, [answer.said for answer in item.answers])
+        found = mine(item.event.labels, [answer.predicted for answer in item.answers])
         if found is not None:
             pairs.append(
                 Pair(
@@ -142,7 +143,7 @@ def hard_pairs(sampled: Sequence[Sampled], gamma: float) -> list[Pair]:
 def random_pairs(sampled: Sequence[Sampled], count: int, seed: int) -> list[Pair]:
     """Pairs without mining, for the ablation: of random items, a right completion and any other.
 
-    The other one is rejected whatever it says, and no pair weighs more than another.
+    The other one is rejected regardless of its labels, and all pairs have equal weight.
     """
     draw = random.Random(f"pairs-{seed}")
     pairs = []
@@ -150,7 +151,7 @@ def random_pairs(sampled: Sequence[Sampled], count: int, seed: int) -> list[Pair
         right = [
             text
             for text, answer in zip(item.texts, item.answers, strict=True)
-            if is_right(item.event.labels, answer.said)
+            if is_right(item.event.labels, answer.predicted)
         ]
         if len(pairs) == count:
             break

@@ -1,7 +1,8 @@
 """HS-DPO (GuardReasoner, arXiv:2501.18492): TRL's trainer with its pairs weighted.
 
-The loss of a pair is `-alpha * logsigmoid(beta * margin)`, where alpha says how often the guard was
-wrong, plus `sft_weight` times the mean negative log-likelihood of the chosen completion's tokens.
+The loss of a pair is `-alpha * logsigmoid(beta * margin)`, where alpha reflects how often the guard
+was wrong, plus `sft_weight` times the mean negative log-likelihood of the chosen completion's
+tokens.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,9 @@ from training.exchanges import LabelledExchange, compose
 from training.runs import Run, write_lines
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.errors import UnusableFile
-from worker.domain.guard import Control, Guard, Prompt
+from worker.domain.events import Exchange
+from worker.domain.guard import Guard, first_prompt, first_request
+from worker.domain.prompts import Control, Prompt
 from worker.evaluation.columns import Columns
 from worker.evaluation.labelled import Labelled, LabelledEvent, read_labelled
 
@@ -104,15 +106,21 @@ class Encoder:
     def __init__(self, guard: Guard, tokenizer: JsonTokenizer) -> None:
         self._guard = guard
         self._tokenizer = tokenizer
-        self._end = Control(guard.stop_tokens[0])
-        controls = [run.name for run in guard.render("", None).runs if isinstance(run, Control)]
-        for name in (*controls, *guard.stop_tokens):
+        stop_tokens = first_request(guard, Exchange("", None)).stop_tokens
+        self._end = Control(stop_tokens[0])
+        controls = [
+            run.name for run in self._prompt(Exchange("", None)).runs if isinstance(run, Control)
+        ]
+        for name in (*controls, *stop_tokens):
             tokenizer.token_id(name)
+
+    def _prompt(self, exchange: Exchange) -> Prompt:
+        return first_prompt(self._guard, exchange)
 
     def prompts(self, events: Sequence[LabelledEvent], limit: int) -> list[list[int] | None]:
         """Of each prompt; None for one of more than `limit` tokens."""
         exchanges = [event.exchange for event in events]
-        rendered = [self._guard.render(one.prompt, one.response) for one in exchanges]
+        rendered = [self._prompt(one) for one in exchanges]
         return asyncio.run(self._tokenizer.encode(rendered, limit))
 
     def completions(self, texts: Sequence[str], limit: int) -> list[list[int] | None]:

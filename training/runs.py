@@ -1,7 +1,7 @@
 """A run's folder: its configuration, what each step has done, its figures.
 
-Nothing half-written is taken for whole: files and folders are written aside and renamed, and a step
-counts as done when `state.json` says so. One process at a time works in a folder.
+No partial file is used: files and folders are written to a temporary name and renamed, and a step
+is done when `state.json` records it. One process at a time works in a folder.
 """
 
 import errno
@@ -90,14 +90,14 @@ class Run:
         return step in self.state
 
     def finish(self, step: str, **facts: Any) -> None:
-        """Note that a step is done, and what is to be told of it."""
+        """Record that a step is done, with its summary."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         state = self.state | {step: {"finished_at": now} | facts}
         content = orjson.dumps(state, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         write_whole(self.folder / "state.json", content)
 
     def require(self, step: str) -> None:
-        """Refuse to go on before another step is done.
+        """Refuse to continue before another step is done.
 
         Raises:
             UnusableFile: it is not.
@@ -110,7 +110,7 @@ class Run:
         return self.folder / "models" / name
 
     def checkpoints(self, name: str) -> Path:
-        """Where an interrupted training goes on from."""
+        """The checkpoint from which an interrupted training resumes."""
         return self.folder / "checkpoints" / name
 
     def log(self, step: str, figures: dict[str, Any]) -> None:
@@ -181,10 +181,10 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def disk_trouble(error: BaseException) -> str | None:
-    """What a library's own error says of a full disk, in a sentence; None for any other error."""
+    """A sentence for a library's error about a full disk; None for any other error."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     # safetensors and torch put the system's words into errors of their own
     named = "No space left" in str(error) or "PytorchStreamWriter failed" in str(error)
     if full or named:
-        return "There is no space left on the disk; free some, and the same command goes on."
+        return "There is no space left on the disk; free some, and the same command resumes."
     return None

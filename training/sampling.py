@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.config import Config
-from worker.adapters.vllm.engine import Sampling
-from worker.domain.verdicts import EngineReference, GuardReference
+from worker.domain.engines import EngineReference
+from worker.domain.verdicts import GuardReference
 from worker.evaluation.answers import Answer
 from worker.evaluation.asking import ask
 from worker.evaluation.keeping import completions_file
@@ -26,11 +26,17 @@ class Asked:
     """An engine with a model's folder, and what it answers.
 
     Args:
-        rehearsal: an engine without a model, whose labels are drawn by lot.
+        rehearsal: an engine without a model, whose labels are random.
     """
 
     def __init__(
-        self, config: Config, model: Path, *, max_tokens: int, sampling: Sampling, rehearsal: bool
+        self,
+        config: Config,
+        model: Path,
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        rehearsal: bool,
     ) -> None:
         # the engine's own process must not inherit what torch's threads hold
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
@@ -45,8 +51,8 @@ class Asked:
             },
             guard={"prompt_form": config.prompt_form},
         )
-        self._judging: Judging = build_judging(settings, sampling)
-        self._limit = self._judging.engine.max_num_seqs + settings.batch.max_records
+        self._judging: Judging = build_judging(settings, temperature=temperature, seed=config.seed)
+        self._limit = self._judging.in_flight_limit
 
     @property
     def guard_reference(self) -> GuardReference:
@@ -63,7 +69,7 @@ class Asked:
     ) -> list[dict[str, Answer]]:
         """The answers to each list of events, whose completions are kept in its file.
 
-        An interrupted call goes on from what the files hold.
+        An interrupted call resumes from the files.
 
         Args:
             files: of each: what is shown of it, the events, the file.
@@ -84,7 +90,6 @@ class Asked:
                     with completions_file(path, self.guard_reference) as kept:
                         answers = await ask(
                             self._judging.judge,
-                            self._judging.guard,
                             events,
                             limit=self._limit,
                             now=time.time,

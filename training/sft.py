@@ -35,7 +35,7 @@ from training.rows import Encoder, Row, data_path, read_events, read_rows
 from training.runs import Run, require_space
 from training.trainer import SharedPrefixTrainer
 from worker.domain.errors import UnusableFile
-from worker.domain.guard import Guard
+from worker.domain.guard import Guard, first_prompt
 
 _TOKENIZER_ROWS = 6000
 
@@ -51,7 +51,7 @@ class Base:
 
 
 def run_sft(run: Run, config: Config) -> dict[str, Any]:
-    """Train on all rows with a completion; what there is to tell of it."""
+    """Train on all rows with a completion; returns the summary."""
     path = data_path(run, config, "train")
     assert path is not None  # noqa: S101 - `Data` requires it
     rows = read_rows(path)
@@ -76,7 +76,7 @@ def learnable(path: Path, rows: Sequence[Row]) -> list[Row]:
 
 
 def train_guard(run: Run, config: Config, name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """Train a model on these rows and save it under this name; goes on from a checkpoint."""
+    """Train a model on these rows and save it under this name; resumes from a checkpoint."""
     set_seed(config.seed)
     set_threads(config)
     chosen = config.sft
@@ -163,7 +163,7 @@ def _base(run: Run, config: Config, rows: Sequence[Row]) -> Base:
 def _texts(guard: Guard, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         exchange = row.event.exchange
-        yield guard.render(exchange.prompt, exchange.response).text
+        yield first_prompt(guard, exchange).text
         yield row.completion or ""
 
 

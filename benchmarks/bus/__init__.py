@@ -1,4 +1,4 @@
-"""The bus path: Guardstream beside a bare loop and what people would use, with a free engine."""
+"""The bus path: Guardstream, a bare loop and alternatives, with an engine that costs nothing."""
 
 import asyncio
 from pathlib import Path

@@ -23,7 +23,9 @@ def main(
     logging.disable(logging.WARNING)
     for name in contenders:
         if name not in CONTENDERS:
-            raise typer.BadParameter(f"nobody is called {name}; there are {', '.join(CONTENDERS)}")
+            raise typer.BadParameter(
+                f"unknown contender {name}; choose from {', '.join(CONTENDERS)}"
+            )
     asyncio.run(_run(contenders, events, rounds, partitions, value_bytes))
 
 

@@ -32,7 +32,7 @@ class Effort:
     varied_rounds: int
 
 
-# a trial is to take several seconds: the last transaction's wait for company is a part of it
+# a trial must take several seconds: it includes the last transaction's wait for more records
 FULL = Effort(events=16_000, rounds=3, varied=VARIED, varied_rounds=2)
 QUICK = Effort(events=3_000, rounds=1, varied=VARIED[-1:], varied_rounds=1)
 
@@ -107,8 +107,8 @@ async def measure_all(effort: Effort) -> dict[str, Any]:
         measuring = Measuring(Connection(broker.bootstrap_servers))
         able = await measuring.prepare(CONTENDERS)
         for number in range(effort.rounds):
-            print(f"  round {number + 1} of {effort.rounds}, everybody", flush=True)
-            # whoever runs first finds another machine than whoever runs last: each in turn
+            print(f"  round {number + 1} of {effort.rounds}, all contenders", flush=True)
+            # the first one finds another machine than the last: rotate the order
             for name, guarantee in able[number % len(able) :] + able[: number % len(able)]:
                 await measuring.run(
                     name,

@@ -1,4 +1,4 @@
-"""What the page says of the bus path."""
+"""The section of the page on the bus path."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,21 +14,21 @@ from benchmarks.figures import median, ratios, spread, table
 _GOAL = 0.8
 _OURS, _FLOOR, _CONTEXT = "guardstream", "bare", "copy"
 _OPENING = f"""
-Events of {BASE_BYTES / 1024:g} KiB on {BASE_PARTITIONS} partitions, moved to verdicts by each
-contender in turn, on one broker on the same cores. All who do the work themselves do the same
-(decode, render, tokenise, a simulated engine of no latency, read, encode) with Guardstream's own
-functions; the others ask the same engine behind an OpenAI-compatible endpoint, whose CPU is counted
-apart. Time and CPU are those between the broker's append of a fifth of the outcomes and of the
-last, so that no start counts. Every outcome is read back and counted.
+Each contender in turn processes events of {BASE_BYTES / 1024:g} KiB on {BASE_PARTITIONS} partitions
+into verdicts, with one broker on the same cores. Python contenders call Guardstream's own functions
+(decode, render, tokenise, a simulated engine without latency, parse, encode). The others call the
+same engine behind an OpenAI-compatible endpoint, whose CPU is counted separately. Time and CPU are
+measured from the broker's append of a fifth of the outcomes to its append of the last, so start-up
+is excluded. Every outcome is read back and counted.
 """
 _ABOUT_THE_FLOOR = """
-The bare loop is aiokafka's consumer and producer in one loop: no overlap, no retry, no metrics, and
-exactly once only while nobody else is in its group. Copying is that loop without the work: the
-client alone.
+The bare loop is aiokafka's consumer and producer in one loop: no overlap, no retries, no metrics,
+and exactly once only while it is the only member of its group. Copying is that loop without the
+work, which measures the client alone.
 """
 _NOT_MEASURED = "-"
-_WHAT = ("events/s", "CPU an event")
-_SAID = {"at_least_once": "At least once", "exactly_once": "Exactly once"}
+_WHAT = ("events/s", "CPU per event")
+_TITLES = {"at_least_once": "At least once", "exactly_once": "Exactly once"}
 _COLORS = {"at_least_once": "#218bff", "exactly_once": "#8250df"}
 
 
@@ -75,8 +75,14 @@ def write(figures: dict[str, Any], pictures: Path) -> str:
 
 def _table(base: _Trials, figures: dict[str, Any], guarantee: str) -> str:
     head = (
-        *(_SAID[guarantee], "events/s", "of the bare loop", "CPU µs an event", "of the bare loop"),
-        *("endpoint's CPU µs", "lost", "repeated"),
+        *(
+            _TITLES[guarantee],
+            "events/s",
+            "of the bare loop",
+            "CPU µs per event",
+            "of the bare loop",
+        ),
+        *("endpoint's CPU µs", "lost", "duplicated"),
     )
     rows, notes = [], []
     for name, contender in CONTENDERS.items():
@@ -117,13 +123,13 @@ def _conclusion(base: _Trials, guarantee: str) -> str:
         if name not in (_OURS, _FLOOR, _CONTEXT) and base.of(name, guarantee, "events")
     }
     goal = f"{'which meets' if share >= _GOAL else 'which is below'} the goal of {_GOAL}"
-    moves = f"moves {share:.2f} of the bare loop's events a second for {cpu:.2f} times its CPU"
-    sentences = [f"{_SAID[guarantee]}, Guardstream {moves}, {goal}."]
+    moves = f"reaches {share:.2f} of the bare loop's throughput with {cpu:.2f} times its CPU"
+    sentences = [f"{_TITLES[guarantee]}, Guardstream {moves}, {goal}."]
     ahead = [f"{title} ({ratio:.2f} times)" for title, ratio in others.items() if ratio >= 1]
     behind = [f"{title} ({ratio:.2f} times)" for title, ratio in others.items() if ratio < 1]
-    for said, these in (("ahead of", ahead), ("behind", behind)):
+    for comparison, these in (("faster than", ahead), ("slower than", behind)):
         if these:
-            sentences.append(f"It is {said} {_and(these)}.")
+            sentences.append(f"It is {comparison} {_and(these)}.")
     return " ".join(sentences)
 
 
@@ -137,7 +143,7 @@ def _varied(figures: dict[str, Any]) -> str:
             for figure in ("events_per_second", "cpu_us_per_event")
         ]
         rows.append([f"{partitions} partitions, {value_bytes / 1024:g} KiB", *shares])
-    once, exactly = (_SAID[guarantee].lower() for guarantee in GUARANTEES)
+    once, exactly = (_TITLES[guarantee].lower() for guarantee in GUARANTEES)
     head = ("Guardstream / bare loop", *(f"{what}, {g}" for g in (once, exactly) for what in _WHAT))
     return table(head, rows)
 
@@ -147,13 +153,13 @@ def _inputs(figures: dict[str, Any]) -> list[tuple[int, int]]:
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
-    """Everybody's share of the bare loop on the base input; Guardstream's on all inputs."""
+    """Throughput relative to the bare loop: all on the base input, Guardstream on all inputs."""
     picture = Figure(figsize=(11, 4.5), layout="constrained")
-    everybody, varied = picture.subplots(1, 2)
+    contenders, varied = picture.subplots(1, 2)
     base = _Trials(figures, BASE_PARTITIONS, BASE_BYTES)
     names = [name for name in CONTENDERS if name not in (_CONTEXT, _FLOOR)]
     _bars(
-        everybody,
+        contenders,
         [CONTENDERS[name].title for name in names],
         lambda row, guarantee: (
             base.of_floor(names[row], guarantee, "events_per_second")
@@ -161,7 +167,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
             else []
         ),
     )
-    everybody.set_title(f"everybody, {BASE_PARTITIONS} partitions, {BASE_BYTES / 1024:g} KiB")
+    contenders.set_title(f"contenders, {BASE_PARTITIONS} partitions, {BASE_BYTES / 1024:g} KiB")
     inputs = _inputs(figures)
     _bars(
         varied,
@@ -171,7 +177,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
         ),
     )
     varied.set_title("Guardstream")
-    everybody.legend(loc="lower right", fontsize=8)
+    contenders.legend(loc="lower right", fontsize=8)
     picture.savefig(path, dpi=110)
 
 
@@ -188,7 +194,7 @@ def _bars(axes: Any, labels: Sequence[str], shares: Callable[[int, str], Sequenc
                 height,
                 color=_COLORS[guarantee],
                 xerr=[[middle - min(found)], [max(found) - middle]],
-                label=_SAID[guarantee].lower() if row == 0 else None,
+                label=_TITLES[guarantee].lower() if row == 0 else None,
             )
     axes.axvline(1.0, color="#24292f", linewidth=0.8)
     axes.axvline(_GOAL, color="#24292f", linewidth=0.8, linestyle=":")

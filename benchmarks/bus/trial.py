@@ -27,7 +27,7 @@ _OUTPUT_PARTITIONS = 8
 _METER_SECONDS = 0.05
 _ASK_SECONDS = 0.25
 _PATIENCE_SECONDS = 120.0
-# a Java program that SIGTERM ends says so
+# the exit status of a Java program after SIGTERM
 _ENDED = (0, 128 + signal.SIGTERM)
 _ENDPOINT = re.compile(r"listening on (http://\S+)")
 
@@ -56,7 +56,7 @@ async def run_trial(
         connection,
         [order.output, order.dead],
         partitions=_OUTPUT_PARTITIONS,
-        # the broker's clock says when an outcome was there, whatever a client writes
+        # LogAppendTime: the broker's clock, independent of the client
         message_timestamp_type="LogAppendTime",
     )
     folder = Path(tempfile.mkdtemp(prefix="guardstream-bus-"))
@@ -97,7 +97,7 @@ async def _endpoint(log: Path) -> AsyncIterator[tuple[Process, str]]:
 async def _until_committed(
     processes: list[Process], order: Order, source: Input, connection: Connection
 ) -> int:
-    """Read the meters until nothing is uncommitted; how much is, once patience ends."""
+    """Read the meters until nothing is uncommitted; returns how much is, after a timeout."""
     admin = AIOKafkaAdminClient(**connection.arguments())
     await admin.start()
     metering = asyncio.create_task(_meter(processes))

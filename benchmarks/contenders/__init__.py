@@ -1,4 +1,4 @@
-"""Who moves records beside Guardstream, doing the same work; `contract` says how they are run."""
+"""The contenders, which do the same work as Guardstream; `contract` defines how they run."""
 
 import sys
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What every contender is told, and how it ends: the same for all, so that one harness runs them.
+"""The arguments and the exit of contenders: the same for all, so that one harness runs them.
 
 `CMD --bootstrap-servers H:P --input TOPIC --output TOPIC --dead TOPIC --group GROUP
 --guarantee at_least_once|exactly_once [--engine-url URL]` runs until SIGTERM. It reads chat events
@@ -17,7 +17,7 @@ GUARANTEES: tuple[Guarantee, ...] = ("at_least_once", "exactly_once")
 
 
 class Unprepared(Exception):  # noqa: N818 - a state, as the project's errors are named
-    """What a contender needs cannot be had; the message is a sentence for the table."""
+    """A requirement of a contender is not available; the message is a sentence for the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Order:
 
 
 def read_order(parser: argparse.ArgumentParser | None = None) -> tuple[Order, argparse.Namespace]:
-    """The order of this process's command line, and what else `parser` was told to expect."""
+    """The order of this process's command line, and the other arguments of `parser`."""
     parser = parser or argparse.ArgumentParser()
     for name in ("--bootstrap-servers", "--input", "--output", "--dead", "--group"):
         parser.add_argument(name, required=True)

@@ -1,11 +1,11 @@
 """FastStream: a batch subscriber that acknowledges what it has published, and goes back on errors.
 
-Tuned as its documentation offers: batches; a decoder of its own, since the usual one would parse
+Tuned as its documentation suggests: batches; a custom decoder, since the default one would parse
 the JSON a first time; no validation of the handler's arguments; sends without a wait each, all
-confirmed before the acknowledgement. `publish_batch` would be quicker, but puts a whole batch into
-one partition whatever the keys. `MANUAL` acknowledgement would commit the position after a batch
-that failed together with the next one, so it is `NACK_ON_ERROR`, as its page on at-least-once has
-it. It can open no transaction over inputs and outputs.
+confirmed before the acknowledgement. `publish_batch` would be faster, but puts a complete batch
+into one partition whatever the keys. `MANUAL` acknowledgement would commit the position after a
+batch that failed together with the next one, so it is `NACK_ON_ERROR`, as its page on at-least-once
+has it. It can open no transaction over inputs and outputs.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 It is written as well as such workers are: a batch that fills the engine, prompts in flight all at
 once over connections kept alive, each verdict sent as soon as it is there. What it does to a record
-beside asking for the completion is Guardstream's own code: both decode, render, read and encode
-alike, so that only the way of the record differs.
+except the request for the completion is Guardstream's own code: both decode, render, read and
+encode alike, so that only the way of the record differs.
 """
 
 import asyncio
@@ -22,12 +22,13 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from benchmarks.contenders.work import conclude, record_of
 from worker.decoding.events import decode_event
+from worker.domain.engines import Completion, EngineReference, Usage
 from worker.domain.errors import InvalidRequest, RecordError
 from worker.domain.events import judged_exchange
-from worker.domain.ports import Completion
 from worker.domain.records import OutgoingRecord
-from worker.domain.verdicts import EngineReference, GuardReference, Usage
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.domain.verdicts import GuardReference
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.prompt import render
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Engine:
     """Where completions come from, and what is asked for.
 
     Attributes:
-        prefix: stands before the prompt, for a tokenizer that adds no begin-of-text itself.
+        prefix: precedes the prompt, for a tokenizer that adds no begin-of-text itself.
     """
 
     url: str
@@ -79,7 +80,7 @@ class HandWritten:
         self._stopping = False
 
     def stop(self) -> None:
-        """Finish the batch in hand, and end."""
+        """Finish the current batch, and exit."""
         self._stopping = True
 
     async def run(self) -> None:
@@ -132,7 +133,7 @@ class HandWritten:
     ) -> OutgoingRecord:
         event = decode_event(theirs.value, dict(theirs.headers))
         exchange = judged_exchange(event)
-        text = self._engine.prefix + self._guard.render(exchange.prompt, exchange.response).text
+        text = self._engine.prefix + render(exchange.prompt, exchange.response).text
         answer = await self._complete(session, text)
         choice, usage = answer["choices"][0], answer["usage"]
         return conclude(
@@ -144,7 +145,6 @@ class HandWritten:
                 "length" if choice["finish_reason"] == "length" else "stop",
                 Usage(usage["prompt_tokens"], usage["completion_tokens"], 0),
             ),
-            guard=self._guard,
             reference=self._reference,
             engine=EngineReference("http", ""),
             flags=(),

@@ -1,4 +1,4 @@
-"""A venv of its own for Quix Streams, which wants an older pydantic than Guardstream's lock.
+"""A separate venv for Quix Streams, which needs an older pydantic than Guardstream's lock.
 
 It is made once of `requirements/bench-quix.txt`, in the cache folder; a changed lock makes another.
 """
@@ -22,7 +22,7 @@ def prepare() -> None:
     """Make it, unless it is there.
 
     Raises:
-        Unprepared: its packages cannot be had.
+        Unprepared: its packages are not available.
     """
     made = _FOLDER / "made"
     if made.exists():
@@ -37,6 +37,6 @@ def prepare() -> None:
     ):
         done = subprocess.run([*uv, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
-            why = (done.stderr.strip().splitlines() or ["uv said nothing"])[-1].strip()
-            raise Unprepared(f"The venv of Quix Streams cannot be made ({why}); run it again.")
+            why = (done.stderr.strip().splitlines() or ["uv printed nothing"])[-1].strip()
+            raise Unprepared(f"The venv of Quix Streams cannot be created ({why}); run it again.")
     made.touch()

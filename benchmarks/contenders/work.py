@@ -13,21 +13,19 @@ from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.decoding.events import decode_event
 from worker.domain.dead_letters import dead_letter
+from worker.domain.engines import Completion, EngineReference
 from worker.domain.errors import PromptTooLong, RecordError
 from worker.domain.events import Event, Exchange, judged_exchange
-from worker.domain.guard import Guard
-from worker.domain.ports import Completion
+from worker.domain.guard import first_request
 from worker.domain.records import OutgoingRecord, Partition, Record
-from worker.domain.verdicts import (
-    EngineReference,
-    GuardReference,
-    VerdictSource,
-    judge_event,
-    rfc3339,
-    verdict_record,
-)
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import demonstration_model
+from worker.domain.verdict_records import verdict_record
+from worker.domain.verdicts import GuardReference, VerdictSource, judge_event, rfc3339
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.parser import parse
+from worker.guards.guardreasoner.prompt import imitations, render
+from worker.runtime.engines import demonstration_model
+
+REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
 
 # as much as values of 16 KiB need, and what the harness sets for Guardstream
 MAX_MODEL_LEN = 32_768
@@ -68,7 +66,7 @@ class Work:
     def _outcomes(self, records: Sequence[Record]) -> list[OutgoingRecord]:
         read = [self._decode(record) for record in records]
         exchanges = [item[1] for item in read if not isinstance(item, RecordError)]
-        prompts = [self._guard.render(e.prompt, e.response) for e in exchanges]
+        prompts = [render(e.prompt, e.response) for e in exchanges]
         limit = self._engine.max_prompt_tokens
         # the same tokenizer without its thread, which a plain loop has no use for
         encoded = iter(self._tokenizer._encode(prompts, limit))  # noqa: SLF001
@@ -107,8 +105,7 @@ class Work:
             record,
             event,
             exchange,
-            _finish(self._engine.complete(token_ids, request_id="", trace={})),
-            guard=self._guard,
+            _finish(self._engine.complete(REQUEST, token_ids, request_id="", trace={})),
             reference=self._reference,
             engine=self._engine.reference,
             flags=self._engine.flags,
@@ -122,14 +119,13 @@ def conclude(
     exchange: Exchange,
     completion: Completion,
     *,
-    guard: Guard,
     reference: GuardReference,
     engine: EngineReference,
     flags: tuple[str, ...],
     topic: str,
 ) -> OutgoingRecord:
-    """The verdict that a completion says, as the record for this topic."""
-    judgement = guard.read(
+    """The verdict of a completion, as a record for this topic."""
+    judgement = parse(
         completion.text,
         has_response=exchange.response is not None,
         finish_reason=completion.finish_reason,
@@ -146,7 +142,7 @@ def conclude(
         engine=engine,
         usage=completion.usage,
         finish_reason=completion.finish_reason,
-        flags=(*flags, *guard.imitations(exchange.prompt, exchange.response)),
+        flags=(*flags, *imitations(exchange.prompt, exchange.response)),
         with_reasoning=True,
         received_at=record.received_at,
         judged_at=time.time(),

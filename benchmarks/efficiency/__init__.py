@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.efficiency.model import choose_model
 from benchmarks.figures import median, ratios, spread, table
 
-TITLE = "How close to the engine alone"
+TITLE = "Worker compared with the engine alone"
 
 _SIDES = ("engine", "worker")
 _WORDS = {"engine": "`LLM.generate`", "worker": "Kafka → worker → Kafka"}
@@ -25,19 +25,19 @@ def measure(*, quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="guardstream-shape-") as folder, ExitStack() as stack:
         model = choose_model(Path(folder))
         sides = {}
-        # one after the other: two that load at once would take each other's cores
+        # one after the other: two that load at once would compete for the cores
         for name in _SIDES:
             sides[name] = stack.enter_context(_side(name, model.settings))
             print(f"efficiency: {name} is loaded", flush=True)
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in _SIDES}
         for number in range(1, rounds + 1):
-            # whoever goes first in one round goes last in the next
+            # alternate, since the first one finds another machine than the last
             for name in _SIDES if number % 2 else reversed(_SIDES):
                 found[name].append(_round(sides[name], count, number))
-                rate, beside = found[name][-1]["events_per_second"], _elsewhere(found[name][-1:])
+                rate, others = found[name][-1]["events_per_second"], _elsewhere(found[name][-1:])
                 print(
                     f"efficiency: round {number}, {name}: {rate:.1f} events/s,"
-                    f" {beside:.2f} cores taken by others",
+                    f" {others:.2f} cores taken by others",
                     flush=True,
                 )
     return {
@@ -73,11 +73,11 @@ def _round(process: "subprocess.Popen[str]", count: int, seed: int) -> dict[str,
 def _answer(process: "subprocess.Popen[str]") -> dict[str, Any]:
     assert process.stdout is not None  # noqa: S101
     for line in process.stdout:
-        # an engine says other things there too
+        # an engine prints other lines too
         if line.startswith("{"):
             figures: dict[str, Any] = json.loads(line)
             return figures
-    raise RuntimeError(f"{process.args!r} ended without figures; its stderr says why.")
+    raise RuntimeError(f"{process.args!r} ended without figures; see its stderr.")
 
 
 def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - draws none
@@ -86,8 +86,8 @@ def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - d
     rates = {name: [r["events_per_second"] for r in rounds[name]] for name in _SIDES}
     shares = ratios(rates["worker"], rates["engine"])
     goal = _GOALS[figures["on"]]
-    verdict = "which meets" if median(shares) >= goal else "short of"
-    head = ["", "events/s", "CPU ms an event: client", "broker", "engine", "tokens an event"]
+    verdict = "which meets" if median(shares) >= goal else "below"
+    head = ["", "events/s", "CPU ms per event: client", "broker", "engine", "tokens per event"]
     rows = [
         [
             _WORDS[name],
@@ -101,16 +101,16 @@ def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - d
         for name in _SIDES
     ]
     return (
-        f"The same {figures['count']} exchanges a round through Kafka → worker → Kafka (a backlog,"
-        " from the partitions' takeover to the last acknowledged verdict) and through"
-        f" `LLM.generate` at once, on {figures['model']}. Both have the same engine arguments, the"
-        " shared part of the prompt in the prefix cache and the rest not, and an engine that has"
-        f" run before; {len(shares)} round{'s' if len(shares) > 1 else ''} of each, in turn.\n\n"
+        f"The same {figures['count']} exchanges per round through Kafka → worker → Kafka (a"
+        " backlog, from the takeover of the partitions to the last acknowledged verdict) and"
+        f" through one call of `LLM.generate`, on {figures['model']}. Both use the same engine"
+        " arguments, a prefix cache that contains only the shared part of the prompt, and a warm"
+        f" engine; {len(shares)} alternating round{'s' if len(shares) > 1 else ''} of each.\n\n"
         f"{table(head, rows)}\n"
         f"**Worker / engine alone: {spread(shares, '.3f')}**, {verdict} the goal of {goal:.2f}."
-        " What else ran on the machine took"
-        f" {' and '.join(f'{_elsewhere(rounds[n]):.2f} cores beside {_WORDS[n]}' for n in _SIDES)}"
-        " meanwhile.\n"
+        " Other processes on the machine used"
+        f" {' and '.join(f'{_elsewhere(rounds[n]):.2f} cores during {_WORDS[n]}' for n in _SIDES)}"
+        ".\n"
     )
 
 

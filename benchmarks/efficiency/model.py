@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.runtime.build import DEMONSTRATION, demonstration_model
+from worker.runtime.engines import DEMONSTRATION, demonstration_model
 
 # Llama-3.2-3B, of which GuardReasoner-3B is a fine-tune
 _SHAPE_3B: dict[str, Any] = {
@@ -42,7 +42,7 @@ _COMPLETION_TOKENS = 258
 _DEMONSTRATION: dict[str, Any] = {
     "model": DEMONSTRATION,
     "max_tokens": 400,
-    # twice what the demonstration takes: room for 256 exchanges at once, none computed again
+    # twice the demonstration's cache: 256 concurrent exchanges without recomputation
     "extra": {"kv_cache_memory_bytes": 512 << 20},
 }
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")

@@ -1,7 +1,7 @@
-"""The two sides, each a process that loads its engine once and then does a round when told to.
+"""The two sides, each a process that loads its engine once and runs rounds on request.
 
 `python -m benchmarks.efficiency.sides worker|engine SETTINGS`: SETTINGS is the group `engine` as
-JSON. A line on stdin, `COUNT SEED`, asks for a round; a line of JSON on stdout says what it took. A
+JSON. A line on stdin, `COUNT SEED`, requests a round; a line of JSON on stdout has the figures. A
 round's exchanges follow from its seed, so both sides get the same ones, and no round finds its
 prompts in the prefix cache.
 """
@@ -25,13 +25,9 @@ from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import held_offsets, read_ranges
 from worker.demo.kafka.broker import Broker
 from worker.domain.events import Exchange
-from worker.runtime.build import (
-    DEMONSTRATION,
-    Judging,
-    build_guard,
-    build_judging,
-    demonstration_model,
-)
+from worker.domain.guard import first_prompt, first_request
+from worker.runtime.build import Judging, build_guard, build_judging
+from worker.runtime.engines import DEMONSTRATION, demonstration_model
 from worker.runtime.settings import Settings, load_settings
 from worker.runtime.worker import Worker
 
@@ -100,7 +96,7 @@ async def _work(
         worker.connection,
         topics[1:],
         partitions=_PARTITIONS,
-        # the broker's clock says when the last verdict was there
+        # LogAppendTime: the broker's clock dates the last verdict
         message_timestamp_type="LogAppendTime",
     )
     running = asyncio.create_task(worker.run())
@@ -161,17 +157,18 @@ class _Offline:
         arguments |= (ON_CPU if current_platform.is_cpu() else {}) | chosen.extra
         self._llm = LLM(model, **arguments)
         self._limit = self._llm.model_config.max_model_len - chosen.max_tokens
+        request = first_request(self._guard, Exchange("", None))
         self._sampling = SamplingParams(
             temperature=0.0,
             max_tokens=chosen.max_tokens,
-            stop_token_ids=[self._tokenizer.token_id(name) for name in self._guard.stop_tokens],
+            stop_token_ids=[self._tokenizer.token_id(name) for name in request.stop_tokens],
         )
 
     def generate(self, count: int, seed: int) -> dict[str, Any]:
         """A round; rendering and tokenising are in it, as they are in the worker's."""
         exchanges = _exchanges(count, seed)
         began, used = time.perf_counter(), ProcessorTime()
-        prompts = [self._guard.render(e.prompt, e.response) for e in exchanges]
+        prompts = [first_prompt(self._guard, exchange) for exchange in exchanges]
         encoded = asyncio.run(self._tokenizer.encode(prompts, self._limit))
         answers = self._llm.generate(
             [{"prompt_token_ids": ids} for ids in encoded if ids], self._sampling, use_tqdm=False

@@ -14,7 +14,7 @@ from worker.demo.kafka.broker import Broker
 
 __all__ = ["TITLE", "measure", "section"]
 
-TITLE = "As more comes"
+TITLE = "Scaling behaviour"
 
 _FULL = Effort(rounds=2, events=6_000)
 _QUICK = Effort(

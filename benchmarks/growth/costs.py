@@ -120,7 +120,7 @@ async def measure_costs(
 
 
 async def _try(connection: Connection, folder: Path, case: Case, name: str) -> dict[str, Any]:
-    """One worker through the case's events; what it says of them."""
+    """Run one worker through the case's events; returns its figures."""
     settings = {
         "KAFKA__BOOTSTRAP_SERVERS": connection.bootstrap_servers,
         "INPUT__TOPICS": json.dumps([case.topic]),

@@ -43,26 +43,26 @@ class Stage:
 def stages(
     written: Mapping[str, Sequence[float]], started: Mapping[str, float], ends: Sequence[float]
 ) -> list[Stage]:
-    """The stages that end at these moments; whoever was started before takes part in one.
+    """The stages that end at these moments; workers started before take part.
 
     Args:
         written: the moments of each worker's verdicts, in order.
         started: when each worker's process was.
         ends: of the stages, in order.
     """
-    everybody = sorted(moment for moments in written.values() for moment in moments)
+    every = sorted(moment for moments in written.values() for moment in moments)
     found = []
     for before, end in pairwise([min(started.values()), *ends]):
         there = [who for who, at in started.items() if at < end]
         new = [who for who in there if started[who] >= before]
         start = max(written[who][0] for who in new) + SETTLING_SECONDS
-        joining = everybody[bisect_left(everybody, before) : bisect_left(everybody, start)]
+        joining = every[bisect_left(every, before) : bisect_left(every, start)]
         found.append(
             Stage(
                 len(there),
                 start,
                 end,
-                (bisect_left(everybody, end) - bisect_left(everybody, start)) / (end - start),
+                (bisect_left(every, end) - bisect_left(every, start)) / (end - start),
                 [written[who][0] - started[who] for who in new],
                 max((b - a for a, b in pairwise(joining)), default=0.0),
             )
@@ -136,7 +136,7 @@ class Memory:
 
 
 def memory(curve: Sequence[tuple[int, float]]) -> Memory:
-    """What a curve of (events, MiB) says; events in order.
+    """The summary of a curve of (events, MiB); events in order.
 
     Raises:
         Unmeasured: it has fewer than two points after the first tenth.

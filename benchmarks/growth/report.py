@@ -1,4 +1,4 @@
-"""The section of the page: what grew, what it cost, and what that says."""
+"""The section of the page on growth: workers, partitions, backlog and event size."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,18 +19,18 @@ from benchmarks.growth.curves import (
 from benchmarks.growth.pictures import draw_costs, draw_memory, draw_workers
 from benchmarks.growth.workers import FIRST_TOKEN_SECONDS, PLACES, TOKEN_SECONDS
 
-# curve, guarantee, what a row says, and what its number counts
+# curve, guarantee, the label of a row, and the unit of its number
 _CURVES = (
     ("partitions", "at_least_once", "partitions: {}, at_least_once", 1),
     ("partitions", "exactly_once", "partitions: {}, exactly_once", 1),
-    ("waiting", "at_least_once", "events that wait: {}", 1),
-    ("conversation", "at_least_once", "{} KiB, by its conversation", 1024),
-    ("prompt", "at_least_once", "{} KiB, by its prompt", 1024),
+    ("waiting", "at_least_once", "backlog, events: {}", 1),
+    ("conversation", "at_least_once", "{} KiB, long conversation", 1024),
+    ("prompt", "at_least_once", "{} KiB, long prompt", 1024),
 )
 
 
 def section(figures: dict[str, Any], pictures: Path) -> str:
-    """See `benchmarks.measuring.Part`."""
+    """The three subsections, and their pictures."""
     draw_workers(figures["workers"], pictures / "growth-workers.png")
     draw_costs(figures["costs"], pictures / "growth-costs.png")
     draw_memory(figures["million"]["curve"], pictures / "growth-memory.png")
@@ -55,58 +55,58 @@ def _workers(rounds: Sequence[Mapping[str, Any]]) -> str:
                 spread([stage["silence_seconds"] for stage in each], ".1f"),
             ]
         )
-    head = ["workers", "events/s", "to n times one", "cores", "joining, s", "silence, s"]
+    head = ["workers", "events/s", "efficiency", "cores", "joining, s", "pause, s"]
     most = max(numbers)
     reached = median([share[most] for share in shares])
     return f"""### Workers
 
-Workers of one group, as processes on one machine, with a simulated engine that is the limit, as a
-GPU is: {PLACES} prompts at once, {1000 * FIRST_TOKEN_SECONDS:g} ms to the first token and
-{1000 * TOKEN_SECONDS:g} ms for each of about a hundred more. Whether the workers get in each
-other's way is what this shows, not what a GPU does.
+Workers of one group, as processes on one machine. A simulated engine is the bottleneck, as a GPU
+would be: {PLACES} concurrent prompts, {1000 * FIRST_TOKEN_SECONDS:g} ms to the first token and
+{1000 * TOKEN_SECONDS:g} ms for each of about a hundred more. This shows whether the workers slow
+each other down, not the speed of a GPU.
 
 {table(head, rows)}
-![Events a second against workers, and over time](benchmarks/growth-workers.png)
+![Events per second against workers, and over time](benchmarks/growth-workers.png)
 
-{most} workers together do {reached * most:.2f} times what one does. *Cores* is the CPU that all
-workers took together. *Joining* is a newcomer's time from the start of its process to its first
-verdict; *silence* the longest time meanwhile in which nobody wrote one, since the group shares out
-its partitions anew.
+{most} workers reach {reached * most:.2f} times the throughput of one. *Efficiency* is the
+throughput divided by that of one worker times the number of workers. *Cores* is the CPU of all
+workers together. *Joining* is the time from the start of a new worker's process to its first
+verdict; *pause* is the longest time during it without a verdict, because the group rebalances.
 """
 
 
 def _costs(trials: Trials) -> str:
-    said = [
+    sentences = [
         (
-            f"{_range(trials, 'partitions').format('partitions')} an event comes to cost"
+            f"{_range(trials, 'partitions').format('partitions')} the cost per event changes"
             f" {_times(trials, 'partitions', 'at_least_once')} in `at_least_once` and"
             f" {_times(trials, 'partitions', 'exactly_once')} in `exactly_once`, where every"
-            " partition has transactions of its own."
+            " partition has its own transactions."
         ),
         (
-            f"{_range(trials, 'waiting').format('events that wait')}, it comes to cost"
-            f" {_times(trials, 'waiting', 'at_least_once')}, and the worker's memory is"
-            f" {_last(to_smallest(most_mib(trials, 'waiting', 'at_least_once'))):.2f} times as"
-            " much."
+            f"{_range(trials, 'waiting').format('events of backlog')}, it changes"
+            f" {_times(trials, 'waiting', 'at_least_once')}, and the worker's memory"
+            " by a factor of"
+            f" {_last(to_smallest(most_mib(trials, 'waiting', 'at_least_once'))):.2f}."
         ),
         (
-            f"{_range(trials, 'prompt', 1024).format('KiB')}, it comes to cost"
-            f" {_times(trials, 'prompt', 'at_least_once')} where the prompt is longer, which is"
-            f" rendered and tokenised, and {_times(trials, 'conversation', 'at_least_once')} where"
-            " the conversation before it is, which is only decoded."
+            f"{_range(trials, 'prompt', 1024).format('KiB')}, it changes"
+            f" {_times(trials, 'prompt', 'at_least_once')} for longer prompts, which are rendered"
+            f" and tokenised, and {_times(trials, 'conversation', 'at_least_once')} for longer"
+            " conversations before the prompt, which are only decoded."
         ),
     ]
-    return f"""### What an event costs
+    return f"""### Cost per event
 
-One worker alone in its process, with a simulated engine that takes no time, through a topic that
-was filled before; one thing grows at a time, and the others are {PARTITIONS} partitions and events
-of 0.2 KiB. CPU is that of the worker from the first fifth of the outcomes until everything is
-settled, over the outcomes in that time; its start is not in it.
+One worker in its own process, with a simulated engine that takes no time, reads a topic that was
+filled before. One parameter grows at a time; the defaults are {PARTITIONS} partitions and events of
+0.2 KiB. CPU is that of the worker from the first fifth of the outcomes until everything is settled,
+divided by the outcomes in that time; start-up is excluded.
 
 {_cost_table(trials)}
-![CPU of an event against partitions, waiting events and size](benchmarks/growth-costs.png)
+![CPU per event against partitions, backlog and size](benchmarks/growth-costs.png)
 
-{" ".join(said)}
+{" ".join(sentences)}
 """
 
 
@@ -125,7 +125,9 @@ def _cost_table(trials: Trials) -> str:
             ]
             for size in cost
         ]
-    return table(["", "CPU µs an event", "to the smallest", "events/s", "MiB at most"], rows)
+    return table(
+        ["", "CPU µs per event", "relative to the smallest", "events/s", "maximum MiB"], rows
+    )
 
 
 def _range(trials: Trials, curve: str, unit: int = 1) -> str:
@@ -134,7 +136,7 @@ def _range(trials: Trials, curve: str, unit: int = 1) -> str:
 
 
 def _times(trials: Trials, curve: str, guarantee: str) -> str:
-    return f"{_last(to_smallest(cpu_us(trials, curve, guarantee))):.2f} times as much"
+    return f"by a factor of {_last(to_smallest(cpu_us(trials, curve, guarantee))):.2f}"
 
 
 def _last(points: Points) -> float:
@@ -146,13 +148,13 @@ def _million(figures: Mapping[str, Any]) -> str:
     change = found.growth * events / 1e6
     return f"""### {events:,} events
 
-They went through one worker in `at_least_once`, {events / figures["seconds"]:,.0f} a second while
-this machine filled the topic too.
+One worker in `at_least_once` processed {events / figures["seconds"]:,.0f} events a second, while
+the same machine also filled the topic.
 
 ![Resident memory of a worker over the events](benchmarks/growth-memory.png)
 
-The process held {found.warm:.0f} MiB when a tenth of the events were settled, {found.last:.0f} MiB
-at the end and {found.most:.0f} MiB at most. The straight line through all after the first tenth
+The process used {found.warm:.0f} MiB when a tenth of the events were settled, {found.last:.0f} MiB
+at the end and {found.most:.0f} MiB at most. A linear fit after the first tenth
 changes by {change:+.1f} MiB over {events:,} events. `python -m benchmarks.soak` does the same with
 two workers that are restarted in turn, and counts every outcome.
 """

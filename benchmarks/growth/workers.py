@@ -24,7 +24,7 @@ _PARTITIONS = 16
 _METER_SECONDS = 0.25
 _JOINING_SECONDS = 20.0
 _PATIENCE_SECONDS = 90.0
-# more than a worker with this engine judges, so that nobody ever waits for events
+# more than a worker with this engine judges, so that no worker waits for events
 _MOST_EVENTS_PER_SECOND = 200
 
 
@@ -40,7 +40,7 @@ async def measure_workers(
         connection,
         [verdicts, dead],
         partitions=_PARTITIONS,
-        # one clock says when a verdict was there, whoever wrote it
+        # LogAppendTime: one clock for the verdicts of all workers
         message_timestamp_type="LogAppendTime",
     )
     settings = {
@@ -66,7 +66,7 @@ async def measure_workers(
         for number in NUMBERS:
             while len(running) < number:
                 who = f"worker-{len(running) + 1}"
-                # what a verdict says of its guard tells the worker that wrote it
+                # the guard's name in a verdict identifies the worker that wrote it
                 variables = settings_variables(settings | {"ENGINE__REVISION": who})
                 worker = Process(who, WORKER, folder / f"{name}-{who}.log", variables)
                 worker.start()
@@ -129,6 +129,6 @@ async def _until_all_judge(running: list[Process], written: dict[str, list[float
         if time.monotonic() - started > _PATIENCE_SECONDS:
             late = [worker.name for worker in running if worker.name not in written]
             raise ProcessFailed(
-                f"{', '.join(late)} judged nothing; see the logs beside {running[0].log}."
+                f"{', '.join(late)} judged nothing; see the logs in the folder of {running[0].log}."
             )
         await asyncio.sleep(_METER_SECONDS)

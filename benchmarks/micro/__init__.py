@@ -1,4 +1,4 @@
-"""What each step of a record's way costs: in time, and in instructions, which do not vary."""
+"""The cost of each processing step: in time, and in instructions, which do not vary."""
 
 import gc
 import statistics
@@ -11,12 +11,12 @@ from benchmarks.micro.baseline import MAX_GROWTH
 from benchmarks.micro.counting import NoCountsError, count_instructions
 from benchmarks.micro.operations import EVENTS, INTERPRETER, OPERATIONS
 
-TITLE = "What a step costs"
+TITLE = "Cost of each step"
 _ROUNDS = 15
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Microseconds of CPU an event, all operations in turn in each round, and instructions."""
+    """Microseconds of CPU per event, all operations in turn in each round, and instructions."""
     calls = {name: operation.make() for name, operation in OPERATIONS.items()}
     microseconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(3 if quick else _ROUNDS + 1):
@@ -37,8 +37,8 @@ def measure(*, quick: bool) -> dict[str, Any]:
     return {"events": EVENTS, "microseconds": microseconds, "instructions": counts}
 
 
-def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - the table says it
-    """A row for each step, and its share of the whole way."""
+def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - draws none
+    """A row for each step, and its share of the full path."""
     microseconds, counts = figures["microseconds"], figures["instructions"]
     rows = []
     for name, operation in OPERATIONS.items():
@@ -48,16 +48,16 @@ def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - t
         counted = f"{statistics.median(c[name] for c in counts) / 1000:,.1f}" if counts else "-"
         cells = [f"**{name}**: {operation.what}", spread(microseconds[name], ".1f")]
         rows.append([*cells, f"{share:.1%}", counted])
-    head = ["step", "CPU µs an event", "of the way", "thousand instructions"]
+    head = ["step", "CPU µs per event", "of the path", "thousand instructions"]
     return (
-        f"Each step of a record's way alone, on the same {figures['events']} events (a few words to"
+        f"Each processing step alone, on the same {figures['events']} events (a few words to"
         " 8 KiB, half of them conversations; completions of 600 and of 1,500 characters), and"
-        " the whole way with a bus in memory and an engine that has its answers ready. All steps"
+        " the full path with an in-memory bus and an engine with prepared completions. All steps"
         " alternate in each round.\n\n"
         + table(head, rows)
         + _repeatability(counts)
-        + f"\nCI counts them anew (`python -m benchmarks.micro check`) and fails when one takes"
-        f" {MAX_GROWTH:.0%} more instructions than `benchmarks/micro/baseline.json` says.\n"
+        + f"\nCI counts them again (`python -m benchmarks.micro check`) and fails if a step needs"
+        f" {MAX_GROWTH:.0%} more instructions than in `benchmarks/micro/baseline.json`.\n"
     )
 
 
@@ -69,5 +69,5 @@ def _repeatability(counts: list[dict[str, int]]) -> str:
     worst = max(apart, key=lambda name: apart[name])
     return (
         f"\nCounted {len(counts)} times, instructions differ by at most {apart[worst]:.2%}"
-        f" (`{worst}`), whatever else the machine does.\n"
+        f" (`{worst}`), independent of the load of the machine.\n"
     )

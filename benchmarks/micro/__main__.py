@@ -1,6 +1,6 @@
 """`python -m benchmarks.micro check`: whether a step takes many more instructions than it did.
 
-Exit 0 when none does, or when they cannot be compared here, which is said; 1 when one does.
+Exit 0 if none does, or with a message if they cannot be compared here; 1 if one does.
 """
 
 from typing import Annotated
@@ -24,7 +24,7 @@ def check(
         bool, typer.Option("--accept", help="Take what is counted now as the new baseline.")
     ] = False,
 ) -> None:
-    """Count instructions, and compare them with the baseline that stands in the repository."""
+    """Count instructions, and compare them with the committed baseline."""
     if not is_available():
         typer.echo("Instructions are not checked: valgrind is not installed.")
         raise typer.Exit(1 if accept else 0)

@@ -1,4 +1,4 @@
-"""The counts that stand in the repository, and what new ones say beside them.
+"""The committed counts, and the comparison of new ones with them.
 
 Counts hold for one version of Python on one architecture. A build of it with other options makes
 others too: the operation `interpreter`, which nothing in the repository can change, shows that.
@@ -34,7 +34,7 @@ class Baseline:
 
     @classmethod
     def load(cls, path: Path = PATH) -> "Baseline":
-        """The one that stands in the repository."""
+        """The committed baseline."""
         return cls(**json.loads(path.read_text()))
 
     def save(self, path: Path = PATH) -> None:

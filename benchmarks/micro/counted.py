@@ -1,7 +1,7 @@
 """What runs under valgrind: each operation once between two marks, after it has warmed up.
 
-The mark is a call of getppid(), which nothing else here makes: callgrind is told to write its count
-and begin anew whenever that function is entered.
+The mark is a call of getppid(), which nothing else here makes: callgrind writes and resets its
+count whenever that function is entered.
 """
 
 import gc

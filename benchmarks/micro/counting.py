@@ -1,7 +1,7 @@
 """Instructions of each operation, counted by valgrind's callgrind.
 
-The counters of the processor (`perf stat`) are not to be had on most virtual machines, and time is
-not to be trusted there; instructions are the same whatever else runs.
+The processor's counters (`perf stat`) are not available on most virtual machines, and time is not
+reliable there; instruction counts do not depend on what else runs.
 """
 
 import os
@@ -27,7 +27,7 @@ class NoCountsError(Exception):
 
 
 def is_available() -> bool:
-    """Whether this machine has what counts."""
+    """Whether valgrind is installed."""
     return shutil.which("valgrind") is not None
 
 
@@ -35,7 +35,7 @@ def count_instructions(names: Sequence[str] = tuple(OPERATIONS)) -> dict[str, in
     """Instructions per event of each operation.
 
     Raises:
-        NoCountsError: valgrind is missing, or does not get through.
+        NoCountsError: valgrind is missing, or fails.
     """
     if not is_available():
         raise NoCountsError("valgrind is not installed, so instructions cannot be counted.")

@@ -1,4 +1,4 @@
-"""The steps of a record's way through the worker, each alone, and the whole way without Kafka.
+"""The steps of a record through the worker, each alone, and the full path without Kafka.
 
 An operation is made once; each call of it takes the same `EVENTS` events through its step, so that
 a call can be counted after others have warmed everything up.
@@ -14,18 +14,14 @@ from benchmarks.micro.telling import BATCH, Teller
 from benchmarks.micro.way import Way, demonstration_tokenizer
 from worker.decoding.events import decode_event
 from worker.delivery.offset_ledger import OffsetLedger
+from worker.domain.engines import EngineReference, Usage
 from worker.domain.events import judged_exchange
+from worker.domain.guard import first_prompt
 from worker.domain.outcomes import Destinations
 from worker.domain.records import Partition
-from worker.domain.verdicts import (
-    EngineReference,
-    GuardReference,
-    Usage,
-    VerdictSource,
-    judge_event,
-    rfc3339,
-)
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.domain.verdicts import GuardReference, VerdictSource, judge_event, rfc3339
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.parser import parse
 
 EVENTS = 256
 INTERPRETER = "interpreter"
@@ -77,20 +73,18 @@ def _prompt() -> Call:
     async def render() -> None:
         for start in range(0, EVENTS, _TAKEN_AT_ONCE):
             chunk = exchanges[start : start + _TAKEN_AT_ONCE]
-            prompts = [guard.render(e.prompt, e.response) for e in chunk]
+            prompts = [first_prompt(guard, exchange) for exchange in chunk]
             await tokenizer.encode(prompts, _MAX_PROMPT_TOKENS)
-            for exchange in chunk:
-                guard.imitations(exchange.prompt, exchange.response)
 
     return lambda: asyncio.run(render())
 
 
 def _parse() -> Call:
-    guard, texts = GuardReasoner(), completions(EVENTS)
+    texts = completions(EVENTS)
 
     def call() -> None:
         for text in texts:
-            guard.read(text, has_response=True, finish_reason="stop")
+            parse(text, has_response=True, finish_reason="stop")
 
     return call
 
@@ -101,9 +95,7 @@ def _encode() -> Call:
     engine, usage = EngineReference("vllm", "1"), Usage(200, 100, 110)
     given = records(EVENTS)
     events = [decode_event(record.value or b"", dict(record.headers)) for record in given]
-    read = [
-        guard.read(text, has_response=True, finish_reason="stop") for text in completions(EVENTS)
-    ]
+    read = [parse(text, has_response=True, finish_reason="stop") for text in completions(EVENTS)]
     destinations = Destinations("verdicts", "dead", "group", lambda _: _MAX_BYTES)
 
     def call() -> None:
@@ -148,7 +140,7 @@ def _ledger() -> Call:
         draw.shuffle(received)
         for partition, offset in received:
             ledger.resolve(partition, 1, offset)
-        ledger.committed(ledger.committable(), epochs)
+        ledger.note_commit(ledger.committable(), epochs)
         first = last
 
     return call
@@ -173,12 +165,12 @@ OPERATIONS = {
     operation.name: operation
     for operation in (
         Operation(INTERPRETER, "Python alone, for comparison", _interpreter),
-        Operation("decode", "bytes to the exchange that is judged", _decode),
-        Operation("prompt", "rendering, tokenising, looking for imitations", _prompt),
+        Operation("decode", "bytes to the judged exchange", _decode),
+        Operation("prompt", "rendering, tokenising, detecting imitated templates", _prompt),
         Operation("parse", "completion to judgement", _parse),
         Operation("encode", "judgement to the verdict's record", _encode),
-        Operation("ledger", "an offset received, resolved, committable", _ledger),
+        Operation("ledger", "receiving, resolving and committing an offset", _ledger),
         Operation("telling", "metrics and log context", _telling),
-        Operation("way", "all of it and the pipeline around it, on a bus in memory", _way),
+        Operation("way", "all steps and the pipeline around them, on an in-memory bus", _way),
     )
 }

@@ -1,22 +1,14 @@
-"""All that a worker tells its telemetry of a record on its way, and nothing else."""
+"""All telemetry calls that a worker makes for one record, and nothing else."""
 
 from benchmarks.micro.samples import records
 from worker.adapters.clock import SystemClock
 from worker.decoding.events import decode_event
+from worker.domain.engines import Completion, EngineReference, Usage
 from worker.domain.events import judged_exchange
+from worker.domain.judgements import Judgement, Reading
 from worker.domain.outcomes import Outcome
-from worker.domain.ports import Completion
 from worker.domain.records import OutgoingRecord, in_hand
-from worker.domain.verdicts import (
-    EngineReference,
-    GuardReference,
-    Judgement,
-    Reading,
-    Usage,
-    Verdict,
-    VerdictSource,
-    judge_event,
-)
+from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event
 from worker.telemetry import Telemetry
 from worker.telemetry.names import CloseReason
 
@@ -35,9 +27,14 @@ class Teller:
         self._exchange = judged_exchange(event)
         self._completion = Completion("", "stop", Usage(200, 100, 110))
         self._outgoing = OutgoingRecord("verdicts", b"k", b"{}", ())
-        reading = Reading("unharmful", "answer")
+        harmless = Reading("unharmful", source="answer")
+        readings = {
+            "prompt_harmfulness": harmless,
+            "response_refusal": Reading("compliance", source="answer"),
+            "response_harmfulness": harmless,
+        }
         self._verdict: Verdict = judge_event(
-            Judgement("complete", reading, Reading("compliance", "answer"), reading),
+            Judgement("complete", readings),
             event=event,
             event_id="1",
             source=VerdictSource("events", 0, 0, ""),

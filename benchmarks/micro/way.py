@@ -1,4 +1,4 @@
-"""The whole way of a record through the pipeline, with a bus in memory and a ready engine."""
+"""The full path of a record through the pipeline, with an in-memory bus and a ready engine."""
 
 import asyncio
 import itertools
@@ -8,19 +8,20 @@ from benchmarks.micro.samples import PARTITIONS
 from worker.adapters.clock import SystemClock
 from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource
 from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.decoding.decoder import EventDecoder
 from worker.delivery.at_least_once import AtLeastOnce
+from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
 from worker.domain.outcomes import Destinations
-from worker.domain.ports import Completion
 from worker.domain.records import Record
-from worker.domain.verdicts import EngineReference, Usage
-from worker.engine.circuit_breaker import BreakerPolicy
+from worker.domain.verdicts import reference_to
 from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
-from worker.flow.batching import BatchPolicy
+from worker.flow.admission import AdmissionPolicy
+from worker.flow.asking import Asker, AskingPolicy
 from worker.flow.judge import Judge
-from worker.flow.pipeline import Bounds, Pipeline
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import demonstration_model
+from worker.flow.pipeline import FlowPolicy, Pipeline
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.runtime.engines import demonstration_model
 from worker.telemetry import Telemetry
 
 _SEQUENCES = 256
@@ -53,7 +54,8 @@ class ReadyEngine:
 
     async def complete(
         self,
-        prompt_token_ids: Sequence[int],  # noqa: ARG002 - the port's
+        request: EngineRequest,  # noqa: ARG002 - the port's
+        prompt_token_ids: Sequence[int],  # noqa: ARG002
         *,
         request_id: str,  # noqa: ARG002
         trace: Mapping[str, str],  # noqa: ARG002
@@ -65,6 +67,24 @@ class ReadyEngine:
 
     async def stop(self) -> None:
         """There is nothing to free."""
+
+
+def build_judge(engine: Engine, tokenizer: JsonTokenizer, telemetry: Telemetry) -> Judge:
+    """GuardReasoner's judge over an engine."""
+    guard, clock = GuardReasoner(), SystemClock()
+    return Judge(
+        guard=guard,
+        guard_reference=reference_to(guard, "m", None),
+        asker=Asker(
+            engine=engine,
+            tokenizer=tokenizer,
+            telemetry=telemetry,
+            clock=clock,
+            policy=AskingPolicy(300.0, RetryPolicy()),
+        ),
+        decoder=EventDecoder(),
+        clock=clock,
+    )
 
 
 class Way:
@@ -107,25 +127,12 @@ class Way:
         engine = SupervisedEngine(
             ReadyEngine(self._texts), policy=SupervisionPolicy(), clock=clock, telemetry=telemetry
         )
-        judge = Judge(
-            guard=GuardReasoner(),
-            engine=engine,
-            tokenizer=self._tokenizer,
-            telemetry=telemetry,
-            clock=clock,
-            model="m",
-            revision=None,
-            request_timeout_seconds=300.0,
-            retries=RetryPolicy(),
-            with_reasoning=True,
-        )
+        judge = build_judge(engine, self._tokenizer, telemetry)
         pipeline = Pipeline(
             source=source,
             delivery=delivery,
             judge=judge,
-            policy=BatchPolicy(),
-            breaker=BreakerPolicy(),
-            bounds=Bounds(max_in_flight=_SEQUENCES + 64),
+            policy=FlowPolicy(AdmissionPolicy(_SEQUENCES + 64)),
             destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes),
             telemetry=telemetry,
             clock=clock,

@@ -1,4 +1,4 @@
-"""Guardstream beside the usual hand-written worker, each with a real vLLM of its own."""
+"""Guardstream compared with the usual hand-written worker, each with its own vLLM."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.rivals import report
 from benchmarks.rivals.measurement import FULL, QUICK, measure_all
 
-TITLE = "Against the usual worker, on the real engine"
+TITLE = "Comparison with the usual worker, on a real engine"
 
 
 def measure(*, quick: bool) -> dict[str, Any]:

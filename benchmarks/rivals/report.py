@@ -1,4 +1,4 @@
-"""What the page says of the usual worker."""
+"""The section of the page on the usual worker."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ _NAMES = {OURS: "Guardstream", THEIRS: "the hand-written worker"}
 _COLORS = {OURS: "#218bff", THEIRS: "#bf8700"}
 _STYLES = {"p50": ("-", "o"), "p99": ("--", "s")}
 _OPENING = f"""
-The usual worker: aiokafka, a batch of up to {MAX_NUM_SEQS} records whose prompts are all in flight
-at once over HTTP to vLLM's own OpenAI-compatible server, a commit after the batch; at least once,
-as Guardstream is run here. Each side has a vLLM of its own with the same arguments and the
-demonstration guard on the CPU, loaded once, and gets the same events in turn. Most events are as
-`training.exchanges` composes them, a fifth of them without a response; {LONG_PROMPT_SHARE:.0%} have
-a request around pasted text, and {LONG_RESPONSE_SHARE:.0%}, if there is a reply, one of as many
-texts. Age is the time from the input record's timestamp to the broker's append of the verdict.
+The usual worker uses aiokafka, sends the prompts of up to {MAX_NUM_SEQS} records concurrently over
+HTTP to vLLM's OpenAI-compatible server, and commits after the batch. It runs at least once, and so
+does Guardstream here. Each side has its own vLLM with the same arguments and the demonstration
+guard on the CPU, loaded once, and gets the same events in turn. Most events come from
+`training.exchanges`, a fifth of them without a response; in {LONG_PROMPT_SHARE:.0%} the request
+contains several pasted texts, and in {LONG_RESPONSE_SHARE:.0%}, if there is a response, the
+response consists of as many. Age is the time from the input record's timestamp to the broker's
+append of the verdict.
 """
 
 
@@ -40,8 +41,8 @@ def write(figures: dict[str, Any], pictures: Path) -> str:
 
 
 def _capacities(figures: dict[str, Any]) -> str:
-    head = ["A backlog", "", "events/s", "tokens an event", "CPU ms an event"]
-    rows, said = [], []
+    head = ["Backlog", "", "events/s", "tokens per event", "CPU ms per event"]
+    rows, spreads = [], []
     for key, words in (("capacity", "the mix"), ("prompt_only", "requests alone")):
         trials = figures[key]
         rates = {name: [t["events_per_second"] for t in trials[name]] for name in SIDES}
@@ -50,13 +51,13 @@ def _capacities(figures: dict[str, Any]) -> str:
             cpu = spread([t["cpu_ms_per_event"] for t in trials[name]], ".1f")
             rows.append([words, _WORDS[name], spread(rates[name], ".1f"), tokens, cpu])
         shares = ratios(rates[OURS], rates[THEIRS])
-        said.append(spread(shares))
+        spreads.append(spread(shares))
     events = figures["capacity"][OURS][0]["events"]
     return (
-        f"{table(head, rows)}\n**Guardstream does {said[0]} times what the hand-written worker does"
-        f" on the mix, and {said[1]} times on requests alone** (backlogs of {events} events, all"
-        " there at once; from then to the last verdict; CPU with the engine's and, there, the"
-        " server's).\n"
+        f"{table(head, rows)}\n**Guardstream reaches {spreads[0]} times the throughput of the"
+        f" hand-written worker on the mix, and {spreads[1]} times on requests alone** (backlogs of"
+        f" {events} events, produced at once; measured until the last verdict; CPU includes the"
+        " engine's, and the server's for the hand-written worker).\n"
     )
 
 
@@ -72,7 +73,12 @@ def _loads(figures: dict[str, Any]) -> str:
 def _burst(figures: dict[str, Any]) -> str:
     burst = figures["burst"]
     head = [f"{figures['burst_events']} events at once, on half the capacity", "drained in"]
-    head += ["their p50 age", "their p99 age", "p50 age of the others", "p99 age of the others"]
+    head += [
+        "p50 age of the burst",
+        "p99 age of the burst",
+        "p50 age of others",
+        "p99 age of others",
+    ]
     rows = []
     for name in SIDES:
         ages = burst[name]["ages"]
@@ -81,9 +87,9 @@ def _burst(figures: dict[str, Any]) -> str:
         cells = (theirs["drained"], theirs["p50"], theirs["p99"], others["p50"], others["p99"])
         rows.append([_WORDS[name], *map(_seconds, cells)])
     return (
-        f"{table(head, rows)}\nGuardstream lets those in that come meanwhile as soon as the engine"
-        " has room, so the burst's longest completions share it with them. The hand-written"
-        " worker's batch has the engine for itself, and the others wait for it.\n"
+        f"{table(head, rows)}\nGuardstream admits new events as soon as the engine has a free slot,"
+        " so they share the engine with the burst's longest completions. The hand-written worker's"
+        " batch has the engine exclusively, and other events wait for it.\n"
     )
 
 
@@ -103,11 +109,11 @@ def _slow(figures: dict[str, Any]) -> str:
         for name in SIDES
     }
     took = {name: slow["with"][name]["ages"]["slow"]["p50"] for name in SIDES}
-    said = " and ".join(f"{_seconds(took[name])} with {_NAMES[name]}" for name in SIDES)
+    times = " and ".join(f"{_seconds(took[name])} with {_NAMES[name]}" for name in SIDES)
     return (
-        f"{table(head, rows)}\nA slow record, on which the guard writes to its limit, takes {said}"
-        f" (median). The p99 age of the others changes by {added[OURS]:+.2f} s with Guardstream,"
-        " which takes the next record as soon as the engine has room, and by"
+        f"{table(head, rows)}\nA slow record, whose completion reaches its token limit, takes"
+        f" {times} (median). The p99 age of the others changes by {added[OURS]:+.2f} s with"
+        " Guardstream, which takes the next record as soon as the engine has a free slot, and by"
         f" {added[THEIRS]:+.2f} s with the hand-written worker, whose next batch waits for the"
         " slowest of the last.\n"
     )

@@ -15,14 +15,14 @@ import aiohttp
 from benchmarks.processes import WORKER, Process, settings_variables
 from worker.adapters.vllm.engine import ENVIRONMENT, ON_CPU
 from worker.demo.kafka.broker import free_ports
-from worker.runtime.build import demonstration_model
+from worker.runtime.engines import demonstration_model
 
 OURS, THEIRS = "guardstream", "handwritten"
 SIDES = (OURS, THEIRS)
 
 MAX_NUM_SEQS, MAX_TOKENS = 256, 1024
 ENGINE_ARGUMENTS: dict[str, Any] = ON_CPU | {
-    # room for as many at once, long ones too
+    # enough cache for that many at once, with long ones
     "kv_cache_memory_bytes": 1 << 30,
     # what each takes by itself differs
     "max_num_batched_tokens": 4096,
@@ -33,7 +33,7 @@ ENGINE_ARGUMENTS: dict[str, Any] = ON_CPU | {
 _ENDED = (0, -15, 143)
 _BEGIN_OF_TEXT = "<|begin_of_text|>"
 _PATIENCE_SECONDS, _POLL_SECONDS = 300.0, 0.2
-# in turn, each with the URL that tells when the next can start
+# in turn, each with the URL that shows when the next can start
 _Started = list[tuple[Process, str | None]]
 
 
@@ -111,7 +111,7 @@ def _guardstream(topics: Topics, bootstrap_servers: str, folder: Path) -> _Start
         "INPUT__GROUP_ID": OURS,
         "OUTPUT__VERDICT_TOPIC": topics.verdicts,
         "OUTPUT__DEAD_LETTER_TOPIC": topics.dead,
-        # the folder: by its name the demonstration has a limit of its own
+        # the folder: by name, the demonstration guard has a separate limit
         "ENGINE__MODEL": demonstration_model(),
         "ENGINE__MAX_NUM_SEQS": str(MAX_NUM_SEQS),
         "ENGINE__MAX_TOKENS": str(MAX_TOKENS),

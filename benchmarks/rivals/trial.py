@@ -123,7 +123,7 @@ class Lane:
 
 
 async def prepare_topics(connection: Connection, topics: Topics) -> None:
-    """The topics of a side; on those for outcomes the broker's clock says when one was there."""
+    """The topics of a side; those for outcomes use LogAppendTime."""
     await create_topics(connection, [topics.events], partitions=_PARTITIONS)
     await create_topics(
         connection,

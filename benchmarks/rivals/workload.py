@@ -21,7 +21,7 @@ class Arrival:
 
     Attributes:
         at: seconds since the trial began.
-        kind: `flow`, `burst` or `slow`, to tell their ages apart.
+        kind: `flow`, `burst` or `slow`, to separate their ages.
     """
 
     at: float
@@ -41,7 +41,7 @@ def poisson_moments(rate: float, seconds: float, seed: int) -> list[float]:
 
 
 def mixed_values(count: int, seed: int) -> list[bytes]:
-    """Short and long: most as composed, some around text that somebody pasted."""
+    """Short and long: most as generated, some with pasted text."""
     draw = random.Random(f"mix-{seed}")
     exchanges = compose("held_out", count, seed)
     others = compose("held_out", count + _MOST_PASTED, -1 - seed)

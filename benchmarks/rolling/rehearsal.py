@@ -159,9 +159,9 @@ async def _perform(
 async def _start(
     worker: WorkerProcess, version: str, port: int, session: aiohttp.ClientSession
 ) -> Stay:
-    """Start a version of a worker and wait until it says that it is ready."""
+    """Start a version of a worker and wait until it is ready."""
     started_at = time.time()
-    # what a verdict says of its guard tells the version that judged it
+    # the guard's name in a verdict identifies the version that judged it
     worker.environment = {**worker.environment, "GUARDSTREAM_ENGINE__REVISION": version}
     worker.start("calm")
     while time.time() < started_at + _READY_SECONDS and worker.running:

@@ -88,7 +88,7 @@ def ways(world: World) -> list[Scaling]:
     sized = plan(load, terms, Queues(1.0, 1, 1, 1, 1))
     most = sized.replicas_usable
     records = _TARGET_SECONDS / afternoon
-    # for the engine as it is assumed to be, whatever it is: nobody knows theirs exactly
+    # for the assumed engine, not the actual one: operators do not know theirs exactly
     prompts = Engine().prompts_at(1 - _HEADROOM)
 
     def lag(seen: Seen) -> Target:

@@ -36,7 +36,7 @@ class Rules:
     select: Literal["Max", "Min", "Disabled"] = "Max"
 
 
-# what Kubernetes does unless told otherwise
+# the defaults of Kubernetes
 UP = Rules(0.0, (Policy("Percent", 100, 15.0), Policy("Pods", 4, 15.0)))
 DOWN = Rules(300.0, (Policy("Percent", 100, 15.0),))
 
@@ -62,7 +62,7 @@ def wish(targets: Sequence[Target], replicas: int, tolerance: float = 0.1) -> in
 
 
 def kafka_lag(lag: float, threshold: float, partitions: int) -> Target:
-    """What KEDA's `kafka` trigger tells: never more than a replica for each partition."""
+    """The value of KEDA's `kafka` trigger: at most one replica per partition."""
     return Target(min(lag, partitions * threshold), threshold)
 
 

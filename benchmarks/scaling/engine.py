@@ -66,7 +66,7 @@ class PartitionQueue:
 
 
 def shares(places: float, wanted: list[float]) -> list[float]:
-    """Places dealt out in turn: nobody gets more than wanted, nor less than others who want."""
+    """Slots assigned in turn (max-min fair): none gets more than it wants."""
     given = [0.0] * len(wanted)
     open_ones = sorted(range(len(wanted)), key=wanted.__getitem__)
     for left, index in zip(range(len(open_ones), 0, -1), open_ones, strict=True):

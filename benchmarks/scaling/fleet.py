@@ -19,7 +19,7 @@ class Habits:
     Attributes:
         start_seconds: from the wish until it joins the group: schedule, pull, load the model.
         drain_seconds: for what is in flight, when it is to end.
-        rebalance_seconds: all partitions rest while the group shares them out anew.
+        rebalance_seconds: duration of a rebalance, during which all partitions pause.
     """
 
     start_seconds: float = 180.0
@@ -32,7 +32,7 @@ class Worker:
     """One replica.
 
     Attributes:
-        leaves_with: records in flight when it was told to end; None while it is not.
+        leaves_with: records in flight when it got SIGTERM; None before.
     """
 
     joins_at: float
@@ -158,7 +158,7 @@ class Fleet:
             self._share_out()
 
     def _share_out(self) -> None:
-        """Eager: whoever is there shares all partitions, as evenly as they go."""
+        """Eager: the current members share all partitions, as evenly as possible."""
         members = [worker for worker in self._workers if worker.joined]
         staying = [worker for worker in members if worker.leaves_with is None] or members
         for worker in members:

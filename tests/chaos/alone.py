@@ -14,7 +14,7 @@ from pathlib import Path
 from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.base import Delivery
 from worker.delivery.exactly_once import ExactlyOnce
-from worker.delivery.suspects import SuspectWindow
+from worker.delivery.suspect_window import SuspectWindow
 from worker.domain.records import Partition
 
 # variables that begin with GUARDSTREAM_TEST_ are no settings
@@ -26,7 +26,7 @@ def watch() -> None:
     """Patch this process: it writes down each record that it begins alone, and when it is done."""
     partitions: dict[int, Partition] = {}
     alone: dict[Partition, int] = {}
-    take, begin, committed = Delivery._begin, SuspectWindow.begin, SuspectWindow.committed
+    take, begin, passed = Delivery._begin, SuspectWindow.begin, SuspectWindow.pass_commit
 
     def take_over(self, partition, offset, window):
         partitions[id(window)] = partition
@@ -42,7 +42,7 @@ def watch() -> None:
         partition = partitions.get(id(self))
         if partition in alone and offset > alone[partition]:
             _note(_DONE, partition, alone.pop(partition))
-        committed(self, offset)
+        passed(self, offset)
 
     def noting(suspect):
         async def suspect_and_note(self, partition, *, begins):
@@ -53,7 +53,7 @@ def watch() -> None:
 
         return suspect_and_note
 
-    Delivery._begin, SuspectWindow.begin, SuspectWindow.committed = take_over, begin_one, commit
+    Delivery._begin, SuspectWindow.begin, SuspectWindow.pass_commit = take_over, begin_one, commit
     for guarantee in (AtLeastOnce, ExactlyOnce):
         guarantee.suspect = noting(guarantee.suspect)
 

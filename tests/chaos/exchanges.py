@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import demonstration_model
+from worker.guards.guardreasoner.prompt import render
+from worker.runtime.engines import demonstration_model
 
 _MOST_TOKENS = 100_000
 _CHUNK = 2000
@@ -105,11 +105,11 @@ def conversation(kind: str, number: int) -> Conversation | None:
 
 async def prompt_tokens(conversations: Sequence[Conversation]) -> list[int]:
     """The tokens of the guard's prompt for each exchange, by the demonstration tokenizer."""
-    guard, tokenizer = GuardReasoner(), JsonTokenizer.load(demonstration_model())
+    tokenizer = JsonTokenizer.load(demonstration_model())
     counts: list[int] = []
     for start in range(0, len(conversations), _CHUNK):
         chunk = conversations[start : start + _CHUNK]
-        prompts = [guard.render(one.prompt, one.response) for one in chunk]
+        prompts = [render(one.prompt, one.response) for one in chunk]
         encoded = await tokenizer.encode(prompts, _MOST_TOKENS)
         counts += [len(ids) for ids in encoded if ids is not None]
     return counts

@@ -18,7 +18,7 @@ from tests.chaos.faults import Planned
 from tests.chaos.oracle import Guarantee
 from tests.chaos.poisoned import poison
 from worker.adapters.kafka import publisher
-from worker.adapters.kafka.source import KafkaSource
+from worker.adapters.kafka.starting_offsets import StartingOffsets
 from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
 from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.exactly_once import ExactlyOnce
@@ -108,12 +108,12 @@ def believes_any_answer() -> None:
     async def fetch_and_believe(self, partitions):
         found = {}
         for partition in partitions:
-            offset = await self._joined.committed(TopicPartition(*partition))
+            offset = await self._consumer().committed(TopicPartition(*partition))
             found[partition] = None if offset is None else CommittedOffset(offset, "")
         return found
 
     misdirect()
-    KafkaSource._fetch_committed = fetch_and_believe
+    StartingOffsets._fetch_committed = fetch_and_believe
 
 
 # the session, the news of its end, a rebalance with its drain, and the judging

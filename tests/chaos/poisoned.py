@@ -16,7 +16,7 @@ from tests.chaos.alone import watch
 from worker.adapters.simulated import SimulatedEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.errors import EngineDead
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.guard import GuardReasoner
 
 KILLS_ENGINE = "kills the engine"
 FREEZES_LOOP = "freezes the loop"
@@ -41,14 +41,14 @@ def poisonous_prompt(kind: str, number: int) -> str:
 def poison() -> None:
     """Patch this process: from here on, marked prompts do harm in it."""
     doomed: dict[tuple[int, ...], tuple[str, int]] = {}
-    render, encode, complete = GuardReasoner.render, JsonTokenizer.encode, SimulatedEngine.complete
+    judge, encode, complete = GuardReasoner.judge, JsonTokenizer.encode, SimulatedEngine.complete
 
-    def render_or_freeze(self, prompt, response):
-        found = _read(prompt)
+    def judge_or_freeze(self, exchange):
+        found = _read(exchange.prompt)
         if found is not None and found[0] == FREEZES_LOOP:
             _note(*found)
             time.sleep(_FREEZE_SECONDS)
-        return render(self, prompt, response)
+        return judge(self, exchange)
 
     async def encode_and_remember(self, prompts, *more, **options):
         encoded = await encode(self, prompts, *more, **options)
@@ -57,7 +57,7 @@ def poison() -> None:
                 doomed[tuple(ids)] = found
         return encoded
 
-    async def complete_or_die(self, prompt_token_ids, **options):
+    async def complete_or_die(self, request, prompt_token_ids, **options):
         found = doomed.get(tuple(prompt_token_ids))
         if found is not None:
             _note(*found)
@@ -65,9 +65,9 @@ def poison() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             self._dead = True
             raise EngineDead("The engine died of a marked prompt.")
-        return await complete(self, prompt_token_ids, **options)
+        return await complete(self, request, prompt_token_ids, **options)
 
-    GuardReasoner.render = render_or_freeze
+    GuardReasoner.judge = judge_or_freeze
     JsonTokenizer.encode = encode_and_remember
     SimulatedEngine.complete = complete_or_die
 

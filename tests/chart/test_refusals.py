@@ -104,7 +104,7 @@ def test_a_wrong_value_is_named(path, value, what):
         ("model.image.mountPath", {"model": {"image": {"reference": "r/m:1"}}}),
         ("gpu.count is 2", {"gpu": {"count": 2}}),
         (
-            "ask for 4",
+            "require 4",
             {"config": {"engine": {"extra": {"tensor_parallel_size": 4}}}, "gpu": {"count": 2}},
         ),
         ("gpu.count", {"config": {"engine": {"kind": "simulated"}}}),

@@ -1,4 +1,4 @@
-"""`guardstream evaluate` as a person and a program use it, with the simulated engine."""
+"""`guardstream evaluate` by its command line, with the simulated engine."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.test_commands import guardstream
 from tests.unit.evaluation.rows import completion, labels, line
-from worker.domain.verdicts import Task
+from worker.domain.questions import STANDARD_TASKS
 
 SIMULATED = {"GUARDSTREAM_ENGINE__KIND": "simulated"}
 QUICK = SIMULATED | {
@@ -32,7 +32,7 @@ def evaluate(*arguments, **variables):
     return guardstream("evaluate", *map(str, arguments), **(QUICK | variables))
 
 
-def test_a_run_its_completions_and_a_comparison_tell_the_same(events, tmp_path):
+def test_a_run_its_completions_and_a_comparison_have_the_same_figures(events, tmp_path):
     kept, first, second, page = (tmp_path / name for name in ("c", "1.json", "2.json", "r.html"))
     done = evaluate(events, "--save-completions", kept, "--json", first, "--slice", "metadata.half")
     assert done.returncode == 0, done.stderr
@@ -42,25 +42,25 @@ def test_a_run_its_completions_and_a_comparison_tell_the_same(events, tmp_path):
     again = evaluate(
         *(events, "--from-completions", kept, "--compare", first, "--json", second),
         *("--html", page, "--slice", "metadata.half"),
-        # no engine is asked, so none need be there
+        # no engine is needed
         GUARDSTREAM_ENGINE__KIND="vllm",
         GUARDSTREAM_ENGINE__MODEL="./nowhere",
     )
     assert again.returncode == 0, again.stderr
-    assert "They say the same of every row." in again.stdout
+    assert "The two agree on every row." in again.stdout
     one, other = (json.loads(path.read_text()) for path in (first, second))
     for name in ("tasks", "slices", "rows", "flags", "statuses", "seed"):
         assert one[name] == other[name], name
     assert page.read_text().startswith("<!doctype html>")
     # its lines are what `parse` reads
     parsed = guardstream("parse", given=kept.read_text()).stdout.splitlines()
-    said = {row["id"]: row["said"] for row in one["rows"]}
+    predicted = {row["id"]: row["predicted"] for row in one["rows"]}
     assert len(parsed) == 40
     for found in map(json.loads, parsed):
-        assert {task: found[task]["label"] for task in Task} == said[found["id"]]
+        assert {task: found[task]["label"] for task in STANDARD_TASKS} == predicted[found["id"]]
 
 
-def test_rows_that_cannot_be_used_are_named_and_counted(events, tmp_path):
+def test_rows_that_cannot_be_used_are_listed_and_counted(events, tmp_path):
     path = tmp_path / "r.json"
     with events.open("ab") as file:
         file.write(b'{"id": "x", "prompt": "hi"}\n')
@@ -82,8 +82,8 @@ def test_two_guards_are_compared(tmp_path):
     names = "abcdefgh"
     events.write_bytes(b"\n".join(line(name) for name in names))
     for path, request in ((one, "unharmful"), (other, "harmful")):
-        said = [json.dumps({"id": name, "completion": completion(request)}) for name in names]
-        path.write_text("\n".join(said))
+        lines = [json.dumps({"id": name, "completion": completion(request)}) for name in names]
+        path.write_text("\n".join(lines))
     done = evaluate(events, "--from-completions", one, "--compare", other)
     assert done.returncode == 0, done.stderr
     (row,) = [text for text in done.stdout.splitlines() if "0.00781" in text]
@@ -91,9 +91,9 @@ def test_two_guards_are_compared(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
-        (["--from-completions", "EVENTS", "--model", "m"], 2, "asks no engine"),
+        (["--from-completions", "EVENTS", "--model", "m"], 2, "runs no engine"),
         (["--from-completions", "EVENTS"], 1, "line 1: neither a completion nor a verdict"),
         (["--compare", "EVENTS"], 1, "line 1: neither a completion nor a verdict"),
         (["--column", "prompt"], 2, "is not FIELD=NAME"),
@@ -101,31 +101,48 @@ def test_two_guards_are_compared(tmp_path):
         (["--slice", "metadata.nothing"], 1, "No event has metadata.nothing"),
         (["--json", "nowhere/r.json"], 1, "cannot be written"),
         (["--resamples", "3"], 2, "--resamples"),
-        (["--model", "./nowhere"], 1, "./nowhere cannot be had"),
+        (["--model", "./nowhere"], 1, "./nowhere is not available"),
     ],
 )
-def test_what_is_wrong_is_said_without_a_traceback(events, arguments, code, said):
+def test_a_mistake_is_one_sentence_without_a_traceback(events, arguments, code, message):
     given = [str(events) if one == "EVENTS" else one for one in arguments]
     done = evaluate(events, *given, GUARDSTREAM_ENGINE__KIND="vllm")
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("package", ["jinja2", "numpy", "scipy"])
+def test_without_its_extra_it_says_what_to_install(events, tmp_path, package):
+    hide = "import sys; sys.modules[{!r}] = None; import worker.cli; worker.cli.main()"
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", hide.format(package), "evaluate", str(events)],
+        env=os.environ | QUICK,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"guardstream: evaluate needs {package}: run pip install 'guardstream[evaluate]'.\n"
+    )
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize(
-    ("content", "said"),
-    [(b"", "has no rows"), (b'{"prompt": "hi"}\n', "Not one row of")],
+    ("content", "message"),
+    [(b"", "has no rows"), (b'{"prompt": "hi"}\n', "No row of")],
 )
-def test_a_file_of_which_nothing_can_be_used_is_said(tmp_path, content, said):
+def test_a_file_without_usable_rows_is_refused(tmp_path, content, message):
     path = tmp_path / "events.jsonl"
     path.write_bytes(content)
     done = evaluate(path)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_an_interrupted_run_goes_on(events, tmp_path):
+def test_an_interrupted_run_resumes(events, tmp_path):
     kept, result = tmp_path / "c.jsonl", tmp_path / "r.json"
     arguments = [sys.executable, "-m", "worker", "evaluate", str(events)]
     arguments += ["--save-completions", str(kept), "--json", str(result)]
@@ -142,7 +159,7 @@ def test_an_interrupted_run_goes_on(events, tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "the same command goes on" in errors
+    assert "the same command resumes" in errors
     assert "Traceback" not in errors
     assert not result.exists()
     done = kept.read_bytes()
@@ -154,7 +171,7 @@ def test_an_interrupted_run_goes_on(events, tmp_path):
     assert json.loads(result.read_text())["statuses"]["complete"] == 40
 
 
-def test_results_are_written_though_nobody_reads_the_table(events, tmp_path):
+def test_results_are_written_even_if_the_pipe_is_closed(events, tmp_path):
     result = tmp_path / "r.json"
     arguments = [sys.executable, "-m", "worker", "evaluate", str(events), "--json", str(result)]
     with subprocess.Popen(  # noqa: S603 - our own program

@@ -27,8 +27,8 @@ from training.sft import run_sft
 from training.trainer import SharedPrefixTrainer
 from worker.demo.kafka.broker import free_ports
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import Task
-from worker.runtime.build import demonstration_model
+from worker.domain.questions import STANDARD_TASKS
+from worker.runtime.engines import demonstration_model
 
 # torch, transformers and trl warn of themselves
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]
@@ -236,7 +236,7 @@ def test_the_real_configurations_rehearse_the_whole_recipe(tmp_path, name):
         weights(run, "dpo")["model.embed_tokens.weight"],
     )
     figures = json.loads((folder / "metrics.json").read_text())
-    assert set(figures["held_out"]["f1"]) == set(Task)
+    assert set(figures["held_out"]["f1"]) == set(STANDARD_TASKS)
     assert {
         f"{m}-{s}" for m in ("sft", "dpo", "ablation") for s in ("held_out", "adversarial")
     } == (set(figures["evaluations"]))
@@ -353,7 +353,7 @@ def test_an_interrupt_is_one_line_and_all_goes_on(tmp_path, sent):
                 break
         told = running.stdout.read()
         assert running.wait() == 130
-    assert told.count("training: Interrupted; the same command goes on.") == 1
+    assert told.count("training: Interrupted; the same command resumes.") == 1
     assert "Traceback" not in told
     run = Run(tmp_path / "run")
     assert not run.is_done("sft")
@@ -373,7 +373,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
         program.main()
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
-        "training: There is no space left on the disk; free some, and the same command goes on.\n"
+        "training: There is no space left on the disk; free some, and the same command resumes.\n"
     )
 
 

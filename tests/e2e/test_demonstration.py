@@ -11,11 +11,12 @@ from tests.collector import Collector
 from training.exchanges import compose
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import read_topics
+from worker.domain.questions import STANDARD_QUESTIONS, STANDARD_TASKS, standard
 from worker.domain.records import OutgoingRecord
-from worker.domain.verdicts import Task
 from worker.evaluation.scoring import Tally, strict
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import DEMONSTRATION, build_judging, demonstration_model
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.runtime.build import build_judging
+from worker.runtime.engines import DEMONSTRATION, demonstration_model
 from worker.runtime.worker import Worker
 
 pytestmark = [
@@ -90,12 +91,12 @@ async def judged(kafka_settings, connection, collector):
 
 def agree(verdicts, examples):
     """Compare labels with what is known, and look at what goes with them."""
-    tally = Tally()
+    tally = Tally(STANDARD_QUESTIONS)
     for n, example in enumerate(examples):
         verdict = verdicts[n]
         assert verdict["engine"]["name"] == "vllm"
         assert verdict["usage"]["completion_tokens"] > 0
-        tally.add(example.labels, {task: verdict[task]["label"] for task in Task})
+        tally.add(example.labels, {task: verdict[task]["label"] for task in STANDARD_TASKS})
         if example.response is None:
             assert verdict["response_refusal"]["label"] is None
             assert verdict["response_harmfulness"]["label"] is None
@@ -103,9 +104,9 @@ def agree(verdicts, examples):
             assert verdict["reasoning"][0]["task"] == "prompt_harmfulness"
             assert all(section["steps"] for section in verdict["reasoning"])
     card = json.loads((Path(demonstration_model()) / "metrics.json").read_text())
-    for task in Task:
+    for task in STANDARD_TASKS:
         # about four standard errors of an F1 near 0.97 over 300 exchanges
-        f1 = strict(tally.confusion(task)).f1
+        f1 = strict(tally.confusion(standard(task))).f1
         assert f1 > card["held_out"]["f1"][task] - 0.04, task
     assert any(verdict["usage"]["cached_tokens"] for verdict in verdicts.values())
 

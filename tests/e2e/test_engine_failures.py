@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from worker.domain.errors import EngineDead, EngineInterrupted
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import DEMONSTRATION, build_judging
+from worker.domain.events import Exchange
+from worker.domain.guard import first_request
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.prompt import render
+from worker.runtime.build import build_judging
+from worker.runtime.engines import DEMONSTRATION, load_model
 from worker.runtime.settings import load_settings
+
+REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
 
 pytestmark = [
     pytest.mark.e2e,
@@ -43,12 +49,15 @@ async def test_a_killed_and_a_hung_engine_are_restarted_and_then_given_up():
     engine = judging.engine
     await engine.start()
     try:
-        prompts = [GuardReasoner().render(f"How do I bake bread? {n}", None) for n in range(4)]
-        ids = await judging.judge.tokenizer.encode(prompts, engine.max_prompt_tokens)
+        prompts = [render(f"How do I bake bread? {n}", None) for n in range(4)]
+        ids = await load_model(settings).tokenizer.encode(prompts, engine.max_prompt_tokens)
 
         async def ask():
             return await asyncio.gather(
-                *(engine.complete(p, request_id=os.urandom(4).hex(), trace={}) for p in ids),
+                *(
+                    engine.complete(REQUEST, p, request_id=os.urandom(4).hex(), trace={})
+                    for p in ids
+                ),
                 return_exceptions=True,
             )
 
@@ -67,7 +76,7 @@ async def test_a_killed_and_a_hung_engine_are_restarted_and_then_given_up():
         (core,) = cores()
         os.kill(core, signal.SIGKILL)
         with pytest.raises(EngineInterrupted):
-            await engine.complete(ids[0], request_id="last", trace={})
+            await engine.complete(REQUEST, ids[0], request_id="last", trace={})
         with pytest.raises(EngineDead, match="stops without committing"):
             await engine.ready()
     finally:

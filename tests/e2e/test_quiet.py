@@ -13,7 +13,7 @@ from worker.adapters.vllm.engine import VllmEngine
 from worker.domain.errors import EngineUnavailable
 logging.basicConfig(level=logging.INFO)
 engine = VllmEngine(
-    model="./nowhere", revision=None, stop_token_ids=(), max_tokens=1, max_num_seqs=1,
+    model="./nowhere", revision=None, tokenizer=None, max_tokens=1, max_num_seqs=1,
     max_model_len=None, gpu_memory_utilization=0.5, extra={},
 )
 try:

@@ -15,8 +15,9 @@ from tests.integration.harness import event, produce, read, start_process
 from tests.unit.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.runs import STEPS
+from worker.domain.questions import PROMPT_HARMFULNESS
 from worker.domain.records import OutgoingRecord
-from worker.domain.verdicts import Task, encode_verdict
+from worker.domain.verdicts import encode_verdict
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -104,7 +105,7 @@ async def test_the_commands_of_the_page_lead_back_into_the_worker(
 
 def opposite(example):
     other = {"harmful": "unharmful", "unharmful": "harmful"}
-    return example.labels | {Task.PROMPT_HARMFULNESS: other[example.labels["prompt_harmfulness"]]}
+    return example.labels | {PROMPT_HARMFULNESS.name: other[example.labels["prompt_harmfulness"]]}
 
 
 async def run_script(script, **environment):

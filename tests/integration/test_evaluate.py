@@ -10,7 +10,7 @@ from tests.integration.harness import both_guarantees, produce, read
 from training.exchanges import compose
 from worker.cli import app, register
 from worker.demo.samples import keyed
-from worker.domain.verdicts import Task
+from worker.domain.questions import STANDARD_TASKS
 from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
@@ -64,12 +64,12 @@ async def test_the_same_numbers_through_evaluate_and_through_kafka(
         assert by_kafka[name] == by_engine[name], name
     assert by_kafka["provenance"]["guard"] == by_engine["provenance"]["guard"]
     assert by_engine["statuses"] == {"complete": COUNT, "inconclusive": 0, "unjudged": 1}
-    said = {row["id"]: row["said"] for row in by_engine["rows"]}
-    assert said == {row["id"]: row["said"] for row in by_kafka["rows"]}
+    said = {row["id"]: row["predicted"] for row in by_engine["rows"]}
+    assert said == {row["id"]: row["predicted"] for row in by_kafka["rows"]}
     assert by_engine["comparison"]["rows"] == COUNT
     assert not by_engine["comparison"]["disagreements"]
     # the simulated engine guesses: figures that are neither nought nor one
-    assert all(0.1 < by_engine["tasks"][task]["f1"]["value"] < 0.9 for task in Task)
+    assert all(0.1 < by_engine["tasks"][task]["f1"]["value"] < 0.9 for task in STANDARD_TASKS)
 
 
 async def evaluate(events, result, *arguments):

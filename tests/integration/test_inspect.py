@@ -16,7 +16,7 @@ from tests.integration.harness import event, produce, read, until
 from worker.domain.dead_letters import dead_letter
 from worker.domain.errors import InvalidRequest
 from worker.domain.records import OutgoingRecord, Partition, Record
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.prompt import render
 from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
@@ -91,7 +91,7 @@ async def test_a_verdict_by_its_records_place_by_its_event_and_by_its_own(judged
     by_place = (await findings(judged, f"{topic}/0@7"))[0]
     assert by_place["source"] == {"topic": topic, "partition": 0, "offset": 7}
     assert by_place["event"]["prompt"] == "How do I bake bread number 7?"
-    rendered = GuardReasoner().render("How do I bake bread number 7?", "Sure!").text
+    rendered = render("How do I bake bread number 7?", "Sure!").text
     assert by_place["prompt"] == rendered
     assert by_place["record"]["trace_id"] == TRACE
     assert (by_place["is_committed"], by_place["committed_offset"]) == (True, 11)
@@ -106,7 +106,7 @@ async def test_a_verdict_by_its_records_place_by_its_event_and_by_its_own(judged
     assert (code, said) == (0, "")
     assert f"Record {topic}/0@7\n" in out
     assert f"trace                 {TRACE}\n" in out
-    assert f"yes; {judged.input.group_id} goes on at offset 11\n" in out
+    assert f"yes; {judged.input.group_id} resumes at offset 11\n" in out
     assert "   │ How do I bake bread number 7?\n" in out
     assert f"Verdict {mine}\n" in out
     assert "\x1b" not in out
@@ -229,7 +229,7 @@ async def test_records_without_an_outcome_say_why(judged, connection):
     code, out, _ = await command(judged, f"{topic}/0@11")
     assert code == 0
     assert "No outcome yet." in out
-    assert f"no; {judged.input.group_id} goes on at offset 11\n" in out
+    assert f"no; {judged.input.group_id} resumes at offset 11\n" in out
     code, out, _ = await command(judged, f"{topic}/0@12")
     assert code == 0
     assert "A tombstone" in out

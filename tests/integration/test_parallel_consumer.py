@@ -15,10 +15,16 @@ from tests.integration.harness import event, produce, read
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.reader import committed_offsets
 from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.domain.events import Exchange
+from worker.domain.guard import first_request
+from worker.domain.questions import STANDARD_TASKS
 from worker.domain.records import OutgoingRecord
-from worker.domain.verdicts import Task
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import demonstration_model
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.parser import parse
+from worker.guards.guardreasoner.prompt import render
+from worker.runtime.engines import demonstration_model
+
+REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
 
 pytestmark = pytest.mark.integration
 
@@ -44,13 +50,11 @@ def options(settings, engine_url, guarantee="at_least_once"):
 async def expected_verdict(prompt, response):
     """What the engine says of the guard's own prompt: another text would get another answer."""
     tokenizer = Tokenizer.from_file(f"{demonstration_model()}/tokenizer.json")
-    ids = tokenizer.encode(GuardReasoner().render(prompt, response).text).ids
+    ids = tokenizer.encode(render(prompt, response).text).ids
     engine = SimulatedEngine(behaviour=QUICK, clock=SystemClock())
-    completion = (await engine.complete(ids, request_id="", trace={})).text
-    judgement = GuardReasoner().read(
-        completion, has_response=response is not None, finish_reason="stop"
-    )
-    labels = {task.value: judgement.reading(task).label for task in Task}
+    completion = (await engine.complete(REQUEST, ids, request_id="", trace={})).text
+    judgement = parse(completion, has_response=response is not None, finish_reason="stop")
+    labels = {task: judgement.reading(task).label for task in STANDARD_TASKS}
     return labels | {"reasoning": completion[: completion.index("Answers:")]}
 
 

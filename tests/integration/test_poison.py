@@ -11,8 +11,8 @@ from worker.adapters.simulated import poisonous
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
 from worker.domain.errors import EngineDead
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import demonstration_model
+from worker.guards.guardreasoner.prompt import render
+from worker.runtime.engines import demonstration_model
 from worker.runtime.worker import Worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -27,7 +27,7 @@ async def poison_among(topic):
     number = 0
     while len(events) < EVENTS or poison is None:
         made = event(topic, str(number))
-        prompt = GuardReasoner().render(f"How do I bake bread number {number}?", None)
+        prompt = render(f"How do I bake bread number {number}?", None)
         (ids,) = await tokenizer.encode([prompt], 4096)
         if not poisonous(ids, RATE):
             events.append(made)

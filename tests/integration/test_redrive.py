@@ -124,12 +124,12 @@ async def test_a_dry_run_changes_nothing_and_send_has_them_judged(buried, connec
 
     code, out, said = await command(settings)
     assert (code, said) == (0, "")
-    assert f"A dry run: {len(letters)} letters would be sent back" in out
+    assert f"A dry run: {len(letters)} dead letters would be sent back" in out
     assert [await held_offsets(connection, topic) for topic in topics] == before
 
     code, out, said = await command(settings, "--send")
     assert (code, said) == (0, "")
-    assert f"{len(letters)} letters sent back." in out
+    assert f"{len(letters)} dead letters sent back." in out
     events = await records_of(connection, topics[0])
     assert len(events) == EVENTS + len(letters)
     first = {}
@@ -186,8 +186,8 @@ async def test_the_count_rises_until_the_circle_stops(buried, connection):
         assert counts.count(deliveries + 1) == len(letters)
     code, out, _ = await command(settings, "--send")
     assert code == 0
-    assert f"{len(letters)} letters left after 3 deliveries or more" in out
-    assert "0 letters sent back." in out
+    assert f"{len(letters)} dead letters left after 3 deliveries or more" in out
+    assert "0 dead letters sent back." in out
     lines = (await command(settings, "--json", "--max-deliveries", "4"))[1].splitlines()
     assert json.loads(lines[-1])["letters"] == len(letters)
 
@@ -215,7 +215,9 @@ async def test_a_redrive_that_dies_midway_loses_none_and_repeats_none(buried, co
     assert plan.taken.total() == len(letters) - 3
     # should it wake, nobody listens
     goes_on.set()
-    with pytest.raises(BusUnavailable, match=r"Another redrive .* 3 letters were sent back before"):
+    with pytest.raises(
+        BusUnavailable, match=r"Another redrive .* 3 dead letters were sent back before"
+    ):
         await sending
     await dying.stop()
     sent = [
@@ -250,12 +252,12 @@ async def test_what_cannot_be_sent_back_is_named_and_the_others_go(kafka_setting
     code, out, said = await command(settings, "--send")
     assert code == 1
     assert said == (
-        f"guardstream: The topic {gone} is gone, so 1 letter cannot go back;"
+        f"guardstream: The topic {gone} is gone, so 1 dead letter cannot go back;"
         " create it and run redrive again.\n"
     )
-    assert "1 letter sent back." in out
+    assert "1 dead letter sent back." in out
     assert "no dead letters of Guardstream: 1." in out
-    assert f"{topic}/" in out.split("1 letter cut to fit the topic cannot be sent back")[1]
+    assert f"{topic}/" in out.split("1 dead letter cut to fit the topic cannot be sent back")[1]
     assert "\\x1b[31m[red]\\nkey" in out
     assert "\x1b" not in out
     (back,) = await records_of(connection, settings.input.topics[0])

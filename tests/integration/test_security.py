@@ -137,7 +137,7 @@ MISTAKES = {
     ),
     "an unknown user": ("SCRAM-SHA-256", {"username": "nobody"}, "refuses user nobody"),
     "an authority that is not trusted": ("TLS", {"ca_file": None}, "kafka.ca_file"),
-    "no certificate of ours": (
+    "no client certificate": (
         *("mTLS", {"certificate_file": None, "key_file": None}),
         "kafka.certificate_file",
     ),
@@ -267,8 +267,8 @@ async def test_a_worker_outlives_its_tokens_and_its_secret(
 @pytest.mark.parametrize(
     ("oauth", "said"),
     [
-        ({"client_id": "stranger"}, "gives no token (status 401, invalid_client)"),
-        ({"scope": "another"}, "refuses our token"),
+        ({"client_id": "stranger"}, "issued no token (status 401, invalid_client)"),
+        ({"scope": "another"}, "refuses the token"),
         ({"token_endpoint_url": "http://127.0.0.1:1/token"}, "kafka.oauth.token_endpoint_url"),
         ({"client_secret_file": "gone"}, "kafka.oauth.client_secret_file, gone, is not there"),
     ],

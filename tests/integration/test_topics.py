@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from tests.integration.harness import both_guarantees, event, produce, read, until
-from worker.adapters.kafka import source as kafka_source
+from worker.adapters.kafka import watchdog
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import committed_offsets
 from worker.domain.errors import BusUnavailable, OffsetLost
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(autouse=True)
 def _watchful(monkeypatch):
     # metadata is looked at every second, so that nobody waits half a minute
-    monkeypatch.setattr(kafka_source, "_METADATA_SECONDS", 1.0)
+    monkeypatch.setattr(watchdog, "METADATA_SECONDS", 1.0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A whole worker on a bus in memory, with a clock that waits for nobody."""
+"""A whole worker on a bus in memory, with a clock whose sleeps return at once."""
 
 import asyncio
 import math
@@ -6,19 +6,21 @@ from contextlib import asynccontextmanager
 
 import orjson
 
+from tests.unit.judges import build_judge
 from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource, MemoryTransactions
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.delivery.at_least_once import AtLeastOnce
-from worker.delivery.exactly_once import ExactlyOnce, TransactionPolicy
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.delivery.transaction_pace import TransactionPolicy
 from worker.domain.errors import EngineDead, Retriable
 from worker.domain.outcomes import Destinations
+from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.records import Partition
 from worker.engine.circuit_breaker import BreakerPolicy
-from worker.engine.retry import RetryPolicy
+from worker.flow.admission import AdmissionPolicy
 from worker.flow.batching import BatchPolicy
-from worker.flow.judge import Judge
-from worker.flow.pipeline import Bounds, Pipeline
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.flow.partition_queues import QueueBounds
+from worker.flow.pipeline import FlowPolicy, Pipeline
 from worker.telemetry import Telemetry
 
 INPUT = Partition("events", 0)
@@ -31,14 +33,8 @@ class QuickClock:
     def monotonic(self):
         return asyncio.get_running_loop().time()
 
-    async def sleep(self, seconds):  # noqa: ARG002 - it waits for nobody
+    async def sleep(self, seconds):  # noqa: ARG002 - it returns at once
         await asyncio.sleep(0)
-
-
-class WordTokenizer:
-    async def encode(self, prompts, limit):
-        ids = [[1] * len(prompt.text.split()) for prompt in prompts]
-        return [found if len(found) <= limit else None for found in ids]
 
 
 class GatedEngine(SimulatedEngine):
@@ -54,7 +50,7 @@ class GatedEngine(SimulatedEngine):
         self.failing = False
         self.traces = []
 
-    async def complete(self, prompt_token_ids, *, request_id, trace):
+    async def complete(self, request, prompt_token_ids, *, request_id, trace):
         self.traces.append(dict(trace))
         self.running += 1
         self.most = max(self.most, self.running)
@@ -64,7 +60,9 @@ class GatedEngine(SimulatedEngine):
                 raise EngineDead("The engine died.")
             if self.failing:
                 raise Retriable("The engine fails.")
-            return await super().complete(prompt_token_ids, request_id=request_id, trace=trace)
+            return await super().complete(
+                request, prompt_token_ids, request_id=request_id, trace=trace
+            )
         finally:
             self.running -= 1
 
@@ -75,15 +73,18 @@ class WorkerHarness:
         guarantee,
         *,
         drain_seconds=5.0,
+        commit_interval_seconds=1.0,
+        outbox_bytes=64 << 20,
         breaker=None,
         bus=None,
         tracing=None,
         framing="none",
         cloudevents=False,
         tokenizer=None,
-        **bounds,
+        guard=None,
+        **queue_bounds,
     ):
-        clock = QuickClock()
+        self.clock = clock = QuickClock()
         self._running = None
         self.guarantee = guarantee
         self.bus = bus or MemoryBus()
@@ -91,7 +92,9 @@ class WorkerHarness:
         self.publisher = MemoryPublisher(self.bus)
         self.transactions = MemoryTransactions(self.bus)
         self.engine = GatedEngine(clock)
-        self.telemetry = telemetry = Telemetry(clock, tracing=tracing)
+        self.telemetry = telemetry = Telemetry(
+            clock, tracing=tracing, questions=guard.questions if guard else STANDARD_QUESTIONS
+        )
         if guarantee == "at_least_once":
             delivery = AtLeastOnce(
                 source=self.source, publisher=self.publisher, clock=clock, telemetry=telemetry
@@ -105,17 +108,12 @@ class WorkerHarness:
                 group_id="group",
                 policy=TransactionPolicy(8, interval_seconds=0.0, per_second=math.inf),
             )
-        self.judge = judge = Judge(
-            guard=GuardReasoner(),
-            engine=self.engine,
-            tokenizer=tokenizer or WordTokenizer(),
+        self.judge = judge = build_judge(
+            self.engine,
+            clock,
+            guard=guard,
+            tokenizer=tokenizer,
             telemetry=telemetry,
-            clock=clock,
-            model="m",
-            revision=None,
-            request_timeout_seconds=30,
-            retries=RetryPolicy(),
-            with_reasoning=True,
             framing=framing,
         )
         self.delivery = delivery
@@ -123,9 +121,14 @@ class WorkerHarness:
             source=self.source,
             delivery=delivery,
             judge=judge,
-            policy=BatchPolicy(2, 1000, 0.0),
-            breaker=breaker or BreakerPolicy(),
-            bounds=Bounds(max_in_flight=6, drain_seconds=drain_seconds, **bounds),
+            policy=FlowPolicy(
+                AdmissionPolicy(6, outbox_bytes),
+                QueueBounds(**queue_bounds),
+                BatchPolicy(2, 1000, 0.0),
+                breaker or BreakerPolicy(),
+                commit_interval_seconds=commit_interval_seconds,
+                drain_seconds=drain_seconds,
+            ),
             destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes, cloudevents),
             telemetry=telemetry,
             clock=clock,

@@ -1,33 +1,21 @@
 """What the tests of inspection share: a record's outcomes, as they lie in the output topics."""
 
-from tests.unit.harness import QuickClock, WordTokenizer
+from tests.unit.harness import QuickClock
+from tests.unit.judges import build_judge
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.domain.dead_letters import dead_letter
 from worker.domain.errors import InvalidRequest
 from worker.domain.records import Partition, Record
-from worker.domain.verdicts import verdict_record
-from worker.engine.retry import RetryPolicy
-from worker.flow.judge import Judge
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.domain.verdict_records import verdict_record
 from worker.operator.inspect.inspection import Finding, Place, Search
-from worker.telemetry import Telemetry
 
 VALUE = b'{"id": "e", "prompt": "hello", "response": "hi"}'
 
 
 def judging(model="m", **behaviour):
     clock = QuickClock()
-    return Judge(
-        guard=GuardReasoner(),
-        engine=SimulatedEngine(behaviour=Behaviour(**behaviour), clock=clock),
-        tokenizer=WordTokenizer(),
-        telemetry=Telemetry(clock),
-        clock=clock,
-        model=model,
-        revision=None,
-        request_timeout_seconds=30,
-        retries=RetryPolicy(),
-        with_reasoning=True,
+    return build_judge(
+        SimulatedEngine(behaviour=Behaviour(**behaviour), clock=clock), clock, model=model
     )
 
 

@@ -14,11 +14,11 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 
 from worker.adapters.kafka import committed as adapter
-from worker.adapters.kafka import source as kafka_source
+from worker.adapters.kafka import starting_offsets
 from worker.adapters.kafka.committed import fetch_committed
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.source import KafkaSource
-from worker.delivery.suspects import SuspectWindow
+from worker.delivery.suspect_window import SuspectWindow
 from worker.domain.errors import BusUnavailable, OffsetLost, Retriable
 from worker.domain.poison import BEGINS, PoisonMark
 from worker.domain.records import CommittedOffset, Partition
@@ -110,7 +110,7 @@ class Consumer:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(adapter, "_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(kafka_source, "_CALL_SECONDS", 0.15)
+    monkeypatch.setattr(starting_offsets, "_CALL_SECONDS", 0.15)
 
 
 def source_of(group, **arguments):
@@ -268,7 +268,7 @@ async def test_metadata_with_an_error_does_not_turn_latest_into_earliest():
 
 @pytest.mark.parametrize("nothing", [None, -1])
 @pytest.mark.parametrize("start_from", ["earliest", "latest"])
-async def test_an_end_that_nobody_reports_is_tried_again(start_from, nothing):
+async def test_an_end_that_is_not_reported_is_tried_again(start_from, nothing):
     source = source_of(Group(), start_from=start_from)
     source._consumer.ends = dict.fromkeys(("earliest", "latest"), nothing)
     with pytest.raises(Retriable, match=f"{start_from} offset of events/0"):

@@ -22,7 +22,7 @@ async def turns(count):
 async def test_a_partition_that_was_paused_is_bounded_after_it_is_taken_over_again():
     harness = WorkerHarness(
         "exactly_once",
-        queued_records_per_partition=50,
+        records_per_partition=50,
         unsettled_records_per_partition=400,
         drain_seconds=0.05,
     )

@@ -9,7 +9,7 @@ from benchmarks.efficiency import section
 from benchmarks.efficiency.model import shape_settings, write_shape
 from benchmarks.efficiency.sides import ProcessorTime
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.prompt import render
 from worker.runtime.settings import load_settings
 
 
@@ -29,14 +29,14 @@ async def test_the_shape_is_a_model_folder_that_the_settings_and_the_tokenizer_t
     chosen = load_settings(engine=shape_settings(tmp_path)).engine
     assert chosen.extra == {"load_format": "dummy"}
     tokenizer = JsonTokenizer.load(chosen.model)
-    prompt = GuardReasoner().render("How do I bake bread? \u4f60\u597d", None)
+    prompt = render("How do I bake bread? \u4f60\u597d", None)
     (ids,) = await tokenizer.encode([prompt], chosen.max_model_len - chosen.max_tokens)
     assert ids
     assert max(ids) < json.loads((tmp_path / "config.json").read_text())["vocab_size"]
 
 
 @pytest.mark.parametrize(
-    ("rates", "said"), [([45.0, 48.0], "which meets the goal"), ([20.0, 30.0], "short of the goal")]
+    ("rates", "said"), [([45.0, 48.0], "which meets the goal"), ([20.0, 30.0], "below the goal")]
 )
 def test_the_section_says_whether_the_goal_is_met(rates, said):
     def rounds(figures, broker):
@@ -54,7 +54,7 @@ def test_the_section_says_whether_the_goal_is_met(rates, said):
     assert f"**Worker / engine alone: {sum(rates) / 100:.3f}" in text
     assert said in text
     assert "| 100.00 | 200.00 | 900.00 | 200.0 |" in text
-    assert "0.25 cores beside `LLM.generate`" in text
+    assert "0.25 cores during `LLM.generate`" in text
 
 
 def test_what_went_elsewhere_is_the_machines_time_less_the_sides_own(monkeypatch):

@@ -11,11 +11,12 @@ from tokenizers import Tokenizer
 
 from benchmarks.endpoint import build_endpoint
 from worker.adapters.simulated import Behaviour
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.runtime.build import demonstration_model
+from worker.guards.guardreasoner.parser import parse
+from worker.guards.guardreasoner.prompt import render
+from worker.runtime.engines import demonstration_model
 
 TOKENIZER = Tokenizer.from_file(f"{demonstration_model()}/tokenizer.json")
-PROMPT = GuardReasoner().render("How do I bake bread?", "Knead it.").text
+PROMPT = render("How do I bake bread?", "Knead it.").text
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ async def test_a_completion_has_openais_shape_and_the_guards(client):
     assert (answer["object"], answer["model"]) == ("text_completion", "guard")
     (choice,) = answer["choices"]
     assert (choice["index"], choice["finish_reason"]) == (0, "stop")
-    read = GuardReasoner().read(choice["text"], has_response=True, finish_reason="stop")
+    read = parse(choice["text"], has_response=True, finish_reason="stop")
     assert read.status == "complete"
     usage = answer["usage"]
     assert usage["prompt_tokens"] == len(TOKENIZER.encode(PROMPT).ids)

@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.harness import INPUT, QuickClock
 from worker.adapters.memory import MemoryBus, MemorySource, MemoryTransactions, MemoryTransactor
-from worker.delivery.exactly_once import ExactlyOnce, Pace, TransactionPolicy
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.delivery.transaction_pace import Pace, TransactionPolicy
 from worker.domain.outcomes import Outcome
 from worker.domain.records import OutgoingRecord
 from worker.telemetry import Telemetry
@@ -16,20 +17,20 @@ POLICY = TransactionPolicy(interval_seconds=0.2, per_second=50.0)
 
 def test_few_partitions_wait_as_long_as_the_interval_says():
     pace = Pace(POLICY)
-    assert [pace.patience(100.0) for _ in range(10)] == [0.2] * 10
+    assert [pace.wait_seconds(100.0) for _ in range(10)] == [0.2] * 10
 
 
 def test_many_partitions_take_turns():
     pace = Pace(POLICY)
-    waits = [pace.patience(100.0) for _ in range(64)]
+    waits = [pace.wait_seconds(100.0) for _ in range(64)]
     assert waits[10:] == pytest.approx([n / 50 for n in range(11, 65)])
 
 
 def test_turns_that_are_past_are_not_waited_for():
     pace = Pace(POLICY)
     for _ in range(64):
-        pace.patience(100.0)
-    assert pace.patience(102.0) == 0.2
+        pace.wait_seconds(100.0)
+    assert pace.wait_seconds(102.0) == 0.2
 
 
 class BusyTransactions(MemoryTransactions):
@@ -54,7 +55,7 @@ class BusyTransactor(MemoryTransactor):
         await super().commit(records, offsets)
 
 
-async def test_what_is_judged_during_a_commit_waits_for_company(record):
+async def test_what_is_judged_during_a_commit_waits_for_more(record):
     clock = QuickClock()
     bus = MemoryBus()
     source = MemorySource(bus, [INPUT.topic])
@@ -85,7 +86,7 @@ async def test_what_is_judged_during_a_commit_waits_for_company(record):
         transactions.arrive = arrive
         await arrive()
         await delivery.settle()
-        assert transactions.sizes == [1], "it did not wait for company"
+        assert transactions.sizes == [1], "it did not wait for more"
         # the second completes two, which is as many as a transaction takes
         await arrive()
         while bus.committed[INPUT] < 3:

@@ -8,14 +8,13 @@ import pytest
 
 from training import exchanges
 from training.exchanges import compose
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.parser import parse
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_a_perfect_completion_reads_back_as_the_labels(split):
-    guard = GuardReasoner()
     for example in compose(split, 500, 3):
-        judgement = guard.read(
+        judgement = parse(
             example.completion, has_response=example.response is not None, finish_reason="stop"
         )
         assert judgement.status == "complete"

@@ -10,12 +10,13 @@ from rich.console import Console
 from tests.unit.inspected import VALUE, finding, judging, letter_of, searched, verdict_of
 from worker.cli.views.inspection import quoted_completion, show_finding
 from worker.cli.views.inspection_document import document
+from worker.domain.engines import Completion, Usage
 from worker.domain.errors import InvalidRequest
 from worker.domain.guard import CompletionSpan
-from worker.domain.ports import Completion
+from worker.domain.judgements import Reasoning
+from worker.domain.questions import PROMPT_HARMFULNESS
 from worker.domain.records import Partition
-from worker.domain.verdicts import Reasoning, Task, Usage
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.guard import GuardReasoner
 from worker.operator.inspect.inspection import Again, Place, ask_again
 
 NASTY = "\x1b[31mred\x1b]0;title\x07 \u202eleft-to-right\u2066 \r[bold]\x9b"
@@ -49,7 +50,7 @@ async def changed(record, **fields):
 
 
 def again_of(record_verdict, text, spans=()):
-    return Again(Completion(text, "stop", Usage(1, 1, 0)), tuple(spans), record_verdict)
+    return Again((Completion(text, "stop", Usage(1, 1, 0)),), (tuple(spans),), record_verdict)
 
 
 async def verdict(record):
@@ -145,7 +146,7 @@ async def test_all_is_shown_of_a_verdict_and_its_repeat(record):
         "key                   k\n",
         "written               2025-11-24T16:00:00.000Z  60.000 s ago\n",
         f"trace                 {'a' * 32}\n",
-        "committed             yes; g goes on at offset 4\n",
+        "committed             yes; g resumes at offset 4\n",
         "Event e\n",
         "user      │ hello\n",
         "assistant │ hi\n",
@@ -168,7 +169,7 @@ async def test_what_is_not_as_it_seems_is_said(record):
         record=record(VALUE, offset=3, timestamp_ms=1),
         outcomes=outcomes(await verdict_of(record(VALUE, offset=3))),
     )
-    assert "the topic was made anew" in text_of(other_record)
+    assert "the topic was recreated" in text_of(other_record)
     guard = {"name": "guardreasoner", "model": "m", "revision": None, "prompt_sha256": "0"}
     other_prompt = finding(
         record=record(VALUE, offset=3), outcomes=outcomes(await changed(record, guard=guard))
@@ -195,11 +196,11 @@ def test_why_there_is_no_outcome(record, value, committed, said):
 
 
 async def test_the_answer_of_now_is_marked_and_compared(record):
-    asked = await ask_again(judging(), GuardReasoner(), record(VALUE, offset=3))
+    asked = await ask_again(judging(), record(VALUE, offset=3))
     same = finding(outcomes=outcomes(await verdict_of(record(VALUE, offset=3))))
     label = asked.verdict.prompt_harmfulness.label
     text = text_of(same, asked)
-    assert "Asked anew" in text
+    assert "Asked again" in text
     assert "labels                agree with verdicts/0@0\n" in text
     assert f"  label      │ Request: «{label}»\n" in text
     assert "  step       │ This is a simulation; no model has read the text.\n" in text
@@ -227,7 +228,7 @@ def test_marks_that_lie_in_one_another():
 
 
 async def test_a_lone_surrogate_reaches_neither_terminal_nor_document(record):
-    reasoning = (Reasoning(Task.PROMPT_HARMFULNESS, ("a\ud800b",), None),)
+    reasoning = (Reasoning(PROMPT_HARMFULNESS.name, ("a\ud800b",), None),)
     again = again_of(replace(await verdict(record), reasoning=reasoning), "a\ud800b")
     assert "│ a\\ud800b" in text_of(finding(), again)
     found = orjson.loads(orjson.dumps(document(finding(), GuardReasoner(), again)))["again"]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.unit.harness import INPUT, WorkerHarness
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET
-from worker.runtime.build import demonstration_model
+from worker.runtime.engines import demonstration_model
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 25

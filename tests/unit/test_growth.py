@@ -140,7 +140,7 @@ def growth_figures(events):
 
 def test_the_section_says_what_its_figures_say_and_links_what_it_drew(tmp_path):
     text = section(growth_figures(20_000), tmp_path)
-    assert "4 workers together do 3.00 times what one does" in text
+    assert "4 workers reach 3.00 times the throughput of one" in text
     assert "| partitions: 2,048, exactly_once | 150 | 3.00 |" in text
     for picture in tmp_path.iterdir():
         assert f"(benchmarks/{picture.name})" in text

@@ -4,9 +4,11 @@ import orjson
 import pytest
 
 from tests.unit.inspected import VALUE, finding, judging, letter_of, searched, verdict_of
+from worker.decoding.decoder import EventDecoder
 from worker.domain.errors import NotAnEvent, RecordError
 from worker.domain.records import Partition, Record
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.prompt import render
 from worker.operator.inspect.inspection import (
     Again,
     Buried,
@@ -161,19 +163,20 @@ async def test_a_verdict_on_what_stood_there_before_is_told(record):
 
 
 def test_decoding_gives_the_prompt_or_says_why_not(record):
-    guard = GuardReasoner()
-    assert decode(record(VALUE), guard).prompt == guard.render("hello", "hi").text
+    guard, decoder = GuardReasoner(), EventDecoder()
+    assert decode(record(VALUE), guard, decoder).prompt == render("hello", "hi").text
     with pytest.raises(RecordError):
-        decode(record(b'{"id": "e"}'), guard)
+        decode(record(b'{"id": "e"}'), guard, decoder)
     with pytest.raises(NotAnEvent, match="so it is"):
-        decode(record(VALUE, unreadable="so it is"), guard)
+        decode(record(VALUE, unreadable="so it is"), guard, decoder)
 
 
 async def test_asking_anew_keeps_the_completion_and_compares(record):
-    asked = await ask_again(judging(), GuardReasoner(), record(VALUE))
+    asked = await ask_again(judging(), record(VALUE))
     assert isinstance(asked, Again)
-    labels = [m for m in asked.spans if m.kind == "label"]
-    assert [asked.completion.text[m.start : m.end] for m in labels] == [
+    ((completion,), (spans,)) = asked.completions, asked.spans
+    labels = [m for m in spans if m.kind == "label"]
+    assert [completion.text[m.start : m.end] for m in labels] == [
         asked.verdict.prompt_harmfulness.label,
         asked.verdict.response_refusal.label,
         asked.verdict.response_harmfulness.label,
@@ -192,5 +195,5 @@ async def test_asking_anew_keeps_the_completion_and_compares(record):
 
 @pytest.mark.parametrize(("value", "behaviour"), [(b"?", {}), (VALUE, {"refusal_rate": 1.0})])
 async def test_asking_anew_says_why_there_is_no_answer(record, value, behaviour):
-    said = await ask_again(judging(**behaviour), GuardReasoner(), record(value))
+    said = await ask_again(judging(**behaviour), record(value))
     assert isinstance(said, RecordError)

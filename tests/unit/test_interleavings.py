@@ -1,7 +1,7 @@
 """Random interleavings of all that can happen to a partition, against both guarantees.
 
 Workers join, leave, die without a word, are evicted and learn it late (zombies), the bus refuses
-or answers too late, prompts are held and released. Whatever happened: once the world is calm,
+or answers too late, prompts are held and released. After any of it, once no fault occurs any more,
 every record has its outcome, and in exactly_once has it once and in order.
 """
 
@@ -54,7 +54,7 @@ class Group:
             await asyncio.sleep(0)
 
     async def rebalance(self):
-        """Eager: everybody gives everything up, then it is dealt anew."""
+        """Eager: all members give all partitions up, then they are assigned again."""
         for member in self.members:
             await member.source.revoke(self.held.pop(id(member), set()))
         for number, partition in enumerate(PARTITIONS):
@@ -65,7 +65,7 @@ class Group:
 
     async def join(self):
         member = WorkerHarness(self.guarantee, drain_seconds=0.0, bus=self.bus)
-        # the test is the coordinator: whoever starts holds nothing yet
+        # the test is the coordinator: a new member holds nothing yet
         member.source.topics = ()
         self.tasks[id(member)] = asyncio.create_task(member.pipeline.run())
         await self.tick(3)
@@ -82,10 +82,10 @@ class Group:
     async def die(self, member):
         """As by SIGKILL: nothing that it still tries has any effect."""
         self.members.remove(member)
-        await self.bury(member)
+        await self.kill(member)
         await self.rebalance()
 
-    async def bury(self, member):
+    async def kill(self, member):
         self.deaths += 1
         member.refuse(1_000_000)
         member.source.severed = True
@@ -135,7 +135,7 @@ class Group:
     async def calm(self):
         """One fresh worker, no faults: it must bring everything to its end."""
         for zombie, _ in self.zombies:
-            await self.bury(zombie)
+            await self.kill(zombie)
         for member in list(self.members):
             await self.die(member)
         await self.join()

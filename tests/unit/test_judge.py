@@ -5,14 +5,10 @@ import asyncio
 import orjson
 import pytest
 
-from tests.unit.harness import WordTokenizer
+from tests.unit.judges import build_judge
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.domain.errors import EngineInterrupted, JudgingTimedOut, PoisonRecord
 from worker.domain.records import Partition, Record
-from worker.engine.retry import RetryPolicy
-from worker.flow.judge import Judge
-from worker.guards.guardreasoner.prompt import GuardReasoner
-from worker.telemetry import Telemetry
 
 
 class JumpingClock:
@@ -47,7 +43,7 @@ class Frail(SimulatedEngine):
             call.set_result(None)
         self._running = set()
 
-    async def complete(self, prompt_token_ids, *, request_id, trace):
+    async def complete(self, request, prompt_token_ids, *, request_id, trace):
         if self.silent:
             self.silent -= 1
             await asyncio.get_running_loop().create_future()
@@ -63,22 +59,7 @@ class Frail(SimulatedEngine):
                     raise EngineInterrupted("The engine died.")
         finally:
             self._running.discard(death)
-        return await super().complete(prompt_token_ids, request_id=request_id, trace=trace)
-
-
-def build(engine, clock, request_timeout_seconds=30.0):
-    return Judge(
-        guard=GuardReasoner(),
-        engine=engine,
-        tokenizer=WordTokenizer(),
-        telemetry=Telemetry(clock),
-        clock=clock,
-        model="m",
-        revision=None,
-        request_timeout_seconds=request_timeout_seconds,
-        retries=RetryPolicy(),
-        with_reasoning=True,
-    )
+        return await super().complete(request, prompt_token_ids, request_id=request_id, trace=trace)
 
 
 async def cases(judge, *prompts):
@@ -95,7 +76,7 @@ async def cases(judge, *prompts):
 async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():
     clock = JumpingClock()
     engine = Frail(clock)
-    judge = build(engine, clock)
+    judge = build_judge(engine, clock)
     prepared = await cases(judge, *["hello"] * 40, "hello " * 50, *["hello"] * 40)
     engine.deadly = {len(prepared[40].prompt_token_ids)}
     found = await asyncio.gather(*map(judge.judge, prepared), return_exceptions=True)
@@ -107,7 +88,7 @@ async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():
 async def test_an_engine_that_says_nothing_is_timed_out():
     clock = JumpingClock()
     engine = Frail(clock)
-    judge = build(engine, clock, request_timeout_seconds=0.01)
+    judge = build_judge(engine, clock, request_timeout_seconds=0.01)
     engine.silent = 1
     (case,) = await cases(judge, "hello")
     with pytest.raises(JudgingTimedOut):
@@ -117,7 +98,7 @@ async def test_an_engine_that_says_nothing_is_timed_out():
 async def test_a_timeout_that_is_late_is_not_the_engines():
     clock = JumpingClock()
     engine = Frail(clock)
-    judge = build(engine, clock, request_timeout_seconds=0.01)
+    judge = build_judge(engine, clock, request_timeout_seconds=0.01)
     engine.silent = 1
     (case,) = await cases(judge, "hello")
     judging = asyncio.ensure_future(judge.judge(case))
@@ -129,7 +110,7 @@ async def test_a_timeout_that_is_late_is_not_the_engines():
 async def test_an_engine_that_dies_by_chance_condemns_nobody():
     clock = JumpingClock()
     engine = Frail(clock)
-    judge = build(engine, clock)
+    judge = build_judge(engine, clock)
     prepared = await cases(judge, *["hello"] * 40)
     judging = asyncio.gather(*map(judge.judge, prepared))
     for _ in range(3):

@@ -16,7 +16,7 @@ PARTITION = Partition("events", 0)
 
 
 class OneAnswer:
-    """A consumer that answers once, when told to, and then never again."""
+    """A consumer that answers once, when its future is set, and then never again."""
 
     def __init__(self):
         self.answer = asyncio.get_running_loop().create_future()
@@ -57,7 +57,7 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_swallowed(call):
 
 
 class Refusing:
-    """A consumer whose commits fail until it is told otherwise."""
+    """A consumer whose commits fail while `refuses` is set."""
 
     def __init__(self):
         self.refuses = True
@@ -97,13 +97,13 @@ async def test_a_membership_that_ended_by_a_defect_ends_the_worker():
 
 class Listening:
     def __init__(self):
-        self.told = []
+        self.heard = []
 
     async def lost(self, partitions):
-        self.told.append(("lost", list(partitions)))
+        self.heard.append(("lost", list(partitions)))
 
     async def assigned(self, partitions):
-        self.told.append(("assigned", list(partitions)))
+        self.heard.append(("assigned", list(partitions)))
 
 
 async def test_offsets_that_are_lost_of_a_revoked_partition_are_not_ours_to_mind():
@@ -111,7 +111,7 @@ async def test_offsets_that_are_lost_of_a_revoked_partition_are_not_ours_to_mind
     source._consumer = SimpleNamespace(assignment=set, pause=lambda *_: None)
     source._listener = listener = Listening()
     await source._offsets_lost([PARTITION])  # on_offset_lost is unset, and no reason to end
-    assert listener.told == []
+    assert listener.heard == []
     held = {TopicPartition(*PARTITION)}
     source = KafkaSource(
         Connection("nowhere:9092"), topics=["events"], group_id="g", on_offset_lost="earliest"
@@ -125,4 +125,4 @@ async def test_offsets_that_are_lost_of_a_revoked_partition_are_not_ours_to_mind
 
     listener.lost = lose
     await source._offsets_lost([PARTITION])
-    assert listener.told == [("lost", [PARTITION]), ("assigned", [])]
+    assert listener.heard == [("lost", [PARTITION]), ("assigned", [])]

@@ -18,7 +18,10 @@ from worker.domain.escaping import encodable, printable
 from worker.domain.events import judged_exchange
 from worker.domain.guard import CompletionSpan
 from worker.domain.records import Partition, Record
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.parser import parse
+from worker.guards.guardreasoner.prompt import imitations
+from worker.guards.guardreasoner.spans import find_spans
 from worker.operator.inspect.inspection import read_place
 from worker.operator.redrive.redriving import read_letter, read_note
 from worker.telemetry.tracing import _context, trace_id
@@ -90,9 +93,9 @@ def look_at(text):
 
 
 TAKERS = {
-    "imitations": lambda text: GUARD.imitations(text, None),
-    "read": lambda text: GUARD.read(text, **OPTIONS),
-    "spans": lambda text: GUARD.spans(text, **OPTIONS),
+    "imitations": lambda text: imitations(text, None),
+    "read": lambda text: parse(text, **OPTIONS),
+    "spans": lambda text: find_spans(text, **OPTIONS),
     "decode": decode,
     "refuse": refuse,
     "dead letter": dead_letter_of,

@@ -16,7 +16,7 @@ from tests.unit.test_publishing import (
 from worker.adapters.memory import MemoryBus
 
 
-async def test_a_refused_record_that_blocks_everybody_is_seen(monkeypatch):
+async def test_a_refused_record_that_blocks_all_partitions_is_seen(monkeypatch):
     mutants_delivery.refused_record_blocks_everybody(monkeypatch)
     bus = MemoryBus(partitions=3)
     fill(bus, [BAD, *[GOOD] * 20, BAD, GOOD])

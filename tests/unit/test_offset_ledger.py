@@ -54,5 +54,5 @@ def test_the_position_counts_only_when_nothing_is_unresolved():
     ledger.resolve(P, 1, 5)
     ledger.advance(P, 1, 9)
     assert ledger.committable() == {P: 9}
-    ledger.committed({P: 9}, {P: 1})
+    ledger.note_commit({P: 9}, {P: 1})
     assert ledger.committable() == {}

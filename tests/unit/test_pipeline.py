@@ -1,4 +1,4 @@
-"""The story on a bus in memory, with a clock that waits for nobody."""
+"""The flow on a bus in memory, with a clock whose sleeps return at once."""
 
 import asyncio
 from functools import partial
@@ -42,7 +42,7 @@ async def test_nothing_is_committed_of_what_a_dead_engine_left(build):
     assert harness.bus.committed.get(INPUT, 0) == 0
 
 
-async def test_a_slow_record_holds_back_its_offset_and_nobody_else(build):
+async def test_a_slow_record_holds_back_its_offset_and_no_other_record(build):
     harness = build()
     harness.send(1)
     harness.engine.gate.clear()
@@ -148,7 +148,7 @@ async def test_a_lost_partition_settles_nothing_a_revoked_one_does(build, lost):
 
 
 async def test_nothing_is_read_on_behind_a_slow_record_without_end(build):
-    harness = build(unsettled_records_per_partition=10, queued_records_per_partition=4)
+    harness = build(unsettled_records_per_partition=10, records_per_partition=4)
     harness.source.max_records = 4
     harness.engine.gate.clear()
     harness.send(1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.harness import INPUT, WorkerHarness
 from worker.adapters.memory import MemoryBus
-from worker.delivery.suspects import SuspectWindow
+from worker.delivery.suspect_window import SuspectWindow
 from worker.domain.errors import EngineDead
 from worker.domain.poison import GROUP_RECORDS, PoisonMark, describe
 from worker.domain.records import CommittedOffset, Partition
@@ -107,7 +107,7 @@ class Log:
     def commit(self, window, offset):
         if offset > self.committed:
             self.mark = window.mark_at(offset)
-            window.committed(offset)
+            window.pass_commit(offset)
             self.committed = offset
 
 
@@ -138,7 +138,7 @@ def test_a_window_is_never_over_full(commits, most):
             begun += 1
         assert begun - committed <= GROUP_RECORDS
         committed = min(committed + passing, begun)
-        window.committed(committed)
+        window.pass_commit(committed)
 
 
 def test_the_log_names_the_suspects():
@@ -186,10 +186,10 @@ class DeadlyHarness(WorkerHarness):
         self.judge.prepare = prepare_and_note
         complete = self.engine.complete
 
-        async def complete_or_die(prompt_token_ids, **arguments):
+        async def complete_or_die(request, prompt_token_ids, **arguments):
             if prompt_token_ids == [666]:
                 raise EngineDead("The engine died of this prompt.")
-            return await complete(prompt_token_ids, **arguments)
+            return await complete(request, prompt_token_ids, **arguments)
 
         self.engine.complete = complete_or_die
 

@@ -24,7 +24,7 @@ def test_the_more_deaths_the_fewer_neighbours(deaths, isolation):
 
 
 @given(st.lists(st.tuples(st.sampled_from(Isolation), st.integers(0, 3)), min_size=1, max_size=60))
-def test_wards_never_mix_and_everybody_comes_in(prompts):
+def test_isolations_never_mix_and_all_prompts_enter(prompts):
     inside: list[Isolation] = []
     seen = 0
 
@@ -54,7 +54,7 @@ def test_wards_never_mix_and_everybody_comes_in(prompts):
     assert seen == len(prompts)
 
 
-async def test_whoever_gives_up_waiting_holds_nobody_up():
+async def test_a_prompt_that_stops_waiting_holds_up_no_other():
     poison_prompts = PoisonPrompts()
     await poison_prompts.enter(Isolation.OPEN)
     waiting = asyncio.create_task(poison_prompts.enter(Isolation.ALONE))

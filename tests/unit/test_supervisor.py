@@ -6,8 +6,13 @@ import pytest
 
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.domain.errors import EngineDead, EngineInterrupted, EngineUnavailable
+from worker.domain.events import Exchange
+from worker.domain.guard import first_request
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
+from worker.guards.guardreasoner.guard import GuardReasoner
 from worker.telemetry import Telemetry
+
+REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
 
 
 class ManualClock:
@@ -46,14 +51,14 @@ class Mortal(SimulatedEngine):
     async def stop(self):
         self.stops += 1
 
-    async def complete(self, prompt_token_ids, *, request_id, trace):
+    async def complete(self, request, prompt_token_ids, *, request_id, trace):
         if self.hangs:
             await asyncio.get_running_loop().create_future()
         await self.gate.wait()
         if self.dies:
             self.dies -= 1
             raise EngineDead("The engine died.")
-        return await super().complete(prompt_token_ids, request_id=request_id, trace=trace)
+        return await super().complete(request, prompt_token_ids, request_id=request_id, trace=trace)
 
 
 @pytest.fixture
@@ -76,7 +81,7 @@ async def build():
 
 
 def ask(engine):
-    return engine.complete([1, 2], request_id="r", trace={})
+    return engine.complete(REQUEST, [1, 2], request_id="r", trace={})
 
 
 async def test_without_restarts_a_death_is_final(build):

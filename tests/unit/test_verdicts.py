@@ -59,7 +59,7 @@ async def test_a_verdict_can_be_a_cloudevent_too():
         "ce_specversion": "1.0",
         "ce_id": value["verdict_id"],
         "ce_source": "/guardstream/group",
-        "ce_type": "guardstream.verdict.1",
+        "ce_type": "guardstream.verdict.2",
         "ce_subject": "e-1",
         "ce_time": value["judged_at"],
     }

@@ -6,13 +6,14 @@ nothing, and every verdict made of them says so.
 
 import asyncio
 import hashlib
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.domain.engines import Completion, EngineReference, EngineRequest, Usage
 from worker.domain.errors import EngineDead, InvalidRequest, Retriable
-from worker.domain.ports import Clock, Completion
-from worker.domain.verdicts import EngineReference, Usage
+from worker.domain.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class Behaviour:
         hang_rate: share of calls that never end.
         death_rate: share of calls at which the engine dies.
         poison_rate: share of prompts that kill the engine every time.
-        varies: whether a prompt's completion is chosen anew for each request, as sampling does.
     """
 
     time_to_first_token_seconds: float = 0.05
@@ -35,7 +35,6 @@ class Behaviour:
     hang_rate: float = 0.0
     death_rate: float = 0.0
     poison_rate: float = 0.0
-    varies: bool = False
 
 
 class SimulatedEngine:
@@ -71,6 +70,7 @@ class SimulatedEngine:
 
     async def complete(
         self,
+        request: EngineRequest,
         prompt_token_ids: Sequence[int],
         *,
         request_id: str,
@@ -87,12 +87,13 @@ class SimulatedEngine:
         self._dead = self._dead or poisonous(prompt_token_ids, self._behaviour.poison_rate)
         self._dead = self._dead or _happens(chance, "death", self._behaviour.death_rate)
         if self._dead:
-            raise EngineDead("The engine died, as it was told to.")
+            raise EngineDead("The engine died, as configured.")
         if _happens(chance, "hang", self._behaviour.hang_rate):
             await asyncio.get_running_loop().create_future()
         fails = _happens(chance, "failure", self._behaviour.failure_rate)
-        text = _completion(_salted(draw, request_id) if self._behaviour.varies else draw)
-        tokens = len(text) // 4
+        drawn = _salted(draw, request_id) if request.temperature else draw
+        text = request.choices[drawn % len(request.choices)] if request.choices else _text(drawn)
+        tokens = max(len(text) // 4, 1)
         async with self._slots:
             await self._clock.sleep(
                 self._behaviour.time_to_first_token_seconds
@@ -100,8 +101,14 @@ class SimulatedEngine:
             )
         self.progress += 1
         if fails:
-            raise Retriable("The engine failed, as it was told to.")
-        return Completion(text, "stop", Usage(len(prompt_token_ids), tokens, 0))
+            raise Retriable("The engine failed, as configured.")
+        return Completion(
+            text,
+            "stop",
+            Usage(len(prompt_token_ids), tokens, 0),
+            tuple(text.encode()),
+            _logprobs(request.scores, text, draw),
+        )
 
     async def stop(self) -> None:
         """There is nothing to free."""
@@ -127,7 +134,16 @@ def _salted(draw: int, salt: str) -> int:
     return int.from_bytes(digest)
 
 
-def _completion(draw: int) -> str:
+def _logprobs(labels: Sequence[str], text: str, draw: int) -> dict[str, float]:
+    """Log probabilities that hold 0.9 of the mass, most of it on the label that was drawn."""
+    weights = {
+        label: 1 + _salted(draw, label) % 8 + 64 * text.startswith(label) for label in labels
+    }
+    total = sum(weights.values())
+    return {label: math.log(0.9 * weight / total) for label, weight in weights.items()}
+
+
+def _text(draw: int) -> str:
     request = ("harmful", "unharmful")[draw & 1]
     refusal = ("refusal", "compliance")[draw >> 1 & 1]
     response = "unharmful" if refusal == "refusal" else ("harmful", "unharmful")[draw >> 2 & 1]

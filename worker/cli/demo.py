@@ -39,8 +39,9 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
     from worker.cli.views.verdicts import show_dead_letter, show_verdict
     from worker.demo.kafka.broker import Broker
     from worker.demo.samples import keyed, sample_lines
-    from worker.runtime.build import DEMONSTRATION, build_judging
+    from worker.runtime.build import build_judging
     from worker.runtime.connection import build_connection
+    from worker.runtime.engines import DEMONSTRATION
     from worker.runtime.settings import load_settings
     from worker.runtime.worker import Worker
 

@@ -1,4 +1,4 @@
-"""`guardstream evaluate`: how good a guard is, on events whose labels are known."""
+"""`guardstream evaluate`: how good a guard is, on events with labels."""
 
 import time
 from collections.abc import Sequence
@@ -13,10 +13,12 @@ from worker.domain.escaping import printable
 
 if TYPE_CHECKING:
     from worker.evaluation.answers import Answer
+    from worker.evaluation.columns import Columns
     from worker.evaluation.labelled import Labelled
     from worker.runtime.build import Judging
 
 _SHOWN_REASONS = 20
+_EXTRA = ("jinja2", "numpy", "scipy")
 
 
 @app.command()
@@ -34,13 +36,13 @@ def evaluate(
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="Which column holds what, as prompt=question; repeatable."),
+        typer.Option(help="Name a column, as prompt=question; repeatable."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with plots here.")] = None,
     save_completions: Annotated[
         Path | None,
-        typer.Option(help="Append completions here; an interrupted run goes on from them."),
+        typer.Option(help="Append completions here; an interrupted run resumes from them."),
     ] = None,
     from_completions: Annotated[
         Path | None,
@@ -58,7 +60,7 @@ def evaluate(
             help="Results of another run (--json), its completions or its verdicts.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, max=100_000, help="Of the bootstrap.")] = 1000,
 ) -> None:
     """Score a guard on labelled events, per task, with the engine and without Kafka.
@@ -69,8 +71,9 @@ def evaluate(
     prompt_harm_label, response_refusal_label and response_harm_label, or those that
     --column names; other columns become metadata.
 
-    Rows that cannot be used or judged are named, and the exit code is 1.
+    Rows that cannot be used or judged are listed, and the exit code is 1.
     """
+    _require_extra()
     from worker import __version__
     from worker.cli.views.evaluation import show_evaluation
     from worker.domain.errors import UnusableFile
@@ -87,14 +90,17 @@ def evaluate(
     from worker.runtime.build import build_guard, build_judging
 
     if from_completions and (model or save_completions):
-        raise typer.BadParameter("asks no engine", param_hint="--from-completions")
-    columns = Columns(dict(_column(one) for one in column or ()))
+        raise typer.BadParameter(
+            "runs no engine: leave out --model and --save-completions",
+            param_hint="--from-completions",
+        )
     settings = read_settings(config, **({"engine": {"model": model}} if model else {}))
     guard = build_guard(settings)
+    columns = Columns(_named(column or (), Columns({}, guard.questions)), guard.questions)
     labelled = read_labelled(file, columns)
-    _say_left_out(labelled)
+    _report_left_out(labelled)
     if not labelled.events:
-        raise UnusableFile(f"Not one row of {file} can be used.")
+        raise UnusableFile(f"No row of {file} can be used.")
     _refuse_early(labelled, slices or (), [json, html, save_completions])
     other = read_other(compare, labelled, guard) if compare else None
 
@@ -104,8 +110,7 @@ def evaluate(
         by, engine = stored.guard, stored.engine
     else:
         judging = build_judging(settings)
-        limit = judging.engine.max_num_seqs + settings.batch.max_records
-        answers = _ask(judging, labelled, limit, save_completions)
+        answers = _ask(judging, labelled, save_completions)
         by, engine = judging.judge.reference, judging.judge.engine_reference
     evaluation = score(
         labelled,
@@ -125,21 +130,33 @@ def evaluate(
     )
     if other is not None:
         evaluation = compare_runs(evaluation, other)
-    # before anything is printed: whoever reads that may have seen enough
+    # before anything is printed: a reader that closes the pipe ends the command
     if json is not None:
         write_whole(json, encode_evaluation(evaluation))
     if html is not None:
         write_whole(html, render_report(evaluation, labelled.events).encode())
     show_evaluation(evaluation)
     if evaluation.is_partial:
-        _say_partial(evaluation.statuses["unjudged"], len(labelled.left_out))
+        _report_partial(evaluation.statuses["unjudged"], len(labelled.left_out))
         raise typer.Exit(1)
+
+
+def _require_extra() -> None:
+    from importlib.util import find_spec
+
+    from worker.domain.errors import GuardstreamError
+
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        raise GuardstreamError(
+            f"evaluate needs {', '.join(missing)}: run pip install 'guardstream[evaluate]'."
+        )
 
 
 def _refuse_early(
     labelled: "Labelled", slices: Sequence[str], outputs: Sequence[Path | None]
 ) -> None:
-    """Say what would fail at the end before the long work."""
+    """Refuse what would fail at the end before the long work."""
     from worker.evaluation.analysis import slice_values
     from worker.evaluation.keeping import require_writable
 
@@ -150,20 +167,21 @@ def _refuse_early(
             require_writable(path)
 
 
-def _column(text: str) -> tuple[str, str]:
-    from worker.evaluation.columns import FIELDS
+def _named(given: Sequence[str], known: "Columns") -> dict[str, str]:
+    """The columns that the user named, by what they hold."""
+    named = {}
+    for text in given:
+        field, _, name = text.partition("=")
+        if field not in known.fields or not name:
+            raise typer.BadParameter(
+                f"{text!r} is not FIELD=NAME with a field of {', '.join(known.fields)}",
+                param_hint="--column",
+            )
+        named[field] = name
+    return named
 
-    field, _, name = text.partition("=")
-    if field not in FIELDS or not name:
-        raise typer.BadParameter(
-            f"{text!r} is not FIELD=NAME with a field of {', '.join(FIELDS)}", param_hint="--column"
-        )
-    return field, name
 
-
-def _ask(
-    judging: "Judging", labelled: "Labelled", limit: int, save: Path | None
-) -> "dict[str, Answer]":
+def _ask(judging: "Judging", labelled: "Labelled", save: Path | None) -> "dict[str, Answer]":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -195,9 +213,8 @@ def _ask(
                     answers.update(
                         await ask(
                             judging.judge,
-                            judging.guard,
                             labelled.events,
-                            limit=limit,
+                            limit=judging.in_flight_limit,
                             now=time.time,
                             kept=kept,
                             progress=lambda done: progress.update(task, completed=done),
@@ -210,20 +227,20 @@ def _ask(
         run_async(work())
     except KeyboardInterrupt:
         if save is not None:
-            typer.echo(f"guardstream: Interrupted; the same command goes on from {save}.", err=True)
+            typer.echo(f"guardstream: Interrupted; the same command resumes from {save}.", err=True)
         raise
     return answers
 
 
-def _say_left_out(labelled: "Labelled") -> None:
+def _report_left_out(labelled: "Labelled") -> None:
     for row in labelled.left_out[:_SHOWN_REASONS]:
         typer.echo(f"guardstream: {labelled.name}, {row.place}: {printable(row.reason)}", err=True)
     more = len(labelled.left_out) - _SHOWN_REASONS
     if more > 0:
-        typer.echo(f"guardstream: {more} more rows cannot be used; --json names all.", err=True)
+        typer.echo(f"guardstream: {more} more rows cannot be used; --json lists all.", err=True)
 
 
-def _say_partial(unjudged: int, left_out: int) -> None:
+def _report_partial(unjudged: int, left_out: int) -> None:
     if unjudged:
         typer.echo(f"guardstream: Not judged, and counted as wrong: {unjudged}.", err=True)
     if left_out:

@@ -32,15 +32,18 @@ def inspect(
         ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask the engine anew, and mark what is read.")
+        bool,
+        typer.Option(
+            "--again", help="Send the prompt to the engine again, and mark what is parsed."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One document, for programs.")] = False,
 ) -> None:
     """Show an event, the exact prompt made of it, and what became of it.
 
     A place is read at once, and its outcomes are looked for from the record's
-    time on. For an id, the verdict and dead-letter topics are searched, whole
-    or from --since on.
+    time on. For an id, the verdict and dead-letter topics are searched,
+    completely or from --since on.
 
     Verdicts do not hold the model's words. --again loads the engine of the
     settings and asks it once more, at temperature 0.
@@ -76,7 +79,7 @@ def inspect(
             )
             found = await explorer.find(where)
             if judging is not None:
-                progress.update(task, description="Asking the engine anew", total=None)
+                progress.update(task, description="Asking the engine again", total=None)
                 answers = await _ask(judging, found)
 
     try:
@@ -97,7 +100,7 @@ async def _ask(judging: "Judging", found: "Found") -> "dict[Place, Again | Recor
     await judging.start()
     try:
         return {
-            finding.place: await ask_again(judging.judge, judging.guard, finding.original)
+            finding.place: await ask_again(judging.judge, finding.original)
             for finding in found.findings
             if finding.original is not None
         }
@@ -116,12 +119,14 @@ def _print(
 
     from worker.cli.views.inspection import show_finding
     from worker.cli.views.inspection_document import document
+    from worker.decoding.decoder import EventDecoder
     from worker.runtime.build import build_guard
 
-    guard, framing, group = build_guard(settings), settings.input.framing, settings.input.group_id
+    guard, group = build_guard(settings), settings.input.group_id
+    decoder = EventDecoder(settings.input.framing)
     shown = [(finding, answers.get(finding.place)) for finding in found.findings]
     if json:
-        findings = [document(finding, guard, again, framing) for finding, again in shown]
+        findings = [document(finding, guard, again, decoder) for finding, again in shown]
         write_line({"findings": findings, "left_out": found.left_out})
         return
     console = Console(highlight=False, soft_wrap=True)
@@ -129,7 +134,7 @@ def _print(
     now = time.time()
     for finding, again in shown:
         console.print(
-            show_finding(finding, guard, again, group=group, now=now, plain=plain, framing=framing)
+            show_finding(finding, guard, again, group=group, now=now, plain=plain, decoder=decoder)
         )
     if found.left_out:
         console.print(f"Older records of this id, not shown: {found.left_out}.")

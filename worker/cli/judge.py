@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import read_lines, write_line
 from worker.domain.errors import RecordError
-from worker.domain.records import Partition, Record
+from worker.domain.records import Record, record_of_line
 
 
 @app.command()
@@ -28,6 +29,7 @@ def judge(
     from rich.console import Console
     from rich.progress import Progress
 
+    from worker.flow.judge import judge_all
     from worker.runtime.build import build_judging
 
     overrides = {"engine": {"model": model}} if model else {}
@@ -35,22 +37,6 @@ def judge(
     judging = build_judging(settings)
     terminal = Console(stderr=True)
     counts: Counter[str] = Counter()
-    # a little more than the engine runs at once, so that it never waits for us
-    limit = judging.engine.max_num_seqs + settings.batch.max_records
-
-    async def judge_line(number: int, line: bytes) -> None:
-        now = time.time()
-        where = Partition("stdin", 0)
-        record = Record(where, 0, number - 1, None, line, (), int(now * 1000), now)
-        try:
-            case = (await judging.judge.prepare([record]))[0]
-            if isinstance(case, RecordError):
-                raise case
-            write_line(await judging.judge.judge(case))
-            counts["judged"] += 1
-        except RecordError as error:
-            typer.echo(f"guardstream: Line {number}: {error}", err=True)
-            counts["failed"] += 1
 
     async def work() -> None:
         await judging.start()
@@ -59,15 +45,17 @@ def judge(
                 console=terminal, transient=True, disable=not terminal.is_terminal
             ) as progress:
                 task = progress.add_task("Judging", total=None)
-
-                async def one(number: int, line: bytes) -> None:
-                    await judge_line(number, line)
-                    progress.update(task, description=f"Judged {counts.total()}")
-
-                await _side_by_side(one, limit)
-        except BaseExceptionGroup as failures:
-            # one is enough: it cancelled all others
-            raise failures.exceptions[0] from None
+                judged = judge_all(judging.judge, _records(), judging.in_flight_limit)
+                async with aclosing(judged):
+                    async for one in judged:
+                        if isinstance(one.answer, RecordError) or one.prepared is None:
+                            line = one.record.offset + 1
+                            typer.echo(f"guardstream: Line {line}: {one.answer}", err=True)
+                            counts["failed"] += 1
+                        else:
+                            write_line(judging.judge.conclude(one.prepared, one.answer))
+                            counts["judged"] += 1
+                        progress.update(task, description=f"Judged {counts.total()}")
         finally:
             await judging.stop()
 
@@ -76,21 +64,10 @@ def judge(
         raise typer.Exit(1)
 
 
-async def _side_by_side(work: Callable[[int, bytes], Awaitable[None]], limit: int) -> None:
-    """Do the work for every line of stdin, of so many at a time."""
-    room, lines = asyncio.Semaphore(limit), read_lines()
-
-    async def one(number: int, line: bytes) -> None:
-        try:
-            await work(number, line)
-        finally:
-            room.release()
-
-    async with asyncio.TaskGroup() as group:
-        while True:
-            await room.acquire()
-            # in a thread, since whoever writes our input may take their time
-            numbered = await asyncio.to_thread(next, lines, None)
-            if numbered is None:
-                break
-            group.create_task(one(*numbered))
+async def _records() -> AsyncIterator[Record]:
+    """A record for each line of stdin."""
+    lines = read_lines()
+    # in a thread, since the program that writes our input may take its time
+    while (numbered := await asyncio.to_thread(next, lines, None)) is not None:
+        number, line = numbered
+        yield record_of_line("stdin", number - 1, line, time.time())

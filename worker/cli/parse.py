@@ -1,27 +1,32 @@
 """`guardstream parse`: what the guard reads out of completions."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from worker.cli import Config, app
 from worker.cli.lines import BadLine, read_lines, write_line
+
+if TYPE_CHECKING:
+    from worker.domain.judgements import Judgement
 
 
 @app.command()
 def parse(config: Config = None) -> None:
     """Completions as JSON Lines on stdin to one judgement line each.
 
-    A line is `{"id", "completion", "has_response": bool, "finish_reason": "stop"|"length"|null}`.
+    A line is `{"id", "completion", "has_response": bool, "finish_reason": "stop"|"length"|null}`;
+    the completion is a string, or a list with one for each request of the guard, in order.
     """
-    from dataclasses import asdict
-
     from pydantic import BaseModel, ValidationError
 
+    from worker.domain.engines import Completion, Usage
+    from worker.domain.events import Exchange
+    from worker.domain.guard import read_completions
     from worker.runtime.build import build_guard
     from worker.runtime.settings import load_settings
 
     class Line(BaseModel):
         id: Any = None
-        completion: str
+        completion: str | list[str]
         has_response: bool
         finish_reason: Literal["stop", "length"] | None = None
 
@@ -33,7 +38,30 @@ def parse(config: Config = None) -> None:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"]))
             raise BadLine(f"Line {number}: {where} {fault['msg']}.".replace(":  ", ": ")) from None
-        judgement = guard.read(
-            line.completion, has_response=line.has_response, finish_reason=line.finish_reason
-        )
-        write_line({"id": line.id, **asdict(judgement)})
+        texts = [line.completion] if isinstance(line.completion, str) else line.completion
+        completions = [Completion(text, "stop", Usage(0, 0, 0)) for text in texts[:-1]]
+        completions += [Completion(text, line.finish_reason, Usage(0, 0, 0)) for text in texts[-1:]]
+        exchange = Exchange("", "" if line.has_response else None)
+        judgement = read_completions(guard, exchange, completions)
+        if judgement is None:
+            raise BadLine(
+                f"Line {number}: the guard {guard.name} asks for more than {len(texts)}"
+                " completions: give all of them as a list."
+            )
+        write_line({"id": line.id, **_document(judgement)})
+
+
+def _document(judgement: "Judgement") -> dict[str, Any]:
+    from worker.domain.questions import STANDARD_QUESTIONS, standard
+
+    return {
+        "status": judgement.status,
+        **{question.name: judgement.reading(question.name) for question in STANDARD_QUESTIONS},
+        "criteria": {
+            name: reading for name, reading in judgement.readings.items() if standard(name) is None
+        },
+        "categories": judgement.categories,
+        "severity": judgement.severity,
+        "reasoning": judgement.reasoning,
+        "flags": judgement.flags,
+    }

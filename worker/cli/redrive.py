@@ -38,9 +38,13 @@ def redrive(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="Buried at this time (RFC 3339), or this long ago (2h), or later."),
+        typer.Option(
+            help="Dead letters from this time (RFC 3339), or from this long ago (2h), on."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Buried before; as --since.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Dead letters before this time; format as --since.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     max_deliveries: Annotated[
         int, typer.Option(min=1, help="Leave what the worker has failed on so often.")
@@ -50,15 +54,15 @@ def redrive(
     """Send dead letters back to their original topics; a dry run unless --send is given.
 
     Reads the dead-letter topic up to its end at the start. Key, value and
-    headers are the original's; one more header says how often the record was
-    delivered.
+    headers are those of the original record; an additional header counts its
+    deliveries.
 
-    No letter is sent twice, whatever the filters of the next run: letters go out
-    in one transaction with a note of it, and noted letters are skipped. A crash
-    midway loses none and, for consumers that read committed records, repeats
-    none; others may see some twice.
+    No dead letter is sent twice, with any filters of later runs: records are
+    produced in one transaction with a marker, and marked dead letters are
+    skipped. A crash loses none and, for read_committed consumers, repeats none;
+    other consumers may see some twice.
 
-    A letter that was cut to fit its topic cannot be sent back: it is named.
+    A truncated dead letter cannot be sent back: it is listed.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -127,11 +131,11 @@ def _print(plan: "Plan", *, sent: bool) -> None:
     count = plan.taken.total()
     if count:
         groups = ((*group, str(letters)) for group, letters in sorted(plan.taken.items()))
-        console.print(table("topic", "stage", "error", "letters", rows=groups))
+        console.print(table("topic", "stage", "error", "dead letters", rows=groups))
         console.print(f"\nThe first {len(plan.first)}:")
         console.print(
             table(
-                *("letter", "from", "buried at", "deliveries", "key", "message"),
+                *("dead letter", "from", "published at", "deliveries", "key", "message"),
                 rows=(tuple(map(str, _fields(letter).values())) for letter in plan.first),
             )
         )
@@ -143,7 +147,7 @@ def _print(plan: "Plan", *, sent: bool) -> None:
     elif count:
         console.print(f"A dry run: {_letters(count)} would be sent back; --send does it.")
     else:
-        console.print("A dry run: no letter would be sent back.")
+        console.print("A dry run: no dead letter would be sent back.")
 
 
 def _stays(plan: "Plan") -> Iterator[str]:
@@ -218,4 +222,4 @@ def _fields(letter: "Letter") -> dict[str, Any]:
 
 
 def _letters(count: int) -> str:
-    return "1 letter" if count == 1 else f"{count} letters"
+    return "1 dead letter" if count == 1 else f"{count} dead letters"

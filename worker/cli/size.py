@@ -20,7 +20,7 @@ def size(
     config: Config = None,
     events: Annotated[
         float | None,
-        typer.Option(min=_TINY, help="Events a second, in the mean.", show_default=False),
+        typer.Option(min=_TINY, help="Events a second, on average.", show_default=False),
     ] = None,
     peak: Annotated[
         float | None,

@@ -8,9 +8,12 @@ import logging
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
-from worker.delivery.base import MOST_BEGUN, Delivery, Takeover, end
+from typing_extensions import override
+
+from worker.delivery.base import MOST_BEGUN, Delivery, end
+from worker.delivery.outcome_publisher import PublishingHooks
 from worker.delivery.publishing import Publishing
-from worker.delivery.suspects import SuspectWindow
+from worker.delivery.takeover import Takeover
 from worker.domain.errors import Retriable
 from worker.domain.outcomes import Outcome
 from worker.domain.ports import Clock, Publisher, Source
@@ -22,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class AtLeastOnce(Delivery):
-    """See the module."""
+    """Publishes as judged, commits behind it: see the module."""
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class AtLeastOnce(Delivery):
             retries=retries,
         )
         self._publisher = publisher
-        self._commit_lock = asyncio.Lock()
+        self._commit_lock = asyncio.Lock()  # one commit at a time, and it covers all partitions
         self._crowded: set[Partition] = set()
         self._settling: asyncio.Task[None] | None = None
         self._publishing = Publishing(
@@ -50,61 +53,61 @@ class AtLeastOnce(Delivery):
             clock=clock,
             telemetry=telemetry,
             retries=retries,
-            durable=self._acknowledged,
-            wanted=self._still_ours,
-            rebuild=self._smaller,
-            spawn=self._spawn,
+            hooks=PublishingHooks(
+                durable=self._acknowledged,
+                changed=self._changed,
+                rebuild=self._rebuild,
+                wanted=self._still_ours,
+                spawn=self._spawn,
+            ),
         )
 
+    @override
     async def start(self) -> None:
-        """See `Delivery`."""
         await self._publisher.start()
 
+    @override
     async def stop(self) -> None:
-        """See `Delivery`."""
         await end(self._publishing.tasks())
         await self._publisher.stop()
 
+    @override
     def max_bytes(self, topic: str) -> int:
-        """See `Delivery`."""
         return self._publisher.max_bytes(topic)
 
+    @override
     def trouble(self) -> str | None:
-        """See `Delivery`."""
         return self._publishing.trouble()
 
+    @override
     def backlog(self, partition: Partition) -> tuple[int, int]:
-        """See `Delivery`."""
         return self._ledger.tracked(partition), self._publishing.size(partition)[1]
 
+    @override
     def unwritten(self) -> dict[Partition, tuple[int, int]]:
-        """See `Delivery`."""
         return self._publishing.unwritten()
 
+    @override
     def limits(self) -> dict[Partition, int]:
-        """See `Delivery`."""
         return dict.fromkeys(self._publishing.held_back(), 0)
 
+    @override
     def undelivered(self, partitions: Collection[Partition]) -> int:
-        """See `Delivery`."""
         return sum(self._publishing.size(partition)[0] for partition in partitions)
 
     async def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """Queue for publishing; what was not acknowledged is tried for as long as it takes."""
+        """Queue for publishing, which is repeated until each is acknowledged."""
         ours = self._still_ours(outcomes)
         self._publishing.add(o for o in ours if o.outgoing is not None)
         if unsent := [o for o in ours if o.outgoing is None]:
             self._acknowledged(unsent)
 
+    @override
     async def revoked(self, partitions: Collection[Partition]) -> None:
-        """See `Delivery`."""
         await super().revoked(partitions)
         await end(self._publishing.tasks(None if not self._owners else partitions))
         self._publishing.drop(partitions)
         self._changed()
-
-    def _smaller(self, outcome: Outcome) -> Outcome:
-        return self._rebuild(outcome)
 
     def _acknowledged(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
@@ -151,26 +154,24 @@ class AtLeastOnce(Delivery):
                 await self._advance(partition)
             await self._commit(self._ledger.committable(partitions))
 
+    @override
     async def release(self, partitions: Collection[Partition]) -> None:
-        """See `Delivery`."""
         async with self._commit_lock:
             for partition in partitions:
                 await self._advance(partition)
                 if (window := self.window(partition)) is not None:
                     window.close()
             # all of them, also where only the metadata changes
-            held = {p: o for p in partitions if (o := self._ledger.position(p)) is not None}
+            held = {p: o for p in partitions if (o := self._ledger.committed(p)) is not None}
             await self._commit(held | self._ledger.committable(partitions))
 
-    async def suspect(self, partition: Partition, *, begins: bool) -> bool:
-        """See `Delivery`."""
-        async with self._commit_lock:
-            window, offset = self.window(partition), self._ledger.position(partition)
-            if window is None or offset is None:
-                return False
-            window.suspect(begins=begins)
-            offset = self._ledger.committable([partition]).get(partition, offset)
-            return await self._commit({partition: offset})
+    @override
+    async def _write_mark(self, partition: Partition) -> bool:
+        offset = self._ledger.committed(partition)
+        if offset is None:
+            return False
+        offset = self._ledger.committable([partition]).get(partition, offset)
+        return await self._commit({partition: offset})
 
     async def _commit(self, offsets: Mapping[Partition, int]) -> bool:
         epochs = {p: e for p in offsets if (e := self.epoch(p)) is not None}
@@ -187,22 +188,18 @@ class AtLeastOnce(Delivery):
             logger.warning("%s", error)
             return False
         for partition, epoch in epochs.items():
-            self._committed(partition, epoch, offsets[partition])
+            self._note_commit(partition, epoch, offsets[partition])
         return True
 
     async def _own(self, partition: Partition) -> None:
         failures = 0
-        takeover = Takeover()
+        takeover = Takeover(self._source, partition, self._most_begun)
         while True:
             try:
-                committed = await self._source.locate(partition)
-                mark = await self._take_mark(partition, committed, takeover)
-                window = SuspectWindow(mark, self._most_begun)
-                # before anything is begun: a death from now on must be seen by the next owner
-                marked = CommittedOffset(committed.offset, window.mark.encode())
+                adopted = await takeover.adopt()
                 async with self._commit_lock:  # so that `release` waits for it
-                    await self._source.commit({partition: marked})
-                    self._begin(partition, committed.offset, window)
+                    await self._source.commit({partition: adopted.marked})
+                    self._begin(partition, adopted.found.offset, adopted.window)
             except Retriable as error:
                 failures += 1
                 logger.warning("%s Trying again.", error)

@@ -6,46 +6,24 @@ them is resolved, and how one is taken over. What differs is `AtLeastOnce` and `
 
 import asyncio
 import itertools
-import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from worker.delivery.offset_ledger import OffsetLedger
-from worker.delivery.suspects import SuspectWindow
+from worker.delivery.suspect_window import SuspectWindow
 from worker.domain.outcomes import Outcome
-from worker.domain.poison import PoisonMark, describe
 from worker.domain.ports import Clock, Source
-from worker.domain.records import CommittedOffset, Partition, Record
+from worker.domain.records import Partition, Record
 from worker.engine.retry import RetryPolicy
 from worker.telemetry import Telemetry
-
-logger = logging.getLogger(__name__)
 
 # after a worker's death all that it may have begun is judged in small groups: not too many
 MOST_BEGUN = 1024
 # longer than an owner may need to close its producer, which a second cancellation would cut short
 _CANCEL_AGAIN_SECONDS = 15.0
-
-
-@dataclass(slots=True)
-class Takeover:
-    """What an owner knows of the mark it found, while it takes its partition over again and again.
-
-    Attributes:
-        found: what was committed when it came.
-        mark: what it made of that.
-    """
-
-    found: CommittedOffset | None = None
-    mark: PoisonMark = field(default_factory=PoisonMark)
-
-    @property
-    def offset(self) -> int | None:
-        """Where the owner began, as far as it has."""
-        return None if self.found is None else self.found.offset
 
 
 class Delivery(ABC):
@@ -80,13 +58,15 @@ class Delivery(ABC):
         self._most_begun = most_begun
         self._ledger = OffsetLedger()
         self._windows: dict[Partition, SuspectWindow] = {}
+        # held while marks are changed and written; at least once needs it
+        self._commit_lock: AbstractAsyncContextManager[None] = nullcontext()
         self.settled = 0  # outcomes that are durable
         self._epochs = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
         self._owners: dict[Partition, asyncio.Task[None]] = {}
-        self._changed: Callable[[], None] = lambda: None
-        self._rebuild: Callable[[Outcome], Outcome] = lambda outcome: outcome
-        self._began: Callable[[Collection[Partition]], None] = lambda _: None
+        self._on_change: Callable[[], None] = lambda: None
+        self._rebuilder: Callable[[Outcome], Outcome] = lambda outcome: outcome
+        self._on_epoch: Callable[[Collection[Partition]], None] = lambda _: None
 
     def attend(
         self,
@@ -95,7 +75,7 @@ class Delivery(ABC):
         rebuild: Callable[[Outcome], Outcome],
         began: Callable[[Collection[Partition]], None],
     ) -> None:
-        """Name who is called when outcomes become durable or void, and who makes smaller ones.
+        """Set what is called when outcomes become durable or void, and what makes smaller ones.
 
         Args:
             changed: called after `unwritten`, `limits` or a window may have changed.
@@ -103,7 +83,7 @@ class Delivery(ABC):
             began: called before partitions are received from under a new epoch: what waits of an
                 older one is void.
         """
-        self._changed, self._rebuild, self._began = changed, rebuild, began
+        self._on_change, self._rebuilder, self._on_epoch = changed, rebuild, began
 
     @abstractmethod
     async def start(self) -> None:
@@ -123,7 +103,7 @@ class Delivery(ABC):
 
     @abstractmethod
     async def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """Accept outcomes, and see that they become durable; those of a past epoch are dropped."""
+        """Accept outcomes, and make them durable; those of a past epoch are dropped."""
 
     @abstractmethod
     def unwritten(self) -> dict[Partition, tuple[int, int]]:
@@ -138,7 +118,7 @@ class Delivery(ABC):
         return {}
 
     def hurry(self, partitions: Iterable[Partition]) -> None:  # noqa: B027 - nothing waits here
-        """Write what waits of these partitions without waiting for company."""
+        """Write what waits of these partitions at once, without waiting for more to join it."""
 
     def undelivered(self, partitions: Collection[Partition]) -> int:  # noqa: ARG002
         """Outcomes of these partitions that become durable before `settle` is worth its call."""
@@ -150,32 +130,40 @@ class Delivery(ABC):
 
     @abstractmethod
     async def release(self, partitions: Collection[Partition]) -> None:
-        """Settle these, and write down that nothing of them is being judged any more.
+        """Settle these, and record that nothing of them is being judged any more.
 
         What is not released counts as a death for their next owner.
         """
 
-    @abstractmethod
     async def suspect(self, partition: Partition, *, begins: bool) -> bool:
-        """Write down that a record begins alone, or has been judged; False if that failed."""
+        """Record that a record begins alone, or has been judged; False if that failed."""
+        async with self._commit_lock:
+            if (window := self.window(partition)) is None:
+                return False
+            window.suspect(begins=begins)
+            return await self._write_mark(partition)
+
+    @abstractmethod
+    async def _write_mark(self, partition: Partition) -> bool:
+        """Commit the mark of the partition's window beside the offset; False if that failed."""
 
     @abstractmethod
     def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:
         """Take the partition over and do what its owner does."""
 
     def serve(self, group: asyncio.TaskGroup) -> None:
-        """Let owners run in this group, so that an unforeseen failure of one stops the worker."""
+        """Run owners in this group, so that an unexpected failure of one stops the worker."""
         self._group = group
 
     def assigned(self, partitions: Collection[Partition]) -> None:
-        """Take these over, in the background: the group's rebalance need not wait for it."""
+        """Take these over in the background, so that the rebalance does not wait for it."""
         assert self._group is not None, "serve() comes first"  # noqa: S101
         for partition in partitions:
             owning = self._own(partition)
             try:
                 owner = self._group.create_task(owning, name=f"own {partition}")
             except RuntimeError:
-                # a rebalance that was under way while the worker ends
+                # a rebalance that was in progress while the worker ends
                 owning.close()
                 return
             self._owners[partition] = owner
@@ -189,13 +177,9 @@ class Delivery(ABC):
         """The epoch under which the partition is held; None while it is not taken over."""
         return self._ledger.epoch(partition)
 
-    def held(self) -> int:
-        """How many partitions are taken over."""
-        return sum(self.epoch(partition) is not None for partition in self._owners)
-
     def committed(self, partition: Partition) -> int | None:
         """The next offset to read that was committed, as far as is known."""
-        return self._ledger.position(partition)
+        return self._ledger.committed(partition)
 
     def window(self, partition: Partition) -> SuspectWindow | None:
         """What may be begun of a partition; None while it is not taken over."""
@@ -213,28 +197,16 @@ class Delivery(ABC):
         """Why outcomes do not become durable at the moment, if they do not."""
         return None
 
+    def _changed(self) -> None:
+        self._on_change()
+
+    def _rebuild(self, outcome: Outcome) -> Outcome:
+        return self._rebuilder(outcome)
+
     def _durable(self, outcomes: Sequence[Outcome]) -> None:
         self.settled += len(outcomes)
         self._telemetry.durable(outcomes)
         self._changed()
-
-    async def _take_mark(
-        self, partition: Partition, committed: CommittedOffset, takeover: "Takeover"
-    ) -> PoisonMark:
-        """The mark under which an owner begins: with one death more if the last one died."""
-        found = PoisonMark.decode(committed.metadata)
-        if takeover.found is not None and takeover.found != committed:
-            return replace(found, working=False)  # this owner's own
-        if takeover.found is None:
-            reach = 0
-            if found.working:
-                end = (await self._source.ends([partition])).get(partition, committed.offset)
-                reach = min(max(end - committed.offset, 0), self._most_begun)
-            takeover.mark = found.after_death(reach)
-            takeover.found = committed
-            if takeover.mark.deaths > found.deaths:
-                logger.warning("%s", describe(takeover.mark, partition, committed.offset))
-        return takeover.mark
 
     def _begin(self, partition: Partition, offset: int, window: SuspectWindow) -> int:
         """A new epoch from this offset on."""
@@ -242,15 +214,15 @@ class Delivery(ABC):
         epoch = next(self._epochs)
         self._ledger.assign(partition, epoch, offset)
         self._windows[partition] = window
-        self._began([partition])
+        self._on_epoch([partition])
         self._source.resume([partition])
         return epoch
 
-    def _committed(self, partition: Partition, epoch: int, offset: int) -> None:
-        """This offset was committed under this epoch, with what the window said."""
-        self._ledger.committed({partition: offset}, {partition: epoch})
+    def _note_commit(self, partition: Partition, epoch: int, offset: int) -> None:
+        """This offset was committed under this epoch, with the mark of the window."""
+        self._ledger.note_commit({partition: offset}, {partition: epoch})
         if self.epoch(partition) == epoch:
-            self._windows[partition].committed(offset)
+            self._windows[partition].pass_commit(offset)
             self._changed()
 
     def _forget(self, partitions: Collection[Partition]) -> None:
@@ -267,7 +239,7 @@ class Delivery(ABC):
         if epoch is None or self._ledger.unresolved([partition]):
             return
         position = await self._source.position(partition)
-        # the ledger asks again: records may have come while we waited
+        # the ledger checks again: records may have come meanwhile
         if position is not None:
             self._ledger.advance(partition, epoch, position)
 
@@ -276,7 +248,7 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancel tasks until they are done.
 
     Once is not enough: the client's library can swallow a cancellation that comes together with
-    an answer, and a task that loops would then go on for ever.
+    an answer, and a task that loops would then never end.
     """
     pending = {task for task in tasks if not task.done()}
     # one that is being cancelled may be closing what it holds: a second time would cut that short

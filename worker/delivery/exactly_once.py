@@ -2,11 +2,11 @@
 
 Every input partition has a transactional producer of its own, named by group, topic and
 partition. Taking a partition over starts that producer, which fences the former owner and
-finishes whatever it had open; only then is the committed offset read, so nobody else can move it
-any more. (The client commits offsets without a generation, so Kafka's own fencing by group,
-KIP-447, is not to be had.) A transaction holds records that are judged already, in input order,
-and is never open across inference. Whatever goes wrong in one, its producer is thrown away and
-the partition is taken over anew from the committed offset.
+finishes its open transaction; only then is the committed offset read, so no other worker can move
+it any more. (The client commits offsets without a generation, so Kafka's own fencing by group,
+KIP-447, is not available.) A transaction holds records that are judged already, in input order,
+and is never open across inference. After any failure of a transaction its producer is closed, and
+the partition is taken over again from the committed offset.
 """
 
 import asyncio
@@ -14,11 +14,13 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
-from dataclasses import dataclass
 
-from worker.delivery.base import MOST_BEGUN, Delivery, Takeover
-from worker.delivery.suspects import SuspectWindow
+from typing_extensions import override
+
+from worker.delivery.base import MOST_BEGUN, Delivery
+from worker.delivery.takeover import Takeover
 from worker.delivery.transaction_buffer import PartitionTransactionBuffer
+from worker.delivery.transaction_pace import Pace, TransactionPolicy
 from worker.domain.errors import NotWritten, Retriable
 from worker.domain.outcomes import Outcome
 from worker.domain.ports import Clock, Source, Transactions, Transactor
@@ -31,41 +33,12 @@ logger = logging.getLogger(__name__)
 _SETTLE_SECONDS = 10.0
 # a partition that cannot be written is judged again from its committed offset at each attempt:
 # seldom, and only so many records before one succeeds
-_PATIENT = RetryPolicy(cap_seconds=30.0)
+_REFUSED_RETRIES = RetryPolicy(cap_seconds=30.0)
 _PROBE_RECORDS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionPolicy:
-    """When the judged prefix of a partition is committed.
-
-    Attributes:
-        max_records: so many are committed at once, and no transaction holds more.
-        interval_seconds: fewer wait this long for company.
-        per_second: how many transactions all partitions together begin, so that many partitions
-            have longer waits under load, and not as many more transactions.
-    """
-
-    max_records: int = 500
-    interval_seconds: float = 0.2
-    per_second: float = 50.0
-
-
-class Pace:
-    """How long partitions that have something to commit wait for company."""
-
-    def __init__(self, policy: TransactionPolicy) -> None:
-        self._policy = policy
-        self._next_turn = 0.0
-
-    def patience(self, now: float) -> float:
-        """Seconds that the partition which asks now is to wait; each call takes a turn."""
-        self._next_turn = max(self._next_turn, now) + 1 / self._policy.per_second
-        return max(self._policy.interval_seconds, self._next_turn - now)
-
-
 class ExactlyOnce(Delivery):
-    """See the module."""
+    """Outcomes and offsets in one transaction per partition: see the module."""
 
     def __init__(
         self,
@@ -75,7 +48,7 @@ class ExactlyOnce(Delivery):
         clock: Clock,
         telemetry: Telemetry,
         group_id: str,
-        policy: TransactionPolicy = TransactionPolicy(),
+        policy: TransactionPolicy = TransactionPolicy(),  # noqa: B008 - frozen
         most_begun: int = MOST_BEGUN,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> None:
@@ -96,43 +69,43 @@ class ExactlyOnce(Delivery):
         self._refused: Counter[Partition] = Counter()
         self._pace = Pace(policy)
 
+    @override
     async def start(self) -> None:
-        """See `Delivery`."""
         await self._transactions.start()
 
+    @override
     async def stop(self) -> None:
-        """See `Delivery`."""
         await self.revoked(list(self._owners))
 
+    @override
     def max_bytes(self, topic: str) -> int:
-        """See `Delivery`."""
         return self._transactions.max_bytes(topic)
 
+    @override
     def trouble(self) -> str | None:
-        """See `Delivery`."""
         return next(iter(self._troubled.values()), None)
 
+    @override
     def backlog(self, partition: Partition) -> tuple[int, int]:
-        """See `Delivery`."""
         buffer = self._buffers.get(partition)
         ready, size_bytes = (buffer.ready, buffer.size_bytes) if buffer else (0, 0)
         return self._ledger.tracked(partition) + ready, size_bytes
 
+    @override
     def unwritten(self) -> dict[Partition, tuple[int, int]]:
-        """See `Delivery`."""
         return {
             p: (buffer.ready, buffer.ready_bytes)
             for p, buffer in self._buffers.items()
             if buffer.ready
         }
 
+    @override
     def limits(self) -> dict[Partition, int]:
-        """See `Delivery`."""
         judged = {p: len(buffer.outcomes) for p, buffer in self._buffers.items()}
         return {p: max(_PROBE_RECORDS - judged.get(p, 0), 0) for p in self._refused}
 
+    @override
     def hurry(self, partitions: Iterable[Partition]) -> None:
-        """See `Delivery`."""
         for partition in partitions:
             buffer = self._buffers.get(partition)
             if buffer is not None and buffer.ready > buffer.leaving:
@@ -153,8 +126,8 @@ class ExactlyOnce(Delivery):
             buffer.reached(tracked - self._ledger.tracked(record.partition))
             if buffer.ready:
                 buffer.work.set()
-            in_need = buffer.ready and self._windows[record.partition].is_crowded
-            if in_need or buffer.ready - buffer.leaving >= self._policy.max_records:
+            is_crowded = buffer.ready and self._windows[record.partition].is_crowded
+            if is_crowded or buffer.ready - buffer.leaving >= self._policy.max_records:
                 buffer.urgent.set()
 
     async def settle(self, partitions: Collection[Partition] | None = None) -> None:
@@ -162,8 +135,8 @@ class ExactlyOnce(Delivery):
         wanted = list(self._buffers) if partitions is None else partitions
         await self._flush([buffer for p in wanted if (buffer := self._buffers.get(p)) is not None])
 
+    @override
     async def release(self, partitions: Collection[Partition]) -> None:
-        """See `Delivery`."""
         # a mark that is being written would look like a death
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_SECONDS):
@@ -175,17 +148,15 @@ class ExactlyOnce(Delivery):
             buffer.marks = True
         await self._flush(buffers)
 
-    async def suspect(self, partition: Partition, *, begins: bool) -> bool:
-        """See `Delivery`."""
-        buffer, window = self._buffers.get(partition), self.window(partition)
-        if buffer is None or window is None:
+    @override
+    async def _write_mark(self, partition: Partition) -> bool:
+        if (buffer := self._buffers.get(partition)) is None:
             return False
-        window.suspect(begins=begins)
         buffer.marks = True
         return await self._flush([buffer]) and self._buffers.get(partition) is buffer
 
     async def _flush(self, buffers: Sequence[PartitionTransactionBuffer]) -> bool:
-        """Have these commit at once; whether each has, or can no more."""
+        """Have these commit at once; False if one has not within the time allowed."""
         flushes = [buffer.flush() for buffer in buffers]
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
@@ -196,8 +167,8 @@ class ExactlyOnce(Delivery):
             return False
         return True
 
+    @override
     async def revoked(self, partitions: Collection[Partition]) -> None:
-        """See `Delivery`."""
         await super().revoked(partitions)
         for partition in partitions:
             self._troubled.pop(partition, None)
@@ -206,11 +177,11 @@ class ExactlyOnce(Delivery):
 
     async def _own(self, partition: Partition) -> None:
         failures, written = 0, None
-        takeover = Takeover()
+        takeover = Takeover(self._source, partition, self._most_begun)
         while True:
             try:
                 async for _ in self._commits(partition, takeover):
-                    position = self._ledger.position(partition)
+                    position = self._ledger.committed(partition)
                     has_moved = position != (takeover.offset if written is None else written)
                     if self._refused[partition] and not has_moved:
                         continue  # there was nothing to write: what was refused is judged again
@@ -225,7 +196,7 @@ class ExactlyOnce(Delivery):
                 self._refused[partition] += 1
                 self._report(partition, error)
                 if not await self._lower_limit(error):
-                    pause = _PATIENT.pause_seconds(failures, self._uniform())
+                    pause = _REFUSED_RETRIES.pause_seconds(failures, self._uniform())
                     await self._clock.sleep(pause)
             except Retriable as error:
                 failures += 1
@@ -233,13 +204,13 @@ class ExactlyOnce(Delivery):
                 await self._pause_after(failures)
 
     def _report(self, partition: Partition, error: Retriable) -> None:
-        said = f"{error} {partition} is held back."
-        if self._troubled.get(partition) != said:
+        reason = f"{error} {partition} is held back."
+        if self._troubled.get(partition) != reason:
             logger.warning("%s: %s Taking it over again.", partition, error)
-        self._troubled[partition] = said
+        self._troubled[partition] = reason
 
     async def _lower_limit(self, error: NotWritten) -> bool:
-        """Find out what a topic takes that said too large; False where that changes nothing."""
+        """Read the limit of a topic that refused a record as too large; whether it changed."""
         if error.kind != "too_large" or error.limit is None:
             return False
         await self._transactions.too_large(error.topic, error.limit)
@@ -251,31 +222,25 @@ class ExactlyOnce(Delivery):
         """Take the partition over, then commit what is judged of it; yields after each success.
 
         Raises:
-            Retriable: it must be taken over anew.
+            Retriable: it must be taken over again.
         """
         transactor = await self._transactions.open(
             f"{self._group_id}.{partition.topic}.{partition.number}"
         )
         try:
             # not before the former owner is fenced, or the committed offset could still move
-            committed = await self._source.locate(partition)
-            mark = await self._take_mark(partition, committed, takeover)
-            window = SuspectWindow(mark, self._most_begun)
-            marked = CommittedOffset(committed.offset, window.mark.encode())
+            adopted = await takeover.adopt()
             self._marking[partition] = has_begun = asyncio.Event()
             try:
-                if marked != committed:
-                    # before anything is begun: a death from now on must be seen by the next owner
-                    await transactor.commit([], {partition: marked})
-                buffer = PartitionTransactionBuffer(
-                    partition, self._begin(partition, committed.offset, window)
-                )
-                self._buffers[partition] = buffer
+                if adopted.marked != adopted.found:
+                    await transactor.commit([], {partition: adopted.marked})
+                epoch = self._begin(partition, adopted.found.offset, adopted.window)
+                self._buffers[partition] = buffer = PartitionTransactionBuffer(partition, epoch)
             finally:
                 del self._marking[partition]
                 has_begun.set()
             while True:
-                await buffer.due(lambda: self._pace.patience(self._clock.monotonic()))
+                await buffer.due(lambda: self._pace.wait_seconds(self._clock.monotonic()))
                 await self._commit(buffer, transactor)
                 yield
         finally:
@@ -291,7 +256,7 @@ class ExactlyOnce(Delivery):
     async def _commit(self, buffer: PartitionTransactionBuffer, transactor: Transactor) -> None:
         """Commit all that is judged of a partition by now, in bounded transactions.
 
-        What is judged meanwhile waits for company again, or a busy partition would have one small
+        What is judged meanwhile waits for more, or a busy partition would have one small
         transaction after the other.
         """
         partition, flushes, limit = buffer.partition, len(buffer.flushes), self._policy.max_records
@@ -307,10 +272,10 @@ class ExactlyOnce(Delivery):
             with self._telemetry.operation("transaction", partition.topic):
                 await transactor.commit(outgoing, {partition: self._marked(partition, end)})
             marks = False
-            self._committed(partition, buffer.epoch, end)
+            self._note_commit(partition, buffer.epoch, end)
             buffer.remove(chosen)
             self._durable(chosen)
-        if marks and (offset := self._ledger.position(partition)) is not None:
+        if marks and (offset := self._ledger.committed(partition)) is not None:
             await transactor.commit([], {partition: self._marked(partition, offset)})
         for done in buffer.flushes[:flushes]:
             done.set()

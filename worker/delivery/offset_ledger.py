@@ -25,7 +25,7 @@ class _Account:
 class OffsetLedger:
     """The offsets of every assigned partition; pure, and not safe for threads.
 
-    An offset is `receive`d, later `resolve`d once its outcome is durable; `committable` then says
+    An offset is `receive`d, later `resolve`d once its outcome is durable; `committable` is then
     the next offset to be read (Kafka's meaning of a committed offset) for each partition whose
     contiguous resolved prefix has grown.
     """
@@ -102,14 +102,14 @@ class OffsetLedger:
                 due[partition] = account.committable
         return due
 
-    def committed(self, offsets: dict[Partition, int], epochs: dict[Partition, int]) -> None:
+    def note_commit(self, offsets: dict[Partition, int], epochs: dict[Partition, int]) -> None:
         """Note what was committed, for partitions still held under the same epoch."""
         for partition, offset in offsets.items():
             account = self._accounts.get(partition)
             if account is not None and account.epoch == epochs.get(partition):
                 account.committed = offset
 
-    def position(self, partition: Partition) -> int | None:
+    def committed(self, partition: Partition) -> int | None:
         """The next offset to read that was committed, as far as is known."""
         account = self._accounts.get(partition)
         return None if account is None else account.committed

@@ -40,7 +40,7 @@ class PartitionTransactionBuffer:
         heapq.heappush(self.behind, outcome.record.offset)
 
     def reached(self, count: int) -> None:
-        """So many more outcomes are inside the contiguous prefix."""
+        """The contiguous prefix has grown by `count` outcomes."""
         self.ready += count
         for _ in range(count):
             self.ready_bytes += self.outcomes[heapq.heappop(self.behind)].size_bytes
@@ -61,18 +61,18 @@ class PartitionTransactionBuffer:
         self.leaving = 0
 
     def flush(self) -> asyncio.Event:
-        """Ask for a commit without delay; set when there was one, or can be none."""
+        """Ask for a commit without delay; the event is set when it is done or has failed."""
         done = asyncio.Event()
         self.flushes.append(done)
         self.work.set()
         self.urgent.set()
         return done
 
-    async def due(self, patience: Callable[[], float]) -> None:
-        """Wait until there is something to commit, then as many seconds as `patience` says."""
+    async def due(self, wait_seconds: Callable[[], float]) -> None:
+        """Wait until there is something to commit, then up to `wait_seconds` for more."""
         await self.work.wait()
         try:
-            async with asyncio.timeout(patience()):
+            async with asyncio.timeout(wait_seconds()):
                 await self.urgent.wait()
         except TimeoutError:
             pass

@@ -1,52 +1,24 @@
-"""What a guard is: a prompt to render and a completion to read."""
+"""A guard: how a model family is asked, and how its answers are read."""
 
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from worker.domain.verdicts import FinishReason, Judgement
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A control token, named by the template and added by its id.
-
-    Text is always tokenised with special tokens disabled, so untrusted text that spells one stays
-    text. `shown` says whether it belongs to the prompt's text: a leading begin-of-text token is
-    the tokenizer's affair and does not.
-    """
-
-    name: str
-    shown: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A rendered prompt: text and control tokens in turn.
-
-    Attributes:
-        opening: what the guard begins a text with in each of its prompts, so that a tokenizer
-            need not read it each time.
-    """
-
-    runs: tuple[str | Control, ...]
-    opening: str = field(default="", compare=False)
-
-    @property
-    def text(self) -> str:
-        """The prompt as a person reads it, control tokens by their names."""
-        return "".join(
-            run if isinstance(run, str) else run.name if run.shown else "" for run in self.runs
-        )
-
+from worker.domain.engines import Completion, EngineRequest
+from worker.domain.events import Exchange
+from worker.domain.judgements import Judgement
+from worker.domain.prompts import Prompt
+from worker.domain.questions import Question
 
 CompletionSpanKind = Literal["label", "step", "conclusion", "flag"]
+
+Asking = Generator[EngineRequest, Completion, Judgement]
 
 
 class CompletionSpan(NamedTuple):
     """A span of a completion out of which something was read; spans can lie in one another.
 
     Attributes:
-        of: the task; of a flag, its name.
+        of: the question's name; of a flag, its own.
     """
 
     start: int
@@ -56,39 +28,65 @@ class CompletionSpan(NamedTuple):
 
 
 class Guard(Protocol):
-    """A model family's prompt and the reading of its completions."""
+    """A model family's questions, prompts and grammar of answers; it does no I/O."""
 
     @property
     def name(self) -> str:
-        """What `guard.name` calls it."""
+        """The value of `guard.name`."""
+        ...
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What it answers, in the order of its answers."""
         ...
 
     @property
     def prompt_sha256(self) -> str:
-        """Names the template: another template, another sum."""
+        """Identifies the template: another template has another sum."""
         ...
 
-    @property
-    def stop_tokens(self) -> tuple[str, ...]:
-        """The control tokens that end a completion."""
-        ...
+    def judge(self, exchange: Exchange) -> Asking:
+        """Judge one exchange: yields requests, is sent their completions, returns the judgement.
 
-    def render(self, prompt: str, response: str | None) -> Prompt:
-        """The prompt for one exchange; a response of None was never given."""
-        ...
-
-    def imitations(self, prompt: str, response: str | None) -> tuple[str, ...]:
-        """Flags for text that imitates the template; empty for nearly every exchange."""
-        ...
-
-    def read(
-        self, completion: str, *, has_response: bool, finish_reason: FinishReason | None
-    ) -> Judgement:
-        """What the completion says; never raises, whatever the model wrote."""
+        The first request does not depend on a completion. Its prompt is a `Prompt`, and is
+        tokenised together with those of other exchanges. Never raises, whatever the model wrote.
+        """
         ...
 
     def spans(
-        self, completion: str, *, has_response: bool, finish_reason: FinishReason | None
-    ) -> tuple[CompletionSpan, ...]:
-        """Where the completion says what `read` read of it; in the order of the text."""
+        self, exchange: Exchange, completions: Sequence[Completion]
+    ) -> tuple[tuple[CompletionSpan, ...], ...]:
+        """For each completion, in order, where it says what the judgement read of it."""
         ...
+
+
+def first_request(guard: Guard, exchange: Exchange) -> EngineRequest:
+    """The request that a judgement begins with."""
+    return next(guard.judge(exchange))
+
+
+def first_prompt(guard: Guard, exchange: Exchange) -> Prompt:
+    """The prompt of the request that a judgement begins with."""
+    return prompt_of(first_request(guard, exchange))
+
+
+def prompt_of(request: EngineRequest) -> Prompt:
+    """The prompt of a first request, which continues no other."""
+    if not isinstance(request.prompt, Prompt):
+        raise TypeError("the first request of a judgement must not be a continuation")
+    return request.prompt
+
+
+def read_completions(
+    guard: Guard, exchange: Exchange, completions: Sequence[Completion]
+) -> Judgement | None:
+    """The judgement that follows from these completions; None where the guard asks for more."""
+    asking = guard.judge(exchange)
+    next(asking)
+    try:
+        for completion in completions:
+            asking.send(completion)
+    except StopIteration as end:
+        judgement: Judgement = end.value
+        return judgement
+    return None

@@ -9,7 +9,8 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from worker.domain.dead_letters import dead_letter, delivered_before
 from worker.domain.errors import RecordError, VerdictTooLarge
 from worker.domain.records import Headers, OutgoingRecord, Record
-from worker.domain.verdicts import Verdict, cloudevent_headers, verdict_record
+from worker.domain.verdict_records import cloudevent_headers, verdict_record
+from worker.domain.verdicts import Verdict
 
 OutcomeKind = Literal["verdict", "dead_letter", "tombstone"]
 

@@ -1,13 +1,10 @@
 """What the core asks of the world: each port has a real and an in-memory adapter."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from worker.domain.errors import NotWritten
-from worker.domain.guard import Prompt
 from worker.domain.records import CommittedOffset, OutgoingRecord, Partition, Record
-from worker.domain.verdicts import EngineReference, FinishReason, Usage
 
 
 class Clock(Protocol):
@@ -207,83 +204,4 @@ class Transactions(Protocol):
 
         Where that does not explain it, assume a lower one; nothing is done if one is already.
         """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What the engine made of a prompt."""
-
-    text: str
-    finish_reason: FinishReason | None
-    usage: Usage
-
-
-class Engine(Protocol):
-    """Completes prompts, many at a time."""
-
-    @property
-    def reference(self) -> EngineReference:
-        """Name and version, for the verdict."""
-        ...
-
-    @property
-    def max_num_seqs(self) -> int:
-        """How many prompts it runs at once."""
-        ...
-
-    @property
-    def max_prompt_tokens(self) -> int:
-        """The longest prompt that still leaves room for an answer."""
-        ...
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """What every verdict of this engine must say of itself."""
-        ...
-
-    @property
-    def progress(self) -> int:
-        """A count that grows while the engine works; a hung one stands still."""
-        ...
-
-    async def start(self) -> None:
-        """Load the model; after `stop`, load it again.
-
-        Raises:
-            EngineUnavailable: it cannot be loaded.
-        """
-        ...
-
-    async def complete(
-        self, prompt_token_ids: Sequence[int], *, request_id: str, trace: Mapping[str, str]
-    ) -> Completion:
-        """Complete one prompt; cancelling the call frees the engine of it.
-
-        Raises:
-            InvalidRequest: it refuses this prompt.
-            Retriable: it failed for a passing reason.
-            EngineDead: it is gone.
-            EngineInterrupted: it died under this prompt and is being restarted.
-        """
-        ...
-
-    async def ready(self) -> None:
-        """Return when prompts are taken: at once, but for a restart.
-
-        Raises:
-            EngineDead: they never will be.
-        """
-        ...
-
-    async def stop(self) -> None:
-        """Free the device."""
-        ...
-
-
-class Tokenizer(Protocol):
-    """Turns prompts into token ids."""
-
-    async def encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
-        """Token ids of each prompt; None for one that has more than `limit` tokens."""
         ...

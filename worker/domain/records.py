@@ -65,6 +65,11 @@ class Record:
         return f"{self.partition}@{self.offset}"
 
 
+def record_of_line(origin: str, offset: int, value: bytes, now: float) -> Record:
+    """A record that stands for a line of a file or of stdin; `now` is Unix seconds."""
+    return Record(Partition(origin, 0), 0, offset, None, value, (), int(now * 1000), now)
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
     """A record to be produced.

@@ -1,9 +1,9 @@
-"""The breaker: is it the records that fail, or the world around them?
+"""The circuit breaker: do single records fail, or does the engine?
 
-When the engine fails on nearly everything (it is down, a bad deploy), dead letters are the wrong
-answer: the topic would drain into them. The breaker then opens, everybody waits, and one record
-at a time is let through as a probe, after pauses that double, until one succeeds. Pure: its
-caller tells it the time (monotonic seconds).
+When the engine fails on nearly all records (it is down, a bad deploy), dead letters are the wrong
+answer: the topic would drain into them. The breaker then opens, all records wait, and one at a time
+is let through as a probe, after pauses that double, until one succeeds. Pure: its caller passes
+the time (monotonic seconds).
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When it opens, and how patiently it probes.
+    """When it opens, and how often it probes.
 
     Attributes:
         max_failed_run: failures in a row.
@@ -46,7 +46,7 @@ class CircuitBreaker:
     def enter(self, now: float) -> float:
         """Ask to be judged: 0 for yes, else how many seconds to wait before asking again.
 
-        While open, a yes is for a probe: nobody else gets one for as long as the pause lasts.
+        While open, a yes is for a probe: no other record gets one for as long as the pause lasts.
         """
         if self._probe_at is None:
             return 0.0

@@ -1,8 +1,8 @@
 """Finds the prompt that kills the engine, among all that were at it when it died.
 
-Pure bookkeeping of who may be at the engine together. A prompt that saw two deaths goes there with
-a few others of its kind and nobody else, so that with hundreds of suspects not everybody waits for
-long; one that saw three goes alone, and if the engine dies again, it was that prompt.
+Pure bookkeeping of which prompts may be at the engine together. A prompt that saw two deaths goes
+there with a few others of its kind only, so that with hundreds of suspects the rest does not wait
+for long; one that saw three goes alone, and if the engine dies again, it was that prompt.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ _GROUP = 16
 
 
 class Isolation(IntEnum):
-    """Who is at the engine together; whoever is more suspect goes first."""
+    """Which prompts are at the engine together; the more suspect ones go first."""
 
     OPEN = 0
     GROUP = 1
@@ -24,14 +24,14 @@ _ROOM = {Isolation.GROUP: _GROUP, Isolation.ALONE: 1}
 
 
 def isolation_after(deaths: int) -> Isolation:
-    """Where a prompt belongs that saw so many deaths."""
+    """The isolation of a prompt that saw this many deaths."""
     if deaths < 2:
         return Isolation.OPEN
     return Isolation.GROUP if deaths == 2 else Isolation.ALONE
 
 
 class PoisonPrompts:
-    """Lets prompts to the engine, each with those of its own isolation only."""
+    """Admits prompts to the engine, each with those of its own isolation only."""
 
     def __init__(self) -> None:
         self._inside: Counter[Isolation] = Counter()
@@ -47,10 +47,10 @@ class PoisonPrompts:
         self._suspects += isolation is not Isolation.OPEN
 
     def leave(self, isolation: Isolation) -> None:
-        """Be done with the engine."""
+        """The prompt no longer uses the engine."""
         self._inside[isolation] -= 1
         self._suspects -= isolation is not Isolation.OPEN
-        self._tell()
+        self._notify()
 
     async def _wait(self, isolation: Isolation) -> None:
         self._waiting[isolation] += 1
@@ -61,7 +61,7 @@ class PoisonPrompts:
         finally:
             self._waiting[isolation] -= 1
             self._suspects -= isolation is not Isolation.OPEN
-            self._tell()
+            self._notify()
 
     def _may_enter(self, isolation: Isolation) -> bool:
         if isolation is Isolation.OPEN:  # each record comes this way
@@ -72,7 +72,7 @@ class PoisonPrompts:
         full = room is not None and self._inside[isolation] >= room
         return not (others_inside or more_suspect_waiting or full)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if any(self._waiting.values()):
             self._changed.set()
             self._changed = asyncio.Event()

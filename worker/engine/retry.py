@@ -1,4 +1,4 @@
-"""Trying again, in bounds.
+"""Retries, in bounds.
 
 Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015): the
 pause before a further attempt is uniform between zero and the doubled base, so that many workers
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently to try.
+    """How often to try, and how long to pause.
 
     Attributes:
         attempts: calls in all, the first included.
@@ -44,7 +44,7 @@ async def retrying(
     """The result of `call`, tried again while it raises `Retriable` and attempts remain.
 
     Raises:
-        Retriable: the last failure, once the attempts are spent.
+        Retriable: the last failure, once the attempts are used up.
     """
     failures = 0
     while True:

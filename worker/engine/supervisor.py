@@ -1,9 +1,9 @@
 """An engine that is watched, and started again when it dies or hangs.
 
 vLLM does not notice that its core has stopped (a hung driver, SIGSTOP), so progress is watched
-here: calls in flight and nothing moving for too long is a death like any other. Whoever has a
-prompt at an engine that dies gets `EngineInterrupted`, waits for `ready` and asks again; when the
-restarts are spent, or none are wanted, everybody gets `EngineDead`.
+here: calls in flight and no progress for too long is a death like any other. The callers that have
+a prompt at an engine that dies get `EngineInterrupted`, wait for `ready` and call again; when the
+restarts are used up, or none are configured, all get `EngineDead`.
 """
 
 import asyncio
@@ -12,20 +12,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from typing_extensions import override
+
+from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest
 from worker.domain.errors import EngineDead, EngineInterrupted, EngineUnavailable
-from worker.domain.ports import Clock, Completion, Engine
-from worker.domain.verdicts import EngineReference
+from worker.domain.ports import Clock
 from worker.telemetry import Telemetry, names
 
 logger = logging.getLogger(__name__)
 
 _LOOKS = 4
-_NAMED = 20  # records in a line of the log
+_NAMED = 20  # records in a log line
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisionPolicy:
-    """What an engine may do before it is given up.
+    """When an engine counts as dead, and what follows.
 
     Attributes:
         stall_seconds: without progress, while prompts are in flight, before it counts as dead.
@@ -37,8 +39,8 @@ class SupervisionPolicy:
     window_seconds: float = 3600.0
 
 
-class SupervisedEngine:
-    """Implements the port `Engine` over another engine."""
+class SupervisedEngine(Engine):
+    """Watches another engine, and restarts it."""
 
     def __init__(
         self, engine: Engine, *, policy: SupervisionPolicy, clock: Clock, telemetry: Telemetry
@@ -55,28 +57,28 @@ class SupervisedEngine:
         self._stopped = False
 
     @property
+    @override
     def reference(self) -> EngineReference:
-        """See `Engine`."""
         return self._engine.reference
 
     @property
+    @override
     def max_num_seqs(self) -> int:
-        """See `Engine`."""
         return self._engine.max_num_seqs
 
     @property
+    @override
     def max_prompt_tokens(self) -> int:
-        """See `Engine`."""
         return self._engine.max_prompt_tokens
 
     @property
+    @override
     def flags(self) -> tuple[str, ...]:
-        """See `Engine`."""
         return self._engine.flags
 
     @property
+    @override
     def progress(self) -> int:
-        """See `Engine`."""
         return self._engine.progress
 
     @property
@@ -91,15 +93,20 @@ class SupervisedEngine:
         """Whether no prompt will ever be taken again."""
         return self._restarting is not None and self._restarting.done()
 
+    @override
     async def start(self) -> None:
-        """See `Engine`."""
         await self._engine.start()
         self._watching = asyncio.create_task(self._watch(), name="watch the engine")
 
+    @override
     async def complete(
-        self, prompt_token_ids: Sequence[int], *, request_id: str, trace: Mapping[str, str]
+        self,
+        request: EngineRequest,
+        prompt_token_ids: Sequence[int],
+        *,
+        request_id: str,
+        trace: Mapping[str, str],
     ) -> Completion:
-        """See `Engine`."""
         await self.ready()
         incarnation, call = self._incarnation, asyncio.timeout(None)
         about = request_id.partition("#")[0]
@@ -108,28 +115,28 @@ class SupervisedEngine:
                 self._calls[call] = about
                 try:
                     return await self._engine.complete(
-                        prompt_token_ids, request_id=request_id, trace=trace
+                        request, prompt_token_ids, request_id=request_id, trace=trace
                     )
                 finally:
                     self._calls.pop(call, None)
         except TimeoutError:
             if not call.expired():
                 raise
-            raise EngineInterrupted("The engine made no progress any more.") from None
+            raise EngineInterrupted("The engine stopped making progress.") from None
         except EngineDead as error:
-            # of this death it may be told late, when the engine lives again
+            # the report of a death may come late, when the engine runs again
             if incarnation == self._incarnation:
                 self._died(str(error), about)
             raise EngineInterrupted(str(error)) from error
 
+    @override
     async def ready(self) -> None:
-        """See `Engine`."""
         if self._restarting is not None:
-            # shielded: one caller that gives up must not end the restart for all
+            # shielded: a caller that is cancelled must not end the restart for all
             await asyncio.shield(self._restarting)
 
+    @override
     async def stop(self) -> None:
-        """See `Engine`."""
         self._stopped = True
         for task in (self._watching, self._restarting):
             if task is not None:
@@ -161,11 +168,11 @@ class SupervisedEngine:
         if named := [*about, *self._calls.values()]:
             more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
             logger.error("At the engine were %s%s.", ", ".join(named[:_NAMED]), more)
-        # in no record's context, though a record was in hand when it died
+        # in no record's context, though one was being judged when it died
         self._restarting = asyncio.create_task(
             self._restart(reason), name="restart the engine", context=contextvars.Context()
         )
-        # a failed restart is told to everybody who waits for it, and nobody may wait
+        # a failed restart is raised in all callers that wait for it, and there may be none
         self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
         calls, self._calls = self._calls, {}
         for call in calls:

@@ -1,6 +1,8 @@
-"""How good a guard is, on events whose labels are known.
+"""How good a guard is, on events with labels.
 
-`labelled` reads the events, `asking` has the engine complete them, `stored` keeps completions,
-`scoring` counts, `resampling` says how sure the figures are, `comparing` sets two guards side by
-side, `findings` puts it all into one document, `report` shows that as a page.
+`labelled` reads the events, `asking` gets the engine's completions, `keeping` writes them, `stored`
+reads them, `scoring` counts, `intervals` adds confidence intervals, `comparing` compares two
+guards, `analysis` makes one document of it (`results`), `report` renders that as a page.
+
+`analysis`, `comparing`, `intervals`, `report` and `results` need the extra `evaluate`.
 """

@@ -10,11 +10,12 @@ import orjson
 
 from worker.domain.errors import UnusableFile
 from worker.domain.guard import Guard
-from worker.domain.verdicts import LABELS, GuardReference, Label, Task
+from worker.domain.questions import STANDARD_QUESTIONS, Question
+from worker.domain.verdicts import GuardReference
 from worker.evaluation.answers import Answer
 from worker.evaluation.comparing import Pair, compare_task
+from worker.evaluation.intervals import CONFIDENCE, bootstrap, f1, proportion
 from worker.evaluation.labelled import Labelled, LabelledEvent
-from worker.evaluation.resampling import CONFIDENCE, estimates
 from worker.evaluation.results import (
     Comparison,
     Disagreement,
@@ -43,21 +44,21 @@ def evaluate(
 ) -> Evaluation:
     """Score the answers to a file's events.
 
-    The answers go by the event's id, the slices by the path of their field: `metadata.category`.
+    Answers are found by the event's id; a slice is the path of a field: `metadata.category`.
 
     Raises:
-        UnusableFile: a slice's field is nowhere, or has too many values.
+        UnusableFile: no event has a slice's field, or it has too many values.
     """
     by_slice = {field: slice_values(labelled.events, field) for field in slices}
     rows = [_row(event, answers[event.id]) for event in labelled.events]
 
-    def figures(chosen: Iterable[ScoredRow]) -> dict[Task, TaskFigures]:
-        tally = Tally()
+    def figures(chosen: Iterable[ScoredRow]) -> dict[str, TaskFigures]:
+        tally = Tally(labelled.questions)
         for row in chosen:
-            tally.add(row.labels, row.said)
+            tally.add(row.labels, row.predicted)
         return {
-            task: _task_figures(task, tally.confusion(task), resamples=resamples, seed=seed)
-            for task in Task
+            question.name: _task_figures(tally.confusion(question), resamples=resamples, seed=seed)
+            for question in labelled.questions
         }
 
     statuses = Counter(row.status for row in rows)
@@ -91,7 +92,7 @@ def slice_values(events: Sequence[LabelledEvent], field: str) -> list[str]:
     """The field's value in each event, as text.
 
     Raises:
-        UnusableFile: it is nowhere, or has too many values.
+        UnusableFile: no event has the field, or it has too many values.
     """
     values = [_value(event, field) for event in events]
     if not set(values) - {_NO_VALUE}:
@@ -123,49 +124,52 @@ def _row(event: LabelledEvent, answer: Answer) -> ScoredRow:
         exchange_sha256=event.exchange_sha256,
         status=answer.status,
         labels=event.labels,
-        said=answer.said,
+        predicted={name: answer.predicted.get(name) for name in event.labels},
         flags=answer.flags,
         reason=answer.reason,
     )
 
 
-def _task_figures(task: Task, counts: Confusion, *, resamples: int, seed: int) -> TaskFigures:
-    def figures(drawn: Sequence[int]) -> Sequence[float | None]:
-        found = strict(Confusion(*drawn))
-        return found.precision, found.recall, found.f1, found.macro_f1
+def _task_figures(counts: Confusion, *, resamples: int, seed: int) -> TaskFigures:
+    question, positive = counts.question, counts.question.positive
 
-    found = estimates(counts, figures, resamples=resamples, seed=seed)
-    precision, recall, f1, macro_f1 = found
-    names = (*LABELS[task], "unreadable")
+    def macro_f1(drawn: Sequence[int]) -> float | None:
+        return strict(Confusion(question, drawn)).macro_f1
+
+    columns = (*question.labels, "unreadable")
+    hits, misses, alarms = counts.hits(positive), counts.misses(positive), counts.alarms(positive)
     return TaskFigures(
-        positive=LABELS[task][0],
+        asks=question.asks or question.name,
+        positive=positive,
         labelled=counts.labelled,
         support=counts.support,
         unreadable=counts.unreadable,
         confusion={
-            truth: dict(zip(names, counts[start : start + 3], strict=True))
-            for truth, start in zip(LABELS[task], (0, 3), strict=True)
+            truth: dict(zip(columns, counts.row(truth), strict=True)) for truth in question.labels
         },
-        precision=precision,
-        recall=recall,
-        f1=f1,
-        macro_f1=macro_f1,
+        precision=proportion(hits, hits + alarms),
+        recall=proportion(hits, counts.support),
+        f1=f1(hits, misses + alarms),
+        macro_f1=bootstrap(
+            counts.counts, macro_f1, labels=len(question.labels), resamples=resamples, seed=seed
+        ),
         lenient=asdict(lenient(counts)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """What another guard or run said, by the event's id.
+    """What another guard or run predicted, by the event's id.
 
     Attributes:
-        exchanges: the sums of what it judged, where its file tells.
+        exchanges: the sha256 of each exchange that it judged, where its file holds them.
     """
 
     name: str
     guard: GuardReference | None
-    said: dict[str, dict[Task, Label | None]]
+    predicted: dict[str, dict[str, str | None]]
     exchanges: dict[str, str]
+    questions: tuple[Question, ...] = STANDARD_QUESTIONS
 
 
 def read_other(path: Path, labelled: Labelled, guard: Guard) -> Other:
@@ -175,49 +179,53 @@ def read_other(path: Path, labelled: Labelled, guard: Guard) -> Other:
         UnusableFile: it holds none of these.
     """
     if (run := read_evaluation(path)) is not None:
-        said = {row.id: row.said for row in run.rows}
+        predicted = {row.id: row.predicted for row in run.rows}
         exchanges = {row.id: row.exchange_sha256 for row in run.rows}
-        return Other(path.name, run.provenance.guard, said, exchanges)
+        return Other(path.name, run.provenance.guard, predicted, exchanges, labelled.questions)
     stored = read_stored(path)
-    said = {
-        event.id: answer.said
+    predicted = {
+        event.id: answer.predicted
         for event in labelled.events
         if (answer := stored.answer(event, guard)).status != "unjudged"
     }
-    return Other(path.name, stored.guard, said, {})
+    return Other(path.name, stored.guard, predicted, {}, labelled.questions)
 
 
 def compare(evaluation: Evaluation, other: Other) -> Evaluation:
     """The evaluation with the comparison in it.
 
     Raises:
-        UnusableFile: they have no row in common.
+        UnusableFile: the two have no row in common.
     """
-    known = [row for row in evaluation.rows if row.id in other.said]
+    known = [row for row in evaluation.rows if row.id in other.predicted]
     rows = [
         row
         for row in known
         if other.exchanges.get(row.id, row.exchange_sha256) == row.exchange_sha256
     ]
     if not rows:
-        raise UnusableFile(f"{other.name} knows none of these events: there is nothing to compare.")
-    pairs = [Pair(row.labels, row.said, other.said[row.id]) for row in rows]
+        raise UnusableFile(
+            f"{other.name} holds none of these events; compare runs on the same file."
+        )
+    pairs = [Pair(row.labels, row.predicted, other.predicted[row.id]) for row in rows]
     comparison = Comparison(
         other=other.name,
         other_guard=other.guard,
         rows=len(rows),
         only_here=len(evaluation.rows) - len(known),
-        only_there=len(other.said) - len(known),
+        only_there=len(other.predicted) - len(known),
         changed=len(known) - len(rows),
         tasks={
-            task: compare_task(task, pairs, resamples=evaluation.resamples, seed=evaluation.seed)
-            for task in Task
+            question.name: compare_task(
+                question, pairs, resamples=evaluation.resamples, seed=evaluation.seed
+            )
+            for question in other.questions
         },
         disagreements=[
-            Disagreement(row.id, task, pair.labels[task], pair.ours[task], pair.theirs[task])
+            Disagreement(row.id, task, pair.labels[task], pair.ours[task], pair.theirs.get(task))
             for row, pair in zip(rows, pairs, strict=True)
-            for task in Task
-            if pair.ours[task] != pair.theirs[task]
+            for task in pair.labels
+            if pair.ours[task] != pair.theirs.get(task)
         ],
     )
     return replace(evaluation, comparison=comparison)

@@ -1,52 +1,48 @@
-"""What a guard said of an event: the labels that are scored, however they were come by."""
+"""A guard's predictions for an event, from the engine or from a file."""
 
 import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.domain.guard import Guard
-from worker.domain.verdicts import (
-    EngineReference,
-    FinishReason,
-    GuardReference,
-    Label,
-    Status,
-    Task,
-    Usage,
-)
+from worker.domain.engines import Completion, EngineReference, FinishReason, Usage
+from worker.domain.guard import Guard, first_prompt, read_completions
+from worker.domain.judgements import Status
+from worker.domain.verdicts import GuardReference
 from worker.evaluation.labelled import LabelledEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The labels that were read, all null where there is nothing to read.
+    """The predicted labels, all null where there is nothing to read.
 
     Attributes:
-        reason: why it was not judged, in a sentence.
+        reason: a sentence that says why it was not judged.
     """
 
     status: Status | Literal["unjudged"]
-    said: dict[Task, Label | None] = field(default_factory=lambda: dict.fromkeys(Task))
+    predicted: dict[str, str | None] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     reason: str | None = None
 
 
 def unjudged(reason: str) -> Answer:
-    """The answer that there is none, which counts as labels that cannot be read."""
+    """No answer; it counts as labels that cannot be read."""
     return Answer("unjudged", reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCompletion:
-    """A completion as it lies in a file: a line that `guardstream parse` reads too.
+    """A completion as it is stored: a line that `guardstream parse` reads too.
 
     Attributes:
-        rendered_sha256: of the prompt's text.
-        flags: what was seen before the engine was asked. Files of other programs lack these.
+        completion: a list of texts where the guard asks more than once.
+        finish_reason: of the last one.
+        rendered_sha256: of the first prompt's text.
+        flags: of the engine and the exchange; null in files of other programs.
     """
 
     id: str
-    completion: str
+    completion: str | list[str]
     has_response: bool | None = None
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
@@ -55,24 +51,27 @@ class StoredCompletion:
     guard: GuardReference | None = None
     engine: EngineReference | None = None
 
+    def completions(self) -> list[Completion]:
+        """As the engine returned them, as far as that is stored."""
+        texts = [self.completion] if isinstance(self.completion, str) else self.completion
+        nothing = Usage(0, 0, 0)
+        return [
+            *(Completion(text, "stop", nothing) for text in texts[:-1]),
+            *(Completion(text, self.finish_reason, nothing) for text in texts[-1:]),
+        ]
+
 
 def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
-    """The sum of the exact prompt: another text or template, another sum."""
-    exchange = labelled.exchange
-    text = guard.render(exchange.prompt, exchange.response).text
+    """The sha256 of the exact first prompt; it differs with the text and with the template."""
+    text = first_prompt(guard, labelled.exchange).text
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion) -> Answer:
-    """What the guard reads out of a completion, as the worker does."""
-    exchange = labelled.exchange
-    judgement = guard.read(
-        stored.completion,
-        has_response=exchange.response is not None,
-        finish_reason=stored.finish_reason,
-    )
-    before = stored.flags
-    if before is None:
-        before = guard.imitations(exchange.prompt, exchange.response)
-    said = {task: judgement.reading(task).label for task in Task}
-    return Answer(judgement.status, said, (*before, *judgement.flags))
+    """Read completions as the worker does."""
+    judgement = read_completions(guard, labelled.exchange, stored.completions())
+    if judgement is None:
+        return unjudged("The guard asks for more completions than are stored.")
+    predicted = {name: reading.label for name, reading in judgement.readings.items()}
+    flags = dict.fromkeys((*(stored.flags or ()), *judgement.flags))
+    return Answer(judgement.status, predicted, tuple(flags))

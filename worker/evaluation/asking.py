@@ -1,12 +1,11 @@
-"""Asking the engine: a completion for each labelled event, many at a time."""
+"""A completion by the engine for each labelled event, many at a time."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
+from worker.domain.engines import Completion, total_usage
 from worker.domain.errors import RecordError
-from worker.domain.guard import Guard
-from worker.domain.records import Partition, Record
+from worker.domain.records import Record, record_of_line
 from worker.evaluation.answers import (
     Answer,
     StoredCompletion,
@@ -16,14 +15,11 @@ from worker.evaluation.answers import (
 )
 from worker.evaluation.keeping import CompletionsFile
 from worker.evaluation.labelled import LabelledEvent
-from worker.flow.judge import Judge
-
-Completed = StoredCompletion | RecordError
+from worker.flow.judge import Judge, PreparedRecord, judge_all
 
 
 async def ask(
     judge: Judge,
-    guard: Guard,
     events: Sequence[LabelledEvent],
     *,
     limit: int,
@@ -31,82 +27,57 @@ async def ask(
     kept: CompletionsFile | None,
     progress: Callable[[int], None],
 ) -> dict[str, Answer]:
-    """The answer to each event by its id; the engine is asked for what is not kept.
+    """The answer to each event by its id; the engine completes those that are not stored.
 
-    At most `limit` events are asked at a time; `progress` is told how many answers there are.
+    At most `limit` requests run at a time; `progress` gets the number of answers so far.
 
     Raises:
         Fatal: no event can be judged.
-        UnusableFile: a completion cannot be kept.
+        UnusableFile: a completion cannot be stored.
     """
     answers: dict[str, Answer] = {}
     if kept is not None:
         kept.require_engine(judge.engine_reference)
-        found = ((event.id, kept.stored.answer(event, guard)) for event in events)
+        found = ((event.id, kept.stored.answer(event, judge.guard)) for event in events)
         answers = {name: answer for name, answer in found if answer.status != "unjudged"}
     progress(len(answers))
     missing = [event for event in events if event.id not in answers]
-    async with aclosing(_complete(judge, guard, missing, limit=limit, now=now)) as completions:
-        async for event, completed in completions:
-            if isinstance(completed, RecordError):
-                answers[event.id] = unjudged(str(completed))
+    async with aclosing(judge_all(judge, _records(missing, now), limit)) as judged:
+        async for one in judged:
+            event = missing[one.record.offset]
+            if one.prepared is None or isinstance(one.answer, RecordError):
+                answers[event.id] = unjudged(str(one.answer))
             else:
+                completed = _stored(judge, event, one.prepared, one.answer.completions)
                 if kept is not None:
                     kept.append(completed)
-                answers[event.id] = read_answer(event, guard, completed)
+                answers[event.id] = read_answer(event, judge.guard, completed)
             progress(len(answers))
     return answers
 
 
-async def _complete(
+async def _records(
+    events: Sequence[LabelledEvent], now: Callable[[], float]
+) -> AsyncIterator[Record]:
+    for number, event in enumerate(events):
+        yield record_of_line("evaluate", number, event.value, now())
+
+
+def _stored(
     judge: Judge,
-    guard: Guard,
-    events: Sequence[LabelledEvent],
-    *,
-    limit: int,
-    now: Callable[[], float],
-) -> AsyncGenerator[tuple[LabelledEvent, Completed], None]:
-    """Completions as they come, or why there is none; the cases are the worker's own."""
-    waiting = iter(enumerate(events))
-    done: set[asyncio.Task[tuple[LabelledEvent, Completed]]] = set()
-    running: set[asyncio.Task[tuple[LabelledEvent, Completed]]] = set()
-    try:
-        while True:
-            while len(running) < limit and (numbered := next(waiting, None)) is not None:
-                running.add(asyncio.create_task(_complete_one(judge, guard, *numbered, now())))
-            if not running:
-                return
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                yield task.result()
-    finally:
-        for task in running:
-            task.cancel()
-        # of several that failed at once, one is raised, and the others have been heard
-        await asyncio.gather(*running, *done, return_exceptions=True)
-
-
-async def _complete_one(
-    judge: Judge, guard: Guard, number: int, labelled: LabelledEvent, now: float
-) -> tuple[LabelledEvent, Completed]:
-    record = Record(
-        Partition("evaluate", 0), 0, number, None, labelled.value, (), int(now * 1000), now
-    )
-    case = (await judge.prepare([record]))[0]
-    if isinstance(case, RecordError):
-        return labelled, case
-    try:
-        completion = await judge.complete(case)
-    except RecordError as error:
-        return labelled, error
-    return labelled, StoredCompletion(
+    labelled: LabelledEvent,
+    prepared: PreparedRecord,
+    completions: Sequence[Completion],
+) -> StoredCompletion:
+    texts = [completion.text for completion in completions]
+    return StoredCompletion(
         id=labelled.id,
-        completion=completion.text,
+        completion=texts[0] if len(texts) == 1 else texts,
         has_response=labelled.exchange.response is not None,
-        finish_reason=completion.finish_reason,
-        usage=completion.usage,
-        rendered_sha256=rendered_sha256(labelled, guard),
-        flags=case.flags,
+        finish_reason=completions[-1].finish_reason,
+        usage=total_usage(completions),
+        rendered_sha256=rendered_sha256(labelled, judge.guard),
+        flags=prepared.flags,
         guard=judge.reference,
         engine=judge.engine_reference,
     )

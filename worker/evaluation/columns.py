@@ -1,4 +1,4 @@
-"""Which columns of a table hold what, and the event that a row makes."""
+"""The columns of a table by what they hold, and the event of a row."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -6,22 +6,28 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from worker.domain.verdicts import Task
+from worker.domain.questions import (
+    PROMPT_HARMFULNESS,
+    RESPONSE_HARMFULNESS,
+    RESPONSE_REFUSAL,
+    STANDARD_QUESTIONS,
+    Question,
+)
 
 # the second is WildGuardTest's name (Han et al., arXiv:2406.18495)
 _KNOWN: dict[str, tuple[str, ...]] = {
     "id": ("id",),
     "prompt": ("prompt",),
     "response": ("response",),
-    Task.PROMPT_HARMFULNESS: (Task.PROMPT_HARMFULNESS, "prompt_harm_label"),
-    Task.RESPONSE_REFUSAL: (Task.RESPONSE_REFUSAL, "response_refusal_label"),
-    Task.RESPONSE_HARMFULNESS: (Task.RESPONSE_HARMFULNESS, "response_harm_label"),
+    PROMPT_HARMFULNESS.name: (PROMPT_HARMFULNESS.name, "prompt_harm_label"),
+    RESPONSE_REFUSAL.name: (RESPONSE_REFUSAL.name, "response_refusal_label"),
+    RESPONSE_HARMFULNESS.name: (RESPONSE_HARMFULNESS.name, "response_harm_label"),
 }
-FIELDS = tuple(_KNOWN)
+_EVENT = ("id", "prompt", "response")
 
 
 class Row(NamedTuple):
-    """A labelled event as bytes, and where it stands."""
+    """A labelled event as bytes, and its place in the file."""
 
     place: str
     value: bytes
@@ -29,7 +35,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A row that cannot be evaluated: where it stands, and a sentence that says why."""
+    """A row that cannot be evaluated: its place, and a sentence that says why."""
 
     place: str
     reason: str
@@ -37,43 +43,51 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns by what they hold, those that were named and those whose names are known."""
+    """The columns by what they hold: those given by name, and the default names."""
 
     named: Mapping[str, str]
+    questions: tuple[Question, ...] = STANDARD_QUESTIONS
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What columns can hold: the event, and a label for each question."""
+        return (*_EVENT, *(question.name for question in self.questions))
 
     def candidates(self, field: str) -> tuple[str, ...]:
-        """The columns that can hold this, the first that is there does."""
+        """The columns that can hold this; the first that exists does."""
         named = self.named.get(field)
-        return (named,) if named is not None else _KNOWN[field]
+        return (named,) if named is not None else _KNOWN.get(field, (field,))
 
     def column(self, field: str, there: Collection[str]) -> str | None:
-        """The column that holds this, of those that are there."""
+        """The column that holds this, of those that exist."""
         return next((name for name in self.candidates(field) if name in there), None)
 
     def have_labels(self, there: Collection[str]) -> bool:
-        """Whether one of those that are there holds labels."""
-        return any(self.column(task, there) is not None for task in Task)
+        """Whether one of those that exist holds labels."""
+        return any(self.column(one.name, there) is not None for one in self.questions)
 
     def missing(self, there: Collection[str]) -> list[str]:
-        """What a table with these columns lacks."""
+        """The columns that a table lacks."""
         lacking = [name for name in self.named.values() if name not in there]
         if "prompt" not in self.named and self.column("prompt", there) is None:
             lacking.append("prompt")
-        if not self.have_labels(there) and not any(task in self.named for task in Task):
-            lacking.append(" or ".join(_KNOWN[task][-1] for task in Task))
+        if not self.have_labels(there) and not any(
+            one.name in self.named for one in self.questions
+        ):
+            lacking.append(" or ".join(self.candidates(one.name)[-1] for one in self.questions))
         return lacking
 
 
 def row_event(place: str, row: Mapping[str, Any], columns: Columns) -> Row | LeftOut:
-    """The labelled event of a table's row; columns that hold nothing else become metadata."""
-    held = {field: columns.column(field, row) for field in FIELDS}
+    """The labelled event of a table's row; all other columns become metadata."""
+    held = {field: columns.column(field, row) for field in columns.fields}
     values = {field: row[name] for field, name in held.items() if name is not None}
     name = values.get("id")
     event = {
         "id": None if name is None else str(name),
         "prompt": values.get("prompt"),
         "response": values.get("response"),
-        "labels": {str(task): values.get(task) for task in Task},
+        "labels": {one.name: values.get(one.name) for one in columns.questions},
         "metadata": {name: cell for name, cell in row.items() if name not in held.values()},
     }
     try:

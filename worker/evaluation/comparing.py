@@ -1,37 +1,34 @@
 """Two guards, or two runs of one, on the same events.
 
-McNemar's test asks whether one is right more often than the other where exactly one of them is: its
-p is the chance of a split at least as uneven if both were equally good. It is the exact one, from
-the binomial distribution. An unreadable label counts as wrong, as in the strict figures.
+McNemar's test looks at the rows on which exactly one of the two is right: its p is the probability
+of a split at least as uneven if both were equally good. It is the exact test, by the binomial
+distribution. An unreadable label counts as wrong, as in the strict figures.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worker.domain.verdicts import Label, Task
-from worker.evaluation.resampling import Estimate, estimates
-from worker.evaluation.scoring import Confusion, cell, strict
-
-_SAID = 3
-_CELLS = 2 * _SAID * _SAID
+from worker.domain.questions import Question
+from worker.evaluation.intervals import Estimate, bootstrap
+from worker.evaluation.scoring import Confusion, cell, column, count_cells, f1_of
 
 
 class Pair(NamedTuple):
-    """What is true of a row, and what each of two guards said of it."""
+    """A row's labels, and what each of two guards predicted."""
 
-    labels: Mapping[Task, Label | None]
-    ours: Mapping[Task, Label | None]
-    theirs: Mapping[Task, Label | None]
+    labels: Mapping[str, str | None]
+    ours: Mapping[str, str | None]
+    theirs: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskComparison:
-    """One task, over the rows that both were asked about.
+    """One task, over the rows that both have judged.
 
     Attributes:
-        difference: of the strict F1: ours less theirs.
-        only_ours: rows on which only we are right.
+        difference: of the strict F1: ours minus theirs.
+        only_ours: rows on which only ours is right.
         p: McNemar's, two-sided.
     """
 
@@ -48,32 +45,42 @@ class TaskComparison:
 
 def mcnemar(only_ours: int, only_theirs: int) -> float:
     """The two-sided p of McNemar's exact test."""
-    trials, fewer = only_ours + only_theirs, min(only_ours, only_theirs)
-    ways, at_most = 1, 0
-    for successes in range(fewer + 1):
-        at_most += ways
-        ways = ways * (trials - successes) // (successes + 1)
-    # whole numbers of any size are divided exactly
-    return min(1.0, 2 * at_most / 2**trials) if trials else 1.0
+    from scipy.stats import binomtest  # noqa: PLC0415 - takes two seconds
+
+    trials = only_ours + only_theirs
+    return float(binomtest(only_ours, trials).pvalue) if trials else 1.0
 
 
-def compare_task(task: Task, pairs: Sequence[Pair], *, resamples: int, seed: int) -> TaskComparison:
-    """Set two guards side by side on one task."""
-    counts = [0] * _CELLS
+def compare_task(
+    question: Question, pairs: Sequence[Pair], *, resamples: int, seed: int
+) -> TaskComparison:
+    """Compare two guards on one question."""
+    width = len(question.labels) + 1
+    counts = [0] * (count_cells(question) * width)
     right = [0] * 4
     for labels, ours, theirs in pairs:
-        truth = labels.get(task)
+        truth = labels.get(question.name)
         if truth is None:
             continue
-        mine, other = ours.get(task), theirs.get(task)
-        counts[_SAID * cell(task, truth, mine) + cell(task, truth, other) % _SAID] += 1
+        mine, other = ours.get(question.name), theirs.get(question.name)
+        counts[width * cell(question, truth, mine) + column(question, other)] += 1
         right[2 * (mine == truth) + (other == truth)] += 1
     neither, only_theirs, only_ours, both = right
+
+    def difference(drawn: Sequence[int]) -> float | None:
+        ours, theirs = _both(question, drawn)
+        positive = question.positive
+        mine, other = f1_of(ours, positive), f1_of(theirs, positive)
+        return None if mine is None or other is None else mine - other
+
+    ours_alone, theirs_alone = _both(question, counts)
     return TaskComparison(
         labelled=sum(counts),
-        f1=strict(_ours(counts)).f1,
-        other_f1=strict(_theirs(counts)).f1,
-        difference=estimates(counts, _difference, resamples=resamples, seed=seed)[0],
+        f1=f1_of(ours_alone, question.positive),
+        other_f1=f1_of(theirs_alone, question.positive),
+        difference=bootstrap(
+            counts, difference, labels=len(question.labels), resamples=resamples, seed=seed
+        ),
         both_right=both,
         only_ours=only_ours,
         only_theirs=only_theirs,
@@ -82,17 +89,14 @@ def compare_task(task: Task, pairs: Sequence[Pair], *, resamples: int, seed: int
     )
 
 
-def _ours(counts: Sequence[int]) -> Confusion:
-    return Confusion(*(sum(counts[at : at + _SAID]) for at in range(0, _CELLS, _SAID)))
-
-
-def _theirs(counts: Sequence[int]) -> Confusion:
-    half = _SAID * _SAID
-    return Confusion(
-        *(sum(counts[start + at : start + half : _SAID]) for start in (0, half) for at in range(3))
-    )
-
-
-def _difference(counts: Sequence[int]) -> tuple[float | None]:
-    ours, theirs = strict(_ours(counts)).f1, strict(_theirs(counts)).f1
-    return (None if ours is None or theirs is None else ours - theirs,)
+def _both(question: Question, counts: Sequence[int]) -> tuple[Confusion, Confusion]:
+    """Each guard's confusion: counts are by true label, then by our prediction, then by theirs."""
+    width = len(question.labels) + 1
+    square = width * width
+    ours = [sum(counts[at : at + width]) for at in range(0, len(counts), width)]
+    theirs = [
+        sum(counts[start + at : start + square : width])
+        for start in range(0, len(counts), square)
+        for at in range(width)
+    ]
+    return Confusion(question, ours), Confusion(question, theirs)

@@ -1,7 +1,7 @@
-"""What an evaluation writes: completions as they come, results in full or not at all.
+"""The files that an evaluation writes: completions as they arrive, results in one piece.
 
-Completions are a line each, handed to the system at once, so that an interrupted run goes on where
-it stopped.
+Each completion is a line that is written at once, so that an interrupted run resumes where it
+stopped.
 """
 
 import fcntl
@@ -14,8 +14,9 @@ from typing import BinaryIO
 
 import orjson
 
+from worker.domain.engines import EngineReference
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import EngineReference, GuardReference
+from worker.domain.verdicts import GuardReference
 from worker.evaluation.answers import StoredCompletion
 from worker.evaluation.stored import is_json, read_stored
 
@@ -26,7 +27,7 @@ class CompletionsFile:
     """A file of completions that one run appends to.
 
     Attributes:
-        stored: what earlier runs left there.
+        stored: the completions of earlier runs.
     """
 
     def __init__(self, path: Path, file: BinaryIO, guard: GuardReference) -> None:
@@ -34,10 +35,10 @@ class CompletionsFile:
         self._file = file
         self.stored = read_stored(path)
         self._require_same(self.stored.guards, guard)
-        _mend_last_line(file)
+        _repair_last_line(file)
 
     def require_engine(self, engine: EngineReference) -> None:
-        """Refuse to mix what two engines say; its version is known once it runs.
+        """Refuse another engine than the file's; its version is known once it runs.
 
         Raises:
             UnusableFile: another engine wrote the file.
@@ -56,7 +57,7 @@ class CompletionsFile:
             )
 
     def append(self, completion: StoredCompletion) -> None:
-        """Add one, to be found again whatever happens to this process.
+        """Add a completion, which survives a crash of this process.
 
         Raises:
             UnusableFile: it cannot be written.
@@ -72,13 +73,13 @@ class CompletionsFile:
 
 @contextmanager
 def completions_file(path: Path, guard: GuardReference) -> Iterator[CompletionsFile]:
-    """The file that a run appends its completions to, held by one run at a time.
+    """The file that a run appends its completions to, locked for one run at a time.
 
     Raises:
         UnusableFile: it cannot be written, another run writes it, or another guard wrote it.
     """
     try:
-        # unbuffered: what is written is the system's at once, and a full disk is told at once
+        # unbuffered: a crash loses nothing, and a full disk is reported at once
         file = path.open("ab+", buffering=0)
     except OSError as error:
         raise _refusal(path, error) from None
@@ -93,8 +94,8 @@ def completions_file(path: Path, guard: GuardReference) -> Iterator[CompletionsF
         yield kept
 
 
-def _mend_last_line(file: BinaryIO) -> None:
-    """Remove a torn last line; end a whole one that lacks only its end."""
+def _repair_last_line(file: BinaryIO) -> None:
+    """Remove an incomplete last line; add the newline to a complete one."""
     size = start = file.seek(0, os.SEEK_END)
     tail = b""
     while start and b"\n" not in tail:
@@ -109,7 +110,7 @@ def _mend_last_line(file: BinaryIO) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there in full or not at all.
+    """Write a file atomically.
 
     Raises:
         UnusableFile: it cannot be written.
@@ -127,14 +128,16 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a place where nothing can be written, before the work is done.
+    """Refuse a path that cannot be written, before the long work.
 
     Raises:
-        UnusableFile: it is such a place.
+        UnusableFile: it cannot be written.
     """
     unfit = path.exists() and not path.is_file()
     if unfit or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UnusableFile(f"{path} cannot be written: name a file in a folder that is there.")
+        raise UnusableFile(
+            f"{path} cannot be written: name a file in an existing, writable folder."
+        )
 
 
 def _refusal(path: Path, error: OSError) -> UnusableFile:

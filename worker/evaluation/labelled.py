@@ -1,11 +1,11 @@
-"""Labelled events: exchanges, and what people say is true of them.
+"""Labelled events: exchanges with the labels that people gave them.
 
-A line of JSON is an event with `labels`, or a row of named columns as tables have them. What cannot
-be used is left out with the reason, never in silence.
+A line of JSON is an event with `labels`, or a row of named columns as in a table. A row that cannot
+be used is left out and reported with the reason.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from worker.decoding.events import decode_event
 from worker.domain.errors import GuardstreamError, RecordError, UnusableFile
 from worker.domain.escaping import printable
 from worker.domain.events import Event, Exchange, judged_exchange
-from worker.domain.verdicts import LABELS, RESPONSE_TASKS, Label, Task
+from worker.domain.questions import STANDARD_QUESTIONS, Question
 from worker.evaluation.columns import Columns, LeftOut, Row, row_event
 from worker.evaluation.tables import SUFFIXES, read_table
 
@@ -32,9 +32,9 @@ class LabelledEvent:
     """An event with its labels.
 
     Attributes:
-        place: where it stands in its file, as `line 7`.
-        id: the event's own, or else made of its place.
-        value: the event as it would stand on the bus.
+        place: its place in the file, as `line 7`.
+        id: the event's own, or else its place.
+        value: the event as it would be on the topic.
     """
 
     place: str
@@ -42,23 +42,24 @@ class LabelledEvent:
     value: bytes
     event: Event
     exchange: Exchange
-    labels: dict[Task, Label | None]
+    labels: dict[str, str | None]
 
     @property
     def exchange_sha256(self) -> str:
-        """Names what is judged: another text, another sum."""
+        """The sha256 of what is judged."""
         both = orjson.dumps([self.exchange.prompt, self.exchange.response])
         return hashlib.sha256(both).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A file's labelled events in their order, and what had to be left out."""
+    """A file's labelled events in their order, and the rows that were left out."""
 
     name: str
     sha256: str
     events: list[LabelledEvent] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    questions: tuple[Question, ...] = STANDARD_QUESTIONS
 
 
 def read_labelled(path: Path, columns: Columns) -> Labelled:
@@ -69,7 +70,8 @@ def read_labelled(path: Path, columns: Columns) -> Labelled:
     """
     try:
         with path.open("rb") as file:
-            found = Labelled(path.name, hashlib.file_digest(file, "sha256").hexdigest())
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        found = Labelled(path.name, sha256, questions=columns.questions)
         tabular = path.suffix.lower() in SUFFIXES
         _sort(read_table(path, columns) if tabular else _json_rows(path, columns), found)
     except OSError as error:
@@ -80,14 +82,14 @@ def read_labelled(path: Path, columns: Columns) -> Labelled:
 
 
 def _sort(rows: Iterator[Row | LeftOut], found: Labelled) -> None:
-    """Put each row where it belongs."""
+    """Decode each row, and leave out what cannot be used."""
     places: dict[str, str] = {}
     for row in rows:
         if isinstance(row, LeftOut):
             found.left_out.append(row)
             continue
         try:
-            labelled = read_event(row.place, row.value)
+            labelled = read_event(row.place, row.value, found.questions)
         except (RecordError, _BadLabels) as error:
             found.left_out.append(LeftOut(row.place, str(error)))
             continue
@@ -95,7 +97,7 @@ def _sort(rows: Iterator[Row | LeftOut], found: Labelled) -> None:
         if first == row.place:
             found.events.append(labelled)
         else:
-            found.left_out.append(LeftOut(row.place, f"The same id stands at {first}."))
+            found.left_out.append(LeftOut(row.place, f"Its id is already that of {first}."))
 
 
 def _json_rows(path: Path, columns: Columns) -> Iterator[Row | LeftOut]:
@@ -113,11 +115,13 @@ def _object(line: bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return {}  # `decode_event` says what is wrong
+        return {}  # `decode_event` reports what is wrong
     return data if isinstance(data, dict) else {}
 
 
-def read_event(place: str, value: bytes) -> LabelledEvent:
+def read_event(
+    place: str, value: bytes, questions: Sequence[Question] = STANDARD_QUESTIONS
+) -> LabelledEvent:
     """An event with its labels.
 
     Raises:
@@ -125,16 +129,16 @@ def read_event(place: str, value: bytes) -> LabelledEvent:
     """
     event = decode_event(value)
     exchange = judged_exchange(event)
-    labels = _labels(_object(value))
-    if exchange.response is None:
-        for task in RESPONSE_TASKS:
-            if labels[task] is not None:
-                raise _BadLabels(f"There is a label for {task}, but no response.")
+    labels = _labels(_object(value), questions)
+    for question in questions:
+        applies = question.applies(has_response=exchange.response is not None)
+        if labels[question.name] is not None and not applies:
+            raise _BadLabels(f"There is a label for {question.name}, but no response.")
     name = event.id or place.replace(" ", "-")
     return LabelledEvent(place, name, value, event, exchange, labels)
 
 
-def _labels(data: dict[str, Any]) -> dict[Task, Label | None]:
+def _labels(data: dict[str, Any], questions: Sequence[Question]) -> dict[str, str | None]:
     given = data.get("labels")
     if given is None and isinstance(data.get("data"), dict):
         given = data["data"].get("labels")  # of a CloudEvent
@@ -142,22 +146,23 @@ def _labels(data: dict[str, Any]) -> dict[Task, Label | None]:
         raise _BadLabels("The row has no labels.")
     if not isinstance(given, dict):
         raise _BadLabels("labels is not an object with a label for each task.")
-    if unknown := given.keys() - set(Task):
-        raise _BadLabels(f"labels.{_shown(min(unknown))} is none of {', '.join(Task)}.")
-    labels = {task: _label(task, given.get(task)) for task in Task}
+    names = [question.name for question in questions]
+    if unknown := given.keys() - set(names):
+        raise _BadLabels(f"labels.{_shown(min(unknown))} is none of {', '.join(names)}.")
+    labels = {question.name: _label(question, given.get(question.name)) for question in questions}
     if not any(labels.values()):
         raise _BadLabels("The row has no labels: all are null.")
     return labels
 
 
-def _label(task: Task, word: Any) -> Label | None:
-    for label in LABELS[task]:
-        if word == label:
-            return label
-    if word is None:
-        return None
-    first, second = LABELS[task]
-    raise _BadLabels(f"{_shown(word)} is no label of {task}: use {first}, {second} or null.")
+def _label(question: Question, word: Any) -> str | None:
+    if word is None or word in question.labels:
+        label: str | None = word
+        return label
+    *labels, last = question.labels
+    raise _BadLabels(
+        f"{_shown(word)} is no label of {question.name}: use {', '.join(labels)}, {last} or null."
+    )
 
 
 def _shown(word: Any) -> str:

@@ -1,4 +1,4 @@
-"""The results of an evaluation: one document, which programs read and the report shows."""
+"""The results of an evaluation: one document for programs, which the report shows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,26 +7,29 @@ from typing import Literal
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from worker.domain.engines import EngineReference
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import EngineReference, GuardReference, Label, Task
+from worker.domain.verdicts import GuardReference
 from worker.evaluation.columns import LeftOut
 from worker.evaluation.comparing import TaskComparison
-from worker.evaluation.resampling import Estimate
+from worker.evaluation.intervals import Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFigures:
-    """How right the guard is on one task.
+    """The figures of one task.
 
     Attributes:
+        asks: the question in words.
         labelled: rows with a label of this task.
         support: those whose label is the positive one: harmful, refusal, harmful.
-        unreadable: rows without a label of the guard's, whatever the reason.
-        confusion: counts by the true label, then by what was said.
+        unreadable: rows without a prediction, whatever the reason.
+        confusion: counts by true label, then by prediction.
         lenient: the same figures over the rows that could be read.
     """
 
-    positive: Label
+    asks: str
+    positive: str
     labelled: int
     support: int
     unreadable: int
@@ -45,41 +48,41 @@ class Slice:
     field: str
     value: str
     rows: int
-    tasks: dict[Task, TaskFigures]
+    tasks: dict[str, TaskFigures]
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """One row: what is true of it and what was said."""
+    """One row: its labels and the predictions."""
 
     id: str
     place: str
     exchange_sha256: str
     status: Literal["complete", "inconclusive", "unjudged"]
-    labels: dict[Task, Label | None]
-    said: dict[Task, Label | None]
+    labels: dict[str, str | None]
+    predicted: dict[str, str | None]
     flags: tuple[str, ...] = ()
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A row of which two guards say different things."""
+    """A row on which the predictions of two guards differ."""
 
     id: str
-    task: Task
-    label: Label | None
-    ours: Label | None
-    theirs: Label | None
+    task: str
+    label: str | None
+    ours: str | None
+    theirs: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """This guard or run beside another one, on the rows that both know.
+    """This guard or run compared with another, on the rows that both have.
 
     Attributes:
         other: the name of the other's file.
-        changed: rows that both know by the id, but whose exchange is another.
+        changed: rows whose id both have, but whose exchange differs.
     """
 
     other: str
@@ -88,16 +91,16 @@ class Comparison:
     only_here: int
     only_there: int
     changed: int
-    tasks: dict[Task, TaskComparison]
+    tasks: dict[str, TaskComparison]
     disagreements: list[Disagreement]
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What was evaluated, with what, and when.
+    """What was evaluated, by which guard and engine, and when.
 
     Attributes:
-        answers: the file of completions or verdicts, null where the engine was asked.
+        answers: the file of completions or verdicts, null for a run of the engine.
     """
 
     file: str
@@ -111,7 +114,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that is known after an evaluation."""
+    """The whole document."""
 
     provenance: Provenance
     seed: int
@@ -120,11 +123,11 @@ class Evaluation:
     statuses: dict[str, int]
     flags: dict[str, int]
     left_out: list[LeftOut]
-    tasks: dict[Task, TaskFigures]
+    tasks: dict[str, TaskFigures]
     slices: list[Slice]
     rows: list[ScoredRow]
     comparison: Comparison | None = None
-    schema: Literal["guardstream.evaluation/1"] = "guardstream.evaluation/1"
+    schema: Literal["guardstream.evaluation/2"] = "guardstream.evaluation/2"
 
     @property
     def is_partial(self) -> bool:
@@ -158,4 +161,6 @@ def read_evaluation(path: Path) -> Evaluation | None:
     try:
         return _EVALUATION.validate_python(document)
     except ValidationError:
-        raise UnusableFile(f"{path} is no result that this version of evaluate wrote.") from None
+        raise UnusableFile(
+            f"{path} was written by another version of evaluate; write it again with this one."
+        ) from None

@@ -1,7 +1,4 @@
-"""Completions and verdicts in files, read back.
-
-A last line that was torn is no line: it is passed over.
-"""
+"""Completions and verdicts in files, read back; an incomplete last line is skipped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,9 +8,11 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from worker.domain.engines import EngineReference
 from worker.domain.errors import UnusableFile
 from worker.domain.guard import Guard
-from worker.domain.verdicts import EngineReference, GuardReference, Task, Verdict
+from worker.domain.verdict_records import read_verdict
+from worker.domain.verdicts import GuardReference, Verdict
 from worker.evaluation.answers import (
     Answer,
     StoredCompletion,
@@ -24,12 +23,11 @@ from worker.evaluation.answers import (
 from worker.evaluation.labelled import LabelledEvent
 
 _COMPLETION = TypeAdapter(StoredCompletion)
-_VERDICT = TypeAdapter(Verdict)
 
 
 @dataclass(slots=True)
 class Stored:
-    """What a file holds, the last line of an id; a file holds completions or verdicts."""
+    """The completions or verdicts of a file; of several lines with one id the last counts."""
 
     completions: dict[str, StoredCompletion] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -37,10 +35,10 @@ class Stored:
     engines: set[EngineReference | None] = field(default_factory=set)
 
     def answer(self, labelled: LabelledEvent, guard: Guard) -> Answer:
-        """What was said of this event, or why that is not known."""
+        """The stored answer to this event, or why there is none."""
         if (verdict := self.verdicts.get(labelled.id)) is not None:
-            said = {task: getattr(verdict, task).label for task in Task}
-            return Answer(verdict.status, said, verdict.flags)
+            predicted = {name: reading.label for name, reading in verdict.readings().items()}
+            return Answer(verdict.status, predicted, verdict.flags)
         stored = self.completions.get(labelled.id)
         if stored is None:
             return unjudged("There is no completion or verdict with this id.")
@@ -50,17 +48,17 @@ class Stored:
 
     @property
     def guard(self) -> GuardReference | None:
-        """The guard that answered, if the lines say so."""
+        """The guard that answered, if the lines name it."""
         return next(iter(self.guards), None)
 
     @property
     def engine(self) -> EngineReference | None:
-        """The engine that answered, if the lines say so."""
+        """The engine that answered, if the lines name it."""
         return next(iter(self.engines), None)
 
 
 def is_of(stored: StoredCompletion, labelled: LabelledEvent, guard: Guard) -> bool:
-    """Whether a completion answers the prompt that this event makes now."""
+    """Whether a completion answers the prompt that this event has now."""
     return stored.rendered_sha256 in (None, rendered_sha256(labelled, guard))
 
 
@@ -82,14 +80,16 @@ def read_stored(path: Path) -> Stored:
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {error.strerror}.") from None
     if len(stored.guards) > 1 or len(stored.engines) > 1:
-        raise UnusableFile(f"{path} holds what several guards or engines said; give each its file.")
+        raise UnusableFile(
+            f"{path} holds answers of several guards or engines; use a file for each."
+        )
     return stored
 
 
 def _take(data: dict[str, Any], stored: Stored) -> None:
     source: StoredCompletion | Verdict
     if "event_id" in data:
-        source = _VERDICT.validate_python(data)
+        source = read_verdict(data)
         stored.verdicts[source.event_id] = source
     else:
         source = _COMPLETION.validate_python({**data, "id": str(data.get("id"))})
@@ -106,7 +106,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def is_json(line: bytes) -> bool:
-    """Whether a line is whole, though its end may be missing."""
+    """Whether a line is complete JSON; its newline may be missing."""
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -20,7 +20,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[Row | LeftOut]:
     """The labelled event of each row.
 
     Raises:
-        UnusableFile: it lacks columns, or is not what its suffix says.
+        UnusableFile: it lacks columns, or has another format than its suffix.
     """
     separator = _SEPARATORS.get(path.suffix.lower())
     rows = _parquet(path, columns) if separator is None else _separated(path, separator, columns)
@@ -32,7 +32,7 @@ def _require(path: Path, names: list[str], columns: Columns) -> None:
     if lacking := columns.missing(names):
         raise UnusableFile(
             f"{path} has no column {', '.join(lacking)}, but {', '.join(names) or 'none'};"
-            " --column says which holds what."
+            " name them with --column."
         )
 
 
@@ -40,7 +40,7 @@ def _separated(
     path: Path, separator: str, columns: Columns
 ) -> Iterator[tuple[str, Mapping[str, Any] | LeftOut]]:
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
-    # what is not UTF-8 is told of the row that holds it
+    # bytes that are not UTF-8 are reported with their row
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
         try:
@@ -50,7 +50,7 @@ def _separated(
             for cells in reader:
                 place, before = f"line {before + 1}", reader.line_num
                 if len(cells) == len(names):
-                    # an empty cell is all that this format has for null
+                    # null is an empty cell in this format
                     row = {name: cell or None for name, cell in zip(names, cells, strict=True)}
                     yield place, row
                 elif cells:

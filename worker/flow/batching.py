@@ -1,7 +1,7 @@
-"""The micro-batcher: when is a batch of prompts worth handing to the engine?
+"""The micro-batcher: when is a batch of prompts handed to the engine?
 
-Pure: it never waits and knows no clock; its caller tells it the time (monotonic seconds) and asks
-when it next needs to look. A micro-batch is a unit of admission, not a barrier: the engine batches
+Pure: it never waits and has no clock; its caller passes the time (monotonic seconds) and asks when
+the next batch falls due. A micro-batch is a unit of admission, not a barrier: the engine batches
 continuously whatever is in it.
 """
 
@@ -20,7 +20,7 @@ class BatchPolicy:
     Attributes:
         max_records: prompts in a batch.
         max_tokens: prompt tokens in a batch; a single longer prompt makes a batch of its own.
-        linger_seconds: how long the first prompt waits for company; 0 closes at once.
+        linger_seconds: how long the first prompt waits for more; 0 closes at once.
     """
 
     max_records: int = 64

@@ -1,41 +1,53 @@
-"""Judging behind a breaker: when the engine fails on everybody, wait for it and bury nobody."""
+"""Judging behind a circuit breaker: while the engine fails on all records, none fails for it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from worker.domain.errors import RecordError
 from worker.domain.ports import Clock
+from worker.domain.records import Record
 from worker.domain.verdicts import Verdict
 from worker.engine.circuit_breaker import BreakerPolicy, CircuitBreaker
 from worker.flow.judge import Judge, PreparedRecord
+from worker.telemetry import Telemetry, names
 
 logger = logging.getLogger(__name__)
 
-# how soon a record that waits sees that it is wanted no more
+# how soon a record that waits notices that its outcome is no longer wanted
 _POLL_SECONDS = 1.0
 
 
 class CircuitBreakingJudge:
-    """A judge who waits while the breaker is open."""
+    """A judge that waits while the circuit breaker is open."""
 
     def __init__(self, judge: Judge, policy: BreakerPolicy, clock: Clock) -> None:
         self._judge = judge
         self._breaker = CircuitBreaker(policy)
         self._clock = clock
 
+    def register_gauges(self, telemetry: Telemetry) -> None:
+        """Report whether the circuit breaker is open."""
+        telemetry.watch(names.BREAKER_OPEN, lambda: self._breaker.is_open)
+
     @property
     def trouble(self) -> str | None:
-        """Why nobody is judged at the moment, if that is so."""
+        """Why no record is judged at the moment, if that is so."""
         if not self._breaker.is_open:
             return None
         return "The engine fails on too many records; waiting for it to recover."
 
-    async def judge(self, case: PreparedRecord, *, wanted: Callable[[], bool]) -> Verdict | None:
-        """The verdict; None when the case was given up because nobody wants it any more.
+    async def prepare(self, records: Sequence[Record]) -> list[PreparedRecord | RecordError]:
+        """Each record prepared, or why it cannot be; in order."""
+        return await self._judge.prepare(records)
+
+    async def judge(
+        self, prepared: PreparedRecord, *, wanted: Callable[[], bool]
+    ) -> Verdict | None:
+        """The verdict; None when the record was dropped because it is no longer wanted.
 
         Raises:
-            RecordError: this case cannot be judged, and that is not everybody's fate.
-            Fatal: no case can.
+            RecordError: this record cannot be judged, and others can.
+            Fatal: no record can.
         """
         while True:
             while wait := self._breaker.enter(self._clock.monotonic()):
@@ -43,7 +55,7 @@ class CircuitBreakingJudge:
                 if not wanted():
                     return None
             try:
-                verdict = await self._judge.judge(case)
+                verdict = await self._judge.judge(prepared)
             except RecordError as error:
                 if not error.is_engines:
                     self._succeeded()  # the engine works, the record does not

@@ -1,102 +1,85 @@
-"""Judging: an event's prompt, the engine's completion of it, the guard's reading, the verdict.
+"""Judging: records are prepared for the engine, the guard asks it, the verdict follows.
 
 The same steps serve the worker and the commands that judge without Kafka.
 """
 
 import asyncio
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from worker.decoding.events import decode_event
-from worker.decoding.framing import Framing, unframe
-from worker.domain.errors import (
-    EngineInterrupted,
-    JudgingTimedOut,
-    NotAnEvent,
-    PoisonRecord,
-    PromptTooLong,
-    RecordError,
-    Retriable,
-    RetriesSpent,
-)
-from worker.domain.events import Event, Exchange, judged_exchange
-from worker.domain.guard import Guard, Prompt
-from worker.domain.ports import Clock, Completion, Engine, Tokenizer
+from worker.decoding.decoder import EventDecoder
+from worker.domain.engines import EngineReference, EngineRequest
+from worker.domain.errors import PromptTooLong, RecordError
+from worker.domain.events import Event, Exchange
+from worker.domain.guard import Asking, Guard, prompt_of
+from worker.domain.ports import Clock
 from worker.domain.records import Record
-from worker.domain.verdicts import (
-    EngineReference,
-    GuardReference,
-    Verdict,
-    VerdictSource,
-    judge_event,
-    rfc3339,
-)
-from worker.engine.poison_prompts import Isolation, PoisonPrompts, isolation_after
-from worker.engine.retry import RetryPolicy, retrying
-from worker.telemetry import Telemetry
-
-# a timeout that fires later than this after its time fired in a process that had been stopped
-_STOOD_STILL_SECONDS = 5.0
+from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
+from worker.flow.asking import Answer, Asker
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PreparedRecord:
-    """A record on its way to judgement: decoded, rendered and tokenised.
+    """A record on its way to judgement: decoded, its first request rendered and tokenised.
 
     Attributes:
-        taken_at: when that began, Unix seconds.
+        flags: of the engine and of the exchange.
+        taken_at: when preparation began, Unix seconds.
     """
 
     record: Record
     event: Event
     exchange: Exchange
     flags: tuple[str, ...]
+    request: EngineRequest
     prompt_token_ids: list[int]
     taken_at: float
+    _begun: Asking | None = field(default=None, repr=False)
 
     @property
     def event_id(self) -> str:
-        """The event's own id, or where it stands."""
-        where = self.record
-        return self.event.id or f"{where.partition.topic}-{where.partition.number}-{where.offset}"
+        """The event's own id, or the place of its record."""
+        record = self.record
+        return (
+            self.event.id or f"{record.partition.topic}-{record.partition.number}-{record.offset}"
+        )
+
+    def begin(self, guard: Guard) -> Asking:
+        """The judgement at its first request; a new one each time but the first."""
+        asking, self._begun = self._begun, None
+        if asking is None:
+            asking = guard.judge(self.exchange)
+            next(asking)
+        return asking
 
 
 class Judge:
-    """Makes cases of records and verdicts of cases.
+    """Prepares records, and makes verdicts of them.
 
     Args:
-        request_timeout_seconds: for one completion, waiting at the engine included.
+        guard_reference: the guard and its model, as verdicts name them.
         with_reasoning: whether verdicts carry the reasoning, which can quote people.
-        framing: what stands before the JSON of a value.
     """
 
     def __init__(
         self,
         *,
         guard: Guard,
-        engine: Engine,
-        tokenizer: Tokenizer,
-        telemetry: Telemetry,
+        guard_reference: GuardReference,
+        asker: Asker,
+        decoder: EventDecoder,
         clock: Clock,
-        model: str,
-        revision: str | None,
-        request_timeout_seconds: float,
-        retries: RetryPolicy,
-        with_reasoning: bool,
-        framing: Framing = "none",
+        with_reasoning: bool = True,
     ) -> None:
-        self._guard = guard
-        self._engine = engine
-        self.tokenizer = tokenizer
-        self._telemetry = telemetry
+        self.guard = guard
+        self.reference = guard_reference
+        self._asker = asker
+        self._engine = asker.engine
+        self._tokenizer = asker.tokenizer
+        self._decoder = decoder
         self._clock = clock
-        self._reference = GuardReference(guard.name, model, revision, guard.prompt_sha256)
-        self._request_timeout_seconds = request_timeout_seconds
-        self._retries = retries
         self._with_reasoning = with_reasoning
-        self._framing: Framing = framing
-        self._poison_prompts = PoisonPrompts()
 
     @property
     def max_at_once(self) -> int:
@@ -104,137 +87,146 @@ class Judge:
         return self._engine.max_num_seqs
 
     @property
-    def reference(self) -> GuardReference:
-        """The guard and its model, as verdicts name them."""
-        return self._reference
-
-    @property
     def engine_reference(self) -> EngineReference:
         """The engine, as verdicts name it; whole once it runs."""
         return self._engine.reference
 
     async def prepare(self, records: Sequence[Record]) -> list[PreparedRecord | RecordError]:
-        """A case for each record, or why there is none; in order."""
+        """Decode, render and tokenise; for each record in order, or why it cannot be judged."""
         taken_at = self._clock.now()
-        read: list[tuple[Event, Exchange, Prompt] | RecordError] = []
+        read: list[tuple[Event, Exchange, Asking, EngineRequest] | RecordError] = []
         for record in records:
             try:
-                if record.unreadable:
-                    raise NotAnEvent(record.unreadable)
-                headers = dict(record.headers)
-                value = unframe(record.value or b"", self._framing, headers)
-                event = decode_event(value, headers)
-                exchange = judged_exchange(event)
+                event, exchange = self._decoder.decode(record)
             except RecordError as error:
                 read.append(error)
             else:
-                prompt = self._guard.render(exchange.prompt, exchange.response)
-                read.append((event, exchange, prompt))
+                asking = self.guard.judge(exchange)
+                read.append((event, exchange, asking, next(asking)))
         limit = self._engine.max_prompt_tokens
-        prompts = [item[2] for item in read if not isinstance(item, RecordError)]
-        encoded = iter(await self.tokenizer.encode(prompts, limit) if prompts else ())
-        cases: list[PreparedRecord | RecordError] = []
+        prompts = [prompt_of(item[3]) for item in read if not isinstance(item, RecordError)]
+        encoded = iter(await self._tokenizer.encode(prompts, limit) if prompts else ())
+        prepared: list[PreparedRecord | RecordError] = []
         for record, item in zip(records, read, strict=True):
             if isinstance(item, RecordError):
-                cases.append(item)
+                prepared.append(item)
                 continue
-            event, exchange, _ = item
+            event, exchange, asking, request = item
             token_ids = next(encoded)
             if token_ids is None:
-                cases.append(PromptTooLong(f"The prompt exceeds the model's {limit} tokens."))
+                prepared.append(PromptTooLong(f"The prompt exceeds the model's {limit} tokens."))
                 continue
-            flags = self._guard.imitations(exchange.prompt, exchange.response)
-            flags = (*self._engine.flags, *exchange.flags, *flags)
-            cases.append(PreparedRecord(record, event, exchange, flags, token_ids, taken_at))
-        return cases
+            flags = (*self._engine.flags, *exchange.flags)
+            prepared.append(
+                PreparedRecord(record, event, exchange, flags, request, token_ids, taken_at, asking)
+            )
+        return prepared
 
-    async def judge(self, case: PreparedRecord) -> Verdict:
-        """The verdict on a case.
+    async def judge(self, prepared: PreparedRecord) -> Verdict:
+        """The verdict on a record.
 
         Raises:
-            RecordError: this case cannot be judged.
-            Fatal: no case can.
+            RecordError: this record cannot be judged.
+            Fatal: no record can.
         """
-        return self.conclude(case, await self.complete(case))
+        return self.conclude(prepared, await self.ask(prepared))
 
-    def conclude(self, case: PreparedRecord, completion: Completion) -> Verdict:
-        """The verdict that the engine's completion of a case makes."""
-        judgement = self._guard.read(
-            completion.text,
-            has_response=case.exchange.response is not None,
-            finish_reason=completion.finish_reason,
+    async def ask(self, prepared: PreparedRecord) -> Answer:
+        """The guard's judgement, and the completions that it follows from.
+
+        Raises:
+            RecordError: this record cannot be judged.
+            Fatal: no record can.
+        """
+        return await self._asker.ask(
+            prepared.begin(self.guard),
+            prepared.request,
+            prepared.prompt_token_ids,
+            exchange=prepared.exchange,
+            about=f"{prepared.record}#{prepared.record.epoch}",
         )
-        record = case.record
+
+    def conclude(self, prepared: PreparedRecord, answer: Answer) -> Verdict:
+        """The verdict that follows from the guard's judgement."""
+        record = prepared.record
         return judge_event(
-            judgement,
-            event=case.event,
-            event_id=case.event_id,
+            answer.judgement,
+            event=prepared.event,
+            event_id=prepared.event_id,
             source=VerdictSource(
                 record.partition.topic,
                 record.partition.number,
                 record.offset,
                 rfc3339(max(record.timestamp_ms, 0) / 1000),
             ),
-            guard=self._reference,
+            guard=self.reference,
             engine=self._engine.reference,
-            usage=completion.usage,
-            finish_reason=completion.finish_reason,
-            flags=case.flags,
+            usage=answer.usage,
+            finish_reason=answer.completions[-1].finish_reason,
+            flags=prepared.flags,
             with_reasoning=self._with_reasoning,
             received_at=record.received_at,
             judged_at=self._clock.now(),
         )
 
-    async def complete(self, case: PreparedRecord) -> Completion:
-        """The engine's completion, asked for anew when the engine died under it.
 
-        Raises:
-            RecordError: this case cannot be judged.
-            Fatal: no case can.
-        """
-        deaths = 0
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A record that `judge_all` is done with.
+
+    Attributes:
+        prepared: None where the record could not be prepared.
+        answer: or why there is none.
+    """
+
+    record: Record
+    prepared: PreparedRecord | None
+    answer: Answer | RecordError
+
+
+async def judge_all(
+    judge: Judge, records: AsyncIterator[Record], limit: int
+) -> AsyncGenerator[Judged, None]:
+    """Judge records without a bus, at most `limit` at a time; in the order in which they are done.
+
+    Raises:
+        Fatal: no record can be judged.
+    """
+    running: set[asyncio.Future[Any]] = set()
+    finished: set[asyncio.Future[Any]] = set()
+    coming: asyncio.Future[Any] | None = None
+    at_end = False
+    try:
         while True:
-            isolation = isolation_after(deaths)
-            await self._poison_prompts.enter(isolation)
-            try:
-                return await self._ask(case)
-            except EngineInterrupted:
-                deaths += 1
-                if isolation is Isolation.ALONE:
-                    raise PoisonRecord(
-                        f"The engine died {deaths} times over this prompt, at last with it alone."
-                    ) from None
-            finally:
-                self._poison_prompts.leave(isolation)
+            if coming is None and not at_end and len(running) < limit:
+                coming = asyncio.ensure_future(anext(records, None))
+            waiting = running | ({coming} if coming is not None else set())
+            if not waiting:
+                return
+            finished, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for one in finished:
+                result = one.result()
+                if isinstance(result, Judged):
+                    running.discard(one)
+                    yield result
+                elif result is None:
+                    coming, at_end = None, True
+                else:
+                    coming = None
+                    running.add(asyncio.ensure_future(_judge_one(judge, result)))
+    finally:
+        left = [*running, *finished, *([coming] if coming is not None else [])]
+        for one in left:
+            one.cancel()
+        # of several that failed at once one is raised, and the others are retrieved here
+        await asyncio.gather(*left, return_exceptions=True)
 
-    async def _ask(self, case: PreparedRecord) -> Completion:
-        async def attempt() -> Completion:
-            with self._telemetry.chat(case.exchange, self._engine.reference.name) as chat:
-                chat.completion = await self._engine.complete(
-                    case.prompt_token_ids,
-                    request_id=f"{case.record}#{case.record.epoch}",
-                    trace=chat.context,
-                )
-                return chat.completion
 
-        while True:
-            # the wait for a restart is not the prompt's time
-            await self._engine.ready()
-            allowed = self._request_timeout_seconds
-            began = self._clock.monotonic()
-            try:
-                async with asyncio.timeout(allowed):
-                    return await retrying(
-                        attempt,
-                        policy=self._retries,
-                        sleep=self._clock.sleep,
-                        uniform=random.random,
-                    )
-            except TimeoutError:
-                if self._clock.monotonic() - began > allowed + _STOOD_STILL_SECONDS:
-                    continue  # not the engine stood still, but we
-                raise JudgingTimedOut(f"No answer of the engine within {allowed:g} s.") from None
-            except Retriable:
-                raise RetriesSpent(
-                    f"The engine failed {self._retries.attempts} times on this prompt."
-                ) from None
+async def _judge_one(judge: Judge, record: Record) -> Judged:
+    prepared = (await judge.prepare([record]))[0]
+    if isinstance(prepared, RecordError):
+        return Judged(record, None, prepared)
+    try:
+        return Judged(record, prepared, await judge.ask(prepared))
+    except RecordError as error:
+        return Judged(record, prepared, error)

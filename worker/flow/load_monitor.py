@@ -1,16 +1,22 @@
-"""What only time tells: the loop's lateness, the engine's load, the lag and the work in it."""
+"""What is measured at intervals: the loop's lateness, the engine's load, the lag and its work."""
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
 
 from worker.delivery.base import Delivery
 from worker.domain.errors import Retriable
 from worker.domain.ports import Clock, Source
-from worker.domain.records import Partition
+from worker.flow.admission import Admission
+from worker.flow.ownership import Ownership
 from worker.flow.progress import Progress, Standing
 from worker.flow.workload import Counts, Workload
 from worker.telemetry import PartitionState, Telemetry, names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.domain.records import Partition
 
 logger = logging.getLogger(__name__)
 
@@ -19,12 +25,10 @@ _BEATS_BETWEEN_LAGS = 5
 
 
 class LoadMonitor:
-    """Counts what is at the engine, and looks around once a second.
+    """Measures once a second, until cancelled.
 
     Args:
-        held: the partitions that are ours.
         devices: GPUs that the engine runs on.
-        max_num_seqs: how many prompts it runs at once; read when it runs.
         stuck_seconds: how long a partition with lag may stand still before it is trouble.
     """
 
@@ -35,68 +39,43 @@ class LoadMonitor:
         delivery: Delivery,
         telemetry: Telemetry,
         clock: Clock,
-        held: Callable[[], Collection[Partition]],
+        ownership: Ownership,
+        admission: Admission,
         devices: int,
-        max_num_seqs: Callable[[], int],
         stuck_seconds: float = 300.0,
     ) -> None:
         self._source = source
         self._delivery = delivery
         self._telemetry = telemetry
         self._clock = clock
-        self._held = held
+        self._ownership = ownership
+        self._admission = admission
         self._workload = Workload(devices)
-        self._max_num_seqs = max_num_seqs
         self._progress = Progress(stuck_seconds)
         self._ends: Mapping[Partition, int] = {}
         self._blocked: set[Partition] = set()
-        self.at_engine = 0
-        self._returned = 0
-        self._counted_at = 0.0
-        self._busy_seconds = 0.0
-        self._full_seconds = 0.0
 
     def trouble(self) -> str | None:
         """The partition that has not moved for too long, if there is one."""
         return self._progress.trouble()
 
-    def entered(self) -> None:
-        """A record went to the engine."""
-        self._count_time()
-        self.at_engine += 1
-
-    def returned(self) -> None:
-        """A record came back from the engine."""
-        self._count_time()
-        self.at_engine -= 1
-        self._returned += 1
-
     async def run(self) -> None:
-        """Look around until cancelled."""
-        beats, told_busy = 0, 0.0
+        """Measure until cancelled."""
+        beats, reported = 0, 0.0
         while True:
             due = self._clock.monotonic() + _HEARTBEAT_SECONDS
             await self._clock.sleep(_HEARTBEAT_SECONDS)
             self._telemetry.set(names.LOOP_LAG, max(self._clock.monotonic() - due, 0.0))
-            self._count_time()
-            self._telemetry.add(names.ENGINE_BUSY, self._busy_seconds - told_busy)
-            told_busy = self._busy_seconds
+            busy_seconds = self._admission.engine_time().busy_seconds
+            self._telemetry.add(names.ENGINE_BUSY, busy_seconds - reported)
+            reported = busy_seconds
             if beats % _BEATS_BETWEEN_LAGS == 0:
                 await self._measure_lag()
             beats += 1
 
-    def _count_time(self) -> None:
-        """Count the engine's time since the last count, for as many as were there."""
-        now = self._clock.monotonic()
-        if self.at_engine:
-            took = now - self._counted_at
-            self._busy_seconds += took
-            self._full_seconds += took * min(self.at_engine / self._max_num_seqs(), 1.0)
-        self._counted_at = now
-
     async def _measure_lag(self) -> None:
-        epochs = {p: epoch for p in self._held() if (epoch := self._delivery.epoch(p)) is not None}
-        # one partition without a leader fails for all: what was known of the others stays true
+        epochs = self._ownership.epochs()
+        # one partition without a leader fails the call: what is known of the others stays true
         with contextlib.suppress(Retriable):
             self._ends = await self._source.ends(epochs)
         ends = self._ends
@@ -114,9 +93,9 @@ class LoadMonitor:
         self._report_blocked()
         self._telemetry.partitions(states)
         lag = sum(state.lag for state in states.values())
-        settled = self._delivery.settled
+        time = self._admission.engine_time()
         self._workload.observe(
-            Counts(self._returned, settled, self._busy_seconds, self._full_seconds)
+            Counts(time.records, self._delivery.settled, time.busy_seconds, time.full_seconds)
         )
         self._telemetry.set(names.LAG_TIME, self._workload.lag_seconds(lag))
         self._telemetry.set(names.BACKLOG, self._workload.gpu_seconds(lag))

@@ -1,6 +1,6 @@
-"""What was received and waits its turn: bounded queues, one per partition.
+"""The records that were received and not taken yet: bounded queues, one per partition.
 
-Pure. Records are taken round robin, so that a partition with a long backlog does not starve the
+Records are taken round robin, so that a partition with a long backlog does not starve the
 others; a partition that holds too much is paused at the source until half of it is gone.
 """
 
@@ -9,7 +9,34 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from worker.domain.ports import Clock
 from worker.domain.records import Partition, Record
+from worker.telemetry import Telemetry, names
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBounds:
+    """How much is received before partitions are paused.
+
+    Attributes:
+        records_per_partition: in a partition's queue before it is paused.
+        bytes_per_partition: in a partition's queue, or its waiting outcomes, before it is paused.
+        total_bytes: in all queues before all partitions are paused.
+        unsettled_records_per_partition: received and not settled, behind one slow record, before
+            the partition is paused.
+    """
+
+    records_per_partition: int = 512
+    bytes_per_partition: int = 16 << 20
+    total_bytes: int = 256 << 20
+    unsettled_records_per_partition: int = 4096
+
+    def is_crowded(self, unsettled_records: int, outcome_bytes: int) -> bool:
+        """Whether a partition has too much that was taken out of its queue and is not settled."""
+        return (
+            unsettled_records >= self.unsettled_records_per_partition
+            or outcome_bytes >= self.bytes_per_partition
+        )
 
 
 @dataclass(slots=True)
@@ -19,18 +46,10 @@ class _Queue:
 
 
 class PartitionQueues:
-    """The queues between receiving and judging.
+    """The queues between receiving and judging."""
 
-    Args:
-        max_records: in a partition's queue before it is paused.
-        max_bytes: in a partition's queue before it is paused.
-        max_total_bytes: in all queues before all partitions are paused.
-    """
-
-    def __init__(self, max_records: int, max_bytes: int, max_total_bytes: int = 256 << 20) -> None:
-        self._max_records = max_records
-        self._max_bytes = max_bytes
-        self._max_total_bytes = max_total_bytes
+    def __init__(self, bounds: QueueBounds) -> None:
+        self._bounds = bounds
         self._total_bytes = 0
         self._queues: dict[Partition, _Queue] = {}
         self._paused: set[Partition] = set()
@@ -38,20 +57,17 @@ class PartitionQueues:
     def __len__(self) -> int:
         return sum(len(queue.records) for queue in self._queues.values())
 
-    @property
-    def size_bytes(self) -> int:
-        """What all queues weigh."""
-        return self._total_bytes
+    def register_gauges(self, telemetry: Telemetry, clock: Clock) -> None:
+        """Report how much waits, for how long, and how many partitions are paused."""
+        telemetry.watch(names.QUEUED_RECORDS, lambda: len(self))
+        telemetry.watch(names.QUEUED_SIZE, lambda: self._total_bytes)
+        telemetry.watch(names.QUEUED_AGE, lambda: self.age_seconds(clock.now()))
+        telemetry.watch(names.PARTITIONS_PAUSED, lambda: len(self._paused))
 
-    @property
-    def paused(self) -> int:
-        """How many partitions are to be paused."""
-        return len(self._paused)
-
-    def oldest(self) -> float | None:
-        """When the record that waits longest was received, Unix seconds."""
+    def age_seconds(self, now: float) -> float:
+        """How long the record that waits longest has been waiting, at this Unix time."""
         heads = (queue.records[0].received_at for queue in self._queues.values())
-        return min(heads, default=None)
+        return max(now - min(heads, default=now), 0.0)
 
     def put(self, record: Record) -> None:
         """Queue a record."""
@@ -104,8 +120,8 @@ class PartitionQueues:
         full = {
             partition
             for partition, queue in self._queues.items()
-            if len(queue.records) >= self._max_records
-            or queue.size_bytes >= self._max_bytes
+            if len(queue.records) >= self._bounds.records_per_partition
+            or queue.size_bytes >= self._bounds.bytes_per_partition
             or self._too_heavy
         }
         new = full.union(crowded) - self._paused
@@ -114,14 +130,14 @@ class PartitionQueues:
 
     def to_resume(self, crowded: Collection[Partition] = ()) -> set[Partition]:
         """Paused partitions of which half is gone, and that are not `crowded` further on."""
-        if 2 * self._total_bytes > self._max_total_bytes:
+        if 2 * self._total_bytes > self._bounds.total_bytes:
             return set()
         ready = set()
         for partition in self._paused.difference(crowded):
             queue = self._queues.get(partition)
             if queue is None or (
-                len(queue.records) * 2 <= self._max_records
-                and queue.size_bytes * 2 <= self._max_bytes
+                len(queue.records) * 2 <= self._bounds.records_per_partition
+                and queue.size_bytes * 2 <= self._bounds.bytes_per_partition
             ):
                 ready.add(partition)
         self._paused -= ready
@@ -129,4 +145,4 @@ class PartitionQueues:
 
     @property
     def _too_heavy(self) -> bool:
-        return self._total_bytes >= self._max_total_bytes
+        return self._total_bytes >= self._bounds.total_bytes

@@ -1,4 +1,4 @@
-"""Notices partitions that do not move: their committed offset stands still while records wait."""
+"""Detects partitions that do not move: their committed offset stays while records wait."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Standing:
         committed: the next offset to read that was committed; None before the first commit.
         end: where the records end that can be read.
         lag: records from the committed offset to there.
-        unstable: records behind an open producer transaction, which nobody can read yet.
+        unstable: records behind an open producer transaction, which cannot be read yet.
     """
 
     epoch: int
@@ -45,7 +45,7 @@ class Progress:
         self._now = 0.0
 
     def observe(self, standings: Mapping[Partition, Standing], now: float) -> None:
-        """Take note of where every partition that is held stands; others are forgotten.
+        """Note where every held partition stands; others are forgotten.
 
         Args:
             standings: as measured now.
@@ -56,7 +56,7 @@ class Progress:
         for partition, standing in standings.items():
             watch = self._watched.get(partition) or _Watch(standing, now, None)
             former = watch.standing
-            # a new assignment has its time again: it may have gone back to an older offset
+            # the time restarts with a new assignment, which may have gone back to an older offset
             moved = (former.epoch, former.committed) != (standing.epoch, standing.committed)
             if moved or not standing.lag:
                 watch.still_since = now

@@ -1,6 +1,6 @@
 """How much work the lag is: in seconds of this worker, and in seconds of its GPUs.
 
-Pure; its caller tells it the counts at intervals. An engine batches: the fuller it is, the less of
+Pure; its caller passes the counts at intervals. An engine batches: the fuller it is, the less of
 its time a record takes. So only an interval in which it was full measures what a record costs; one
 in which it was not bounds that from above. The same holds for the rate, from below.
 """
@@ -9,9 +9,37 @@ import math
 from dataclasses import dataclass
 
 _SMOOTHING_SECONDS = 120.0
-# what was done in less says nothing of a rate
+# what was done in less does not measure a rate
 _LEAST_SECONDS = 0.001
 _FULL = 0.8
+
+
+@dataclass(slots=True)
+class EngineTime:
+    """How long the engine has had work.
+
+    Attributes:
+        busy_seconds: time with at least one record in flight.
+        full_seconds: the same, each moment weighted by how full the engine was, 0 to 1.
+        counted_at: until when, monotonic seconds.
+        records: how many came back.
+    """
+
+    busy_seconds: float = 0.0
+    full_seconds: float = 0.0
+    counted_at: float = 0.0
+    records: int = 0
+
+    def count(self, now: float, fullness: float) -> None:
+        """The engine has been this full, 0 to 1, since the last count."""
+        elapsed = now - self.counted_at
+        self.busy_seconds += elapsed
+        self.full_seconds += elapsed * fullness
+        self.counted_at = now
+
+    def skip(self, now: float) -> None:
+        """The engine has been idle since the last count."""
+        self.counted_at = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +49,8 @@ class Counts:
     Attributes:
         judged: records that came back from the engine.
         settled: records with a durable outcome.
-        busy_seconds: time with at least one prompt at the engine.
-        full_seconds: the same, each moment weighed by how full the engine was, 0 to 1.
+        busy_seconds: as in `EngineTime`.
+        full_seconds: as in `EngineTime`.
     """
 
     judged: int
@@ -45,7 +73,7 @@ class Workload:
         self._cost: float | None = None
 
     def observe(self, counts: Counts) -> None:
-        """Take new counts; intervals without work say nothing."""
+        """Take new counts; intervals without work are ignored."""
         last, self._last = self._last, counts
         if last is None:
             return

@@ -1,1 +1,25 @@
-"""Guards: how a model family is asked and how its answer is read; one file per family."""
+"""The guards that ship, and how to find one by its name: one file or folder for each family."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.domain.errors import WrongSetting
+from worker.domain.guard import Guard
+from worker.guards.guardreasoner.guard import GuardReasoner
+
+# each is given the settings of the group `guard`
+GUARDS: dict[str, Callable[[Mapping[str, Any]], Guard]] = {
+    "guardreasoner": GuardReasoner.from_options,
+}
+
+
+def build_guard(name: str, options: Mapping[str, Any]) -> Guard:
+    """The guard of this name.
+
+    Raises:
+        WrongSetting: there is none.
+    """
+    build = GUARDS.get(name)
+    if build is None:
+        raise WrongSetting(f"guard.name: there is no guard {name!r}; use {', '.join(GUARDS)}.")
+    return build(options)

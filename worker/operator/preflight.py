@@ -97,7 +97,7 @@ async def _transactions(settings: Settings, connection: Connection) -> str:
     try:
         transactor = await found.open(f"{group}.check")
     except Retriable as error:
-        raise BusUnavailable(f"No transaction can be had: {error}") from error
+        raise BusUnavailable(f"No transaction is possible: {error}") from error
     await transactor.close()
     return f"group {group} may use transactional ids that begin with {group}."
 

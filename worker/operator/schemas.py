@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from worker.domain import dead_letters
 from worker.domain.events import Event
-from worker.domain.verdicts import Task, Verdict
+from worker.domain.questions import STANDARD_QUESTIONS
+from worker.domain.verdicts import Verdict
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
 from worker.runtime.settings import Settings
 
@@ -50,6 +51,9 @@ def _event() -> dict[str, Any]:
 
 def _verdict() -> dict[str, Any]:
     schema = TypeAdapter(Verdict).json_schema(mode="serialization")
+    for question in STANDARD_QUESTIONS:
+        labels = {"label": {"enum": [*question.labels, None]}}
+        schema["properties"][question.name] |= {"properties": labels}
     return {"$schema": _DIALECT, **schema, "title": "Guardstream verdict"}
 
 
@@ -73,7 +77,7 @@ def _dead_letter_headers() -> dict[str, Any]:
     return {
         "$schema": _DIALECT,
         "title": "Guardstream dead-letter headers",
-        "description": "Beside the record's own headers; every value is UTF-8 text.",
+        "description": "In addition to the record's own headers; every value is UTF-8 text.",
         "type": "object",
         "properties": {
             name: {"type": "string", "description": what}
@@ -101,7 +105,7 @@ def _asyncapi() -> dict[str, Any]:
             "send",
         ),
     }
-    labels = {f"guardstream.{task}": {"type": "string"} for task in Task}
+    labels = {f"guardstream.{question.name}": {"type": "string"} for question in STANDARD_QUESTIONS}
     routing = ("content-type", "guardstream.schema", "guardstream.event_id", "guardstream.status")
     headers = {name: {"type": "string"} for name in routing} | labels
     json_type = "application/json"
@@ -151,7 +155,8 @@ def _asyncapi() -> dict[str, Any]:
                 "redriveNote": {
                     "headers": _header(
                         REDRIVEN_OFFSETS,
-                        "The only header: offsets of this partition whose letters were sent back.",
+                        "The only header: offsets of the dead letters of this partition that were"
+                        " sent back.",
                     ),
                     "payload": {"description": "Empty."},
                 },

@@ -3,30 +3,31 @@
 import gc
 import math
 from dataclasses import dataclass
-from importlib import resources
 
+from worker import guards
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.transactions import KafkaTransactions
-from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.adapters.vllm.engine import GREEDY, Sampling, VllmEngine
 from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.decoding.decoder import EventDecoder
 from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.base import MOST_BEGUN, Delivery
-from worker.delivery.exactly_once import ExactlyOnce, TransactionPolicy
-from worker.domain.guard import Guard
-from worker.domain.ports import Engine, Source
+from worker.delivery.exactly_once import ExactlyOnce
+from worker.delivery.transaction_pace import TransactionPolicy
+from worker.domain.events import Exchange
+from worker.domain.guard import Guard, first_request, prompt_of
+from worker.domain.ports import Source
+from worker.domain.prompts import Control
+from worker.domain.verdicts import reference_to
 from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
+from worker.flow.asking import Asker, AskingPolicy
 from worker.flow.judge import Judge
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.runtime.engines import ENGINES, load_model
 from worker.runtime.exporters import Exporters
 from worker.runtime.settings import Settings
 from worker.telemetry import Telemetry
-
-DEMONSTRATION = "demonstration"
-_DEMONSTRATION_MAX_TOKENS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Judging:
     engine: SupervisedEngine
     judge: Judge
     exporters: Exporters
+    in_flight_limit: int
 
     async def start(self) -> None:
         """Load the model.
@@ -51,65 +53,41 @@ class Judging:
         gc.freeze()
 
     async def stop(self) -> None:
-        """Free the device, and tell what is left to tell."""
+        """Free the device, and export what is left to export."""
         await self.engine.stop()
         await self.exporters.stop()
 
 
 def build_guard(settings: Settings) -> Guard:
-    """The guard of the settings."""
-    return GuardReasoner(settings.guard.prompt_form)
-
-
-def build_judging(settings: Settings, sampling: Sampling = GREEDY) -> Judging:
-    """Guard, engine and judge; the engine is not started. Verdicts are greedy: see `Sampling`.
+    """The guard of the settings.
 
     Raises:
-        EngineUnavailable: the model is not there.
+        WrongSetting: there is no such guard.
+    """
+    return guards.build_guard(settings.guard.name, settings.guard.model_dump(exclude={"name"}))
+
+
+def build_judging(settings: Settings, *, temperature: float = 0.0, seed: int = 0) -> Judging:
+    """Guard, engine and judge; the engine is not started.
+
+    Args:
+        settings: which guard and engine.
+        temperature: verdicts are greedy; training draws several completions of a prompt.
+        seed: of requests with a temperature.
+
+    Raises:
+        WrongSetting: there is no such guard.
+        EngineUnavailable: the model is not there, or is not one of this guard.
     """
     chosen = settings.engine
     guard = build_guard(settings)
     clock = SystemClock()
-    exporters = Exporters(settings)
+    exporters = Exporters(settings, guard.questions)
     telemetry = exporters.telemetry
-    simulated = chosen.kind == "simulated"
-    ships = chosen.model == DEMONSTRATION
-    model = demonstration_model() if ships or simulated else chosen.model
-    tokenizer = JsonTokenizer.load(model, chosen.revision)
-    max_tokens = min(chosen.max_tokens, _DEMONSTRATION_MAX_TOKENS) if ships else chosen.max_tokens
-    engine: Engine
-    if simulated:
-        engine = SimulatedEngine(
-            behaviour=Behaviour(
-                time_to_first_token_seconds=chosen.simulated.time_to_first_token_seconds,
-                time_per_output_token_seconds=chosen.simulated.time_per_output_token_seconds,
-                failure_rate=chosen.simulated.failure_rate,
-                refusal_rate=chosen.simulated.refusal_rate,
-                hang_rate=chosen.simulated.hang_rate,
-                death_rate=chosen.simulated.death_rate,
-                poison_rate=chosen.simulated.poison_rate,
-                varies=sampling.temperature > 0,
-            ),
-            clock=clock,
-            max_num_seqs=chosen.max_num_seqs,
-            max_model_len=chosen.max_model_len or 8192,
-            max_tokens=max_tokens,
-        )
-    else:
-        engine = VllmEngine(
-            model=model,
-            revision=chosen.revision,
-            stop_token_ids=[tokenizer.token_id(name) for name in guard.stop_tokens],
-            max_tokens=max_tokens,
-            max_num_seqs=chosen.max_num_seqs,
-            max_model_len=chosen.max_model_len,
-            gpu_memory_utilization=chosen.gpu_memory_utilization,
-            otlp_endpoint=settings.telemetry.otlp_endpoint,
-            extra=chosen.extra,
-            sampling=sampling,
-        )
-    supervised = SupervisedEngine(
-        engine,
+    model = load_model(settings, seed)
+    _require_tokens(guard, model.tokenizer)
+    engine = SupervisedEngine(
+        ENGINES[chosen.kind](settings, model),
         policy=SupervisionPolicy(
             stall_seconds=chosen.stall_seconds,
             restarts=chosen.restarts if chosen.on_death == "restart" else 0,
@@ -119,23 +97,36 @@ def build_judging(settings: Settings, sampling: Sampling = GREEDY) -> Judging:
     )
     judge = Judge(
         guard=guard,
-        engine=supervised,
-        tokenizer=tokenizer,
-        telemetry=telemetry,
+        guard_reference=reference_to(
+            guard, "simulated" if chosen.kind == "simulated" else chosen.model, chosen.revision
+        ),
+        asker=Asker(
+            engine=engine,
+            tokenizer=model.tokenizer,
+            telemetry=telemetry,
+            clock=clock,
+            policy=AskingPolicy(
+                chosen.request_timeout_seconds, RetryPolicy(attempts=chosen.attempts), temperature
+            ),
+        ),
+        decoder=EventDecoder(settings.input.framing),
         clock=clock,
-        model="simulated" if simulated else chosen.model,
-        revision=chosen.revision,
-        request_timeout_seconds=chosen.request_timeout_seconds,
-        retries=RetryPolicy(attempts=chosen.attempts),
         with_reasoning=settings.output.reasoning == "full",
-        framing=settings.input.framing,
     )
-    return Judging(guard, supervised, judge, exporters)
+    return Judging(guard, engine, judge, exporters, in_flight_limit(settings))
 
 
-def demonstration_model() -> str:
-    """The folder of the guard that ships with the package."""
-    return str(resources.files("worker") / "models" / "demonstration")
+def in_flight_limit(settings: Settings) -> int:
+    """Records at the engine: a batch waits at the door while the engine is full."""
+    return settings.engine.max_num_seqs + settings.batch.max_records
+
+
+def _require_tokens(guard: Guard, tokenizer: JsonTokenizer) -> None:
+    """Refuse a model that lacks the control tokens of the guard's first request."""
+    request = first_request(guard, Exchange("request", "response"))
+    controls = [run.name for run in prompt_of(request).runs if isinstance(run, Control)]
+    for name in (*controls, *request.stop_tokens):
+        tokenizer.token_id(name)
 
 
 def build_delivery(

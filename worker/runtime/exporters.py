@@ -1,12 +1,14 @@
 """Where telemetry goes: to whoever scrapes it, and to a collector if there is one."""
 
 import asyncio
+from collections.abc import Sequence
 
 import prometheus_client
 
 from worker import __version__
 from worker.adapters.clock import SystemClock
 from worker.adapters.otlp import MetricPush, SpanPush, build_resource
+from worker.domain.questions import Question
 from worker.runtime.settings import Settings
 from worker.telemetry import Telemetry
 from worker.telemetry.tracing import Tracing
@@ -15,7 +17,7 @@ from worker.telemetry.tracing import Tracing
 class Exporters:
     """A worker's telemetry and what carries it away."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, questions: Sequence[Question]) -> None:
         chosen = settings.telemetry
         # nobody asks when a series began, and each would have a series more
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -33,7 +35,7 @@ class Exporters:
             model=settings.engine.model,
             content_characters=chosen.content_characters,
         )
-        self.telemetry = Telemetry(SystemClock(), tracing=tracing)
+        self.telemetry = Telemetry(SystemClock(), tracing=tracing, questions=questions)
         # vLLM's own metrics are in prometheus_client's default registry
         self.registries = (self.telemetry.registry, prometheus_client.REGISTRY)
         if chosen.otlp_endpoint:

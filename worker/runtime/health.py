@@ -74,8 +74,8 @@ class HealthServer:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
             raise WrongSetting(
-                f"The port {self._port} of health.port cannot be had ({error.strerror});"
-                " choose another, or 0 for none."
+                f"The port {self._port} of health.port is not available ({error.strerror});"
+                " choose another, or 0 to disable it."
             ) from error
 
     async def stop(self) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +27,7 @@ from pydantic_settings import (
 )
 
 from worker.domain.errors import WrongSetting
+from worker.guards import GUARDS
 
 PREFIX = "GUARDSTREAM_"
 # variables of this prefix that are not settings of the worker
@@ -39,37 +48,41 @@ class OauthSettings(_Group):
 
     token_endpoint_url: str | None = Field(None, pattern="^https?://")
     client_id: str | None = None
-    client_secret: SecretStr | None = Field(None, description="Better a file.")
-    client_secret_file: Path | None = Field(None, description="Read anew for each token.")
-    scope: str | None = None
-    ca_file: Path | None = Field(
-        None, description="Who is trusted to have signed the endpoint's certificate, PEM."
+    client_secret: SecretStr | None = Field(
+        None, description="Prefer `kafka.oauth.client_secret_file`."
     )
+    client_secret_file: Path | None = Field(None, description="Read again for each token.")
+    scope: str | None = None
+    ca_file: Path | None = Field(None, description="CA certificates for the token endpoint, PEM.")
 
 
 class KafkaSettings(_Group):
-    """How to reach the brokers."""
+    """Connection to the brokers."""
 
     bootstrap_servers: str = Field("localhost:9092", description="Brokers, comma separated.")
     connect_timeout_seconds: PositiveSeconds | None = Field(
         None,
-        description="How long `run` waits at its start for brokers that cannot be reached; for ever"
-        " if unset. Other commands do not wait.",
+        description="How long `run` waits at startup for unreachable brokers; without limit if"
+        " unset. Other commands do not wait.",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="`docs/security.md` has an example of each."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     username: str | None = None
-    password: SecretStr | None = Field(None, description="Better a file.")
-    password_file: Path | None = Field(None, description="Read when a client is built.")
+    password: SecretStr | None = Field(None, description="Prefer `kafka.password_file`.")
+    password_file: Path | None = Field(None, description="Read when a client is created.")
     ca_file: Path | None = Field(
-        None, description="Certificates that are trusted, PEM; the system's when unset."
+        None, description="Trusted CA certificates, PEM; the system's if unset."
     )
     certificate_file: Path | None = Field(
-        None, description="Ours, for mTLS, PEM; read anew before a handshake when it changed."
+        None,
+        description="Client certificate for mTLS, PEM; read again before a handshake if it"
+        " changed.",
     )
-    key_file: Path | None = Field(None, description="Its key, unless that is in the same file.")
+    key_file: Path | None = Field(
+        None, description="Key of the client certificate, unless it is in the same file."
+    )
     key_password_file: Path | None = None
     client_id: str = "guardstream"
     oauth: OauthSettings = OauthSettings()
@@ -110,30 +123,32 @@ class InputSettings(_Group):
     group_instance_id: str | None = Field(
         None,
         min_length=1,
-        description="A name of this worker alone: its restart within the session then moves no"
-        " partition.",
+        description="A name unique to this worker (static membership): a restart within the session"
+        " moves no partition.",
     )
     session_timeout_seconds: PositiveSeconds = Field(
-        10.0, description="Silence after which the group goes on without a worker."
+        10.0, description="Time without a heartbeat after which the group evicts a worker."
     )
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     framing: Literal["none", "confluent"] = Field(
         "none",
-        description="`confluent`: values begin with byte 0 and a schema id, or have it in the"
-        " header `__value_schema_id`, as serialisers of a schema registry write them; only JSON"
-        " is read.",
+        description="`confluent`: the wire format of a schema registry's serialisers. Values"
+        " begin with byte 0 and a schema id, or have the id in the header `__value_schema_id`;"
+        " only JSON is supported.",
     )
     start_from: Literal["earliest", "latest"] = Field(
-        "earliest", description="Where a group without offsets begins."
+        "earliest", description="Where a group without committed offsets starts."
     )
     on_offset_lost: Literal["earliest", "latest"] | None = Field(
-        None, description="Where to go on when retention was faster; stops the worker if unset."
+        None,
+        description="Where to resume after retention deleted unread records; the worker stops if"
+        " unset.",
     )
     queued_records_per_partition: Count = 512
     queued_bytes_per_partition: Count = 16 << 20
-    queued_bytes: Count = Field(256 << 20, description="Over all partitions.")
+    queued_bytes: Count = Field(256 << 20, description="Limit over all partitions.")
     unsettled_records_per_partition: Count = Field(
-        4096, description="Read on behind one slow record before its partition is paused."
+        4096, description="Records read past one slow record before its partition is paused."
     )
 
 
@@ -142,9 +157,13 @@ class OutputSettings(_Group):
 
     verdict_topic: str = Field("moderation-verdicts", min_length=1)
     dead_letter_topic: str = Field("moderation-dead-letters", min_length=1)
-    reasoning: Literal["full", "none"] = Field("full", description="It can quote people.")
+    reasoning: Literal["full", "none"] = Field(
+        "full",
+        description="`none` leaves the reasoning out of verdicts; reasoning can quote chat text.",
+    )
     cloudevents: bool = Field(
-        False, description="Verdicts are CloudEvents too, by `ce_*` headers (Kafka's binary mode)."
+        False,
+        description="Add `ce_*` headers, so that verdicts are CloudEvents (Kafka's binary mode).",
     )
 
 
@@ -153,18 +172,21 @@ class DeliverySettings(_Group):
 
     guarantee: Literal["at_least_once", "exactly_once"] = Field(
         "at_least_once",
-        description="`exactly_once` needs consumers of the outputs that read committed.",
+        description="`exactly_once` requires `read_committed` consumers of the outputs.",
     )
     commit_interval_seconds: PositiveSeconds = 1.0
     transaction_max_records: Count = 500
     transaction_interval_seconds: Seconds = Field(
-        0.2, description="What is judged waits this long for company in its transaction."
+        0.2, description="How long judged records wait for more before their transaction opens."
     )
     transactions_per_second: float = Field(
-        50.0, gt=0, description="Of all partitions together: many wait for longer."
+        50.0,
+        gt=0,
+        description="Limit over all partitions; with many partitions, transactions wait longer.",
     )
     transaction_timeout_seconds: PositiveSeconds = Field(
-        20.0, description="After which the brokers abort one whose worker is gone."
+        20.0,
+        description="Time after which the brokers abort the transaction of a worker that is gone.",
     )
 
 
@@ -172,22 +194,24 @@ class BatchSettings(_Group):
     """When a micro-batch goes to the engine; whichever is met first."""
 
     max_records: Count = 64
-    max_tokens: Count = Field(65_536, description="Prompt tokens.")
-    linger_seconds: Seconds = Field(0.02, description="The first record's wait for company.")
+    max_tokens: Count = Field(65_536, description="Maximum prompt tokens of a batch.")
+    linger_seconds: Seconds = Field(
+        0.02, description="How long the first record of a batch waits for more."
+    )
 
 
 class SimulatedSettings(_Group):
     """How the simulated engine answers."""
 
-    allowed: bool = Field(False, description="Lets `check` pass with an engine that judges nothing")
+    allowed: bool = Field(False, description="Let `check` pass with the simulated engine.")
     time_to_first_token_seconds: Seconds = 0.05
     time_per_output_token_seconds: Seconds = 0.0005
-    failure_rate: Share = Field(0.0, description="Calls that fail and are tried again.")
-    refusal_rate: Share = Field(0.0, description="Prompts that become dead letters.")
-    hang_rate: Share = Field(0.0, description="Calls that never end.")
-    death_rate: Share = Field(0.0, description="Calls at which the engine dies.")
+    failure_rate: Share = Field(0.0, description="Share of calls that fail and are retried.")
+    refusal_rate: Share = Field(0.0, description="Share of prompts that become dead letters.")
+    hang_rate: Share = Field(0.0, description="Share of calls that never complete.")
+    death_rate: Share = Field(0.0, description="Share of calls at which the engine dies.")
     poison_rate: Share = Field(
-        0.0, description="Prompts, chosen by their hash, that kill the engine every time."
+        0.0, description="Share of prompts, chosen by hash, that kill the engine every time."
     )
 
 
@@ -197,48 +221,58 @@ class EngineSettings(_Group):
     kind: Literal["vllm", "simulated"] = "vllm"
     model: str = Field(
         "yueliu1999/GuardReasoner-3B",
-        description="A folder, a Hugging Face name, or `demonstration` for the guard that ships.",
+        description="A folder, a Hugging Face name, or `demonstration` for the bundled guard.",
     )
     revision: str | None = Field(None, description="Pin it in production.")
     gpu_memory_utilization: float = Field(0.95, gt=0, le=1)
-    max_num_seqs: Count = Field(256, description="Prompts at once.")
-    max_tokens: Count = Field(2048, description="Of a completion.")
-    max_model_len: int | None = Field(None, ge=64, description="The model's own when unset.")
+    max_num_seqs: Count = Field(256, description="Maximum number of concurrent prompts.")
+    max_tokens: Count = Field(2048, description="Maximum tokens of a completion.")
+    max_model_len: int | None = Field(None, ge=64, description="The model's own limit if unset.")
     request_timeout_seconds: PositiveSeconds = 120.0
-    attempts: Count = Field(3, description="Calls for one record before it is a dead letter.")
+    attempts: Count = Field(
+        3, description="Attempts for one record before it becomes a dead letter."
+    )
     on_death: Literal["exit", "restart"] = Field(
         "exit",
-        description="An engine that died or hangs: end the worker, or load the model again. Either"
-        " way a record that kills the engine is found and dead-lettered after at most four deaths.",
+        description="When the engine dies or hangs: exit the worker, or load the model again. In"
+        " both cases a record that kills the engine is dead-lettered after at most four deaths.",
     )
     restarts: Count = Field(
         5,
-        description="Within an hour, before the worker ends all the same.",
+        description="Restarts within an hour before the worker exits.",
     )
     stall_seconds: PositiveSeconds = Field(
-        60.0, description="Without a step, with prompts at the engine, until it counts as hung."
+        60.0,
+        description="Time without a step, with prompts at the engine, until it counts as hung.",
     )
-    extra: dict[str, Any] = Field({}, description="Any other argument of vLLM's engine.")
+    extra: dict[str, Any] = Field({}, description="Other arguments of vLLM's engine.")
     simulated: SimulatedSettings = SimulatedSettings()
 
 
 class GuardSettings(_Group):
     """How the model is asked and read."""
 
-    name: Literal["guardreasoner"] = "guardreasoner"
+    name: str = Field("guardreasoner", description="A guard that ships.")
     prompt_form: Literal["raw", "chat"] = Field(
-        "raw", description="`raw` is how the published scores were made."
+        "raw", description="The published scores were measured with `raw`."
     )
+
+    @field_validator("name")
+    @classmethod
+    def _ships(cls, name: str) -> str:
+        if name not in GUARDS:
+            raise ValueError(f"there is no guard {name!r}; use {', '.join(GUARDS)}")
+        return name
 
 
 class BreakerSettings(_Group):
     """When the worker waits, rather than turn everything into dead letters."""
 
-    max_failed_run: Count = Field(20, description="Records the engine failed on in a row.")
-    max_failed_share: Share = Field(0.5, description="Of the last `window_records`.")
+    max_failed_run: Count = Field(20, description="Consecutive records on which the engine failed.")
+    max_failed_share: Share = Field(0.5, description="Share of the last `window_records`.")
     window_records: Count = 100
     cool_seconds: PositiveSeconds = Field(
-        1.0, description="Until one record probes the engine; doubles while that fails."
+        1.0, description="Time until one record probes the engine; doubles on each failure."
     )
     max_cool_seconds: PositiveSeconds = 30.0
 
@@ -246,46 +280,52 @@ class BreakerSettings(_Group):
 class ShutdownSettings(_Group):
     """How the worker ends."""
 
-    drain_seconds: Seconds = Field(20.0, description="For what is in flight.")
+    drain_seconds: Seconds = Field(20.0, description="Time to finish records in flight.")
 
 
 class HealthSettings(_Group):
-    """Where the worker says how it is."""
+    """Probes and metrics of the worker."""
 
     host: str = "0.0.0.0"  # noqa: S104 - probes come from outside the container
-    port: int = Field(8080, ge=0, le=65535, description="0 turns it off.")
+    port: int = Field(8080, ge=0, le=65535, description="0 disables the server.")
     stuck_seconds: PositiveSeconds = Field(
         300.0,
-        description="A partition with lag whose committed offset stands still for so long makes"
-        " `/readyz` fail; longer than `engine.request_timeout_seconds`.",
+        description="`/readyz` fails if the committed offset of a partition with lag does not"
+        " move for this long; must be longer than `engine.request_timeout_seconds`.",
     )
 
 
 class TelemetrySettings(_Group):
-    """What is told to a collector; `/metrics` needs none of it."""
+    """Export to a collector; `/metrics` does not depend on it."""
 
     otlp_endpoint: str | None = Field(
         None,
-        description="A collector's base URL (OTLP over HTTP, `http://collector:4318`): spans and"
-        " metrics go there.",
+        description="Base URL of a collector for spans and metrics (OTLP over HTTP,"
+        " `http://collector:4318`).",
     )
     sampled_share: Share = Field(
-        1.0, description="Of traces that begin here; a producer's own decision is respected."
+        1.0,
+        description="Share of traces that start in the worker; a producer's decision is respected.",
     )
-    push_seconds: PositiveSeconds = Field(30.0, description="Between two pushes of metrics.")
+    push_seconds: PositiveSeconds = Field(
+        30.0, description="Interval between two pushes of metrics."
+    )
     content_characters: int = Field(
-        0, ge=0, description="Of prompts and completions kept on spans: they are people's words."
+        0,
+        ge=0,
+        description="Characters of prompts and completions recorded on spans; they contain chat"
+        " text.",
     )
 
 
 class LogSettings(_Group):
-    """What the worker says on stderr."""
+    """Logs on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Of libraries only warnings and worse are heard."
+        "info", description="Libraries log at `warning` and above."
     )
     format: Literal["auto", "console", "json"] = Field(
-        "auto", description="`console` where stderr is a terminal, else `json`."
+        "auto", description="`auto` is `console` if stderr is a terminal, else `json`."
     )
 
 

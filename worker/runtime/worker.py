@@ -11,8 +11,10 @@ from worker.adapters.kafka.connection import describe_topics
 from worker.adapters.kafka.source import KafkaSource
 from worker.domain.outcomes import Destinations
 from worker.engine.circuit_breaker import BreakerPolicy
+from worker.flow.admission import AdmissionPolicy
 from worker.flow.batching import BatchPolicy
-from worker.flow.pipeline import Bounds, Pipeline
+from worker.flow.partition_queues import QueueBounds
+from worker.flow.pipeline import FlowPolicy, Pipeline
 from worker.runtime.broker_wait import wait_for_brokers
 from worker.runtime.build import Judging, build_delivery, build_judging, count_devices
 from worker.runtime.connection import build_connection
@@ -58,19 +60,21 @@ class Worker:
             source=self._source,
             delivery=self._delivery,
             judge=self._judging.judge,
-            policy=BatchPolicy(
-                settings.batch.max_records,
-                settings.batch.max_tokens,
-                settings.batch.linger_seconds,
-            ),
-            breaker=BreakerPolicy(**settings.breaker.model_dump()),
-            bounds=Bounds(
-                # a batch waits at the door while the engine is full: it never starves
-                max_in_flight=settings.engine.max_num_seqs + settings.batch.max_records,
-                queued_records_per_partition=settings.input.queued_records_per_partition,
-                queued_bytes_per_partition=settings.input.queued_bytes_per_partition,
-                queued_bytes=settings.input.queued_bytes,
-                unsettled_records_per_partition=settings.input.unsettled_records_per_partition,
+            policy=FlowPolicy(
+                # one batch more than the engine runs at once, so that it never waits for records
+                AdmissionPolicy(settings.engine.max_num_seqs + settings.batch.max_records),
+                QueueBounds(
+                    settings.input.queued_records_per_partition,
+                    settings.input.queued_bytes_per_partition,
+                    settings.input.queued_bytes,
+                    settings.input.unsettled_records_per_partition,
+                ),
+                BatchPolicy(
+                    settings.batch.max_records,
+                    settings.batch.max_tokens,
+                    settings.batch.linger_seconds,
+                ),
+                BreakerPolicy(**settings.breaker.model_dump()),
                 commit_interval_seconds=settings.delivery.commit_interval_seconds,
                 drain_seconds=settings.shutdown.drain_seconds,
                 stuck_seconds=settings.health.stuck_seconds,
@@ -107,7 +111,7 @@ class Worker:
     @property
     def held(self) -> int:
         """How many partitions it has taken over."""
-        return self._delivery.held()
+        return self._pipeline.held
 
     def stop(self) -> None:
         """End in good order: drain, settle, leave the group."""

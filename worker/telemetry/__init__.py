@@ -14,12 +14,14 @@ from typing import Any, Self
 from opentelemetry.trace import INVALID_SPAN, Span
 from prometheus_client import CollectorRegistry
 
+from worker.domain.engines import Completion
 from worker.domain.errors import RecordError
 from worker.domain.events import Exchange
 from worker.domain.outcomes import Outcome, OutcomeKind
-from worker.domain.ports import Clock, Completion
+from worker.domain.ports import Clock
+from worker.domain.questions import STANDARD_QUESTIONS, Question
 from worker.domain.records import Headers, Partition, Record
-from worker.domain.verdicts import LABELS, Task, Verdict
+from worker.domain.verdicts import Verdict
 from worker.telemetry import names
 from worker.telemetry.instruments import Instruments
 from worker.telemetry.names import CloseReason, Metric
@@ -58,6 +60,7 @@ class Telemetry:
     Args:
         tracing: makes the spans; without it none are made.
         registry: what a scrape collects.
+        questions: of the guard: each label is a time series.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Telemetry:
         *,
         tracing: Tracing | None = None,
         registry: CollectorRegistry | None = None,
+        questions: Sequence[Question] = STANDARD_QUESTIONS,
     ) -> None:
         self.registry = registry or CollectorRegistry()
         self._clock = clock
@@ -83,10 +87,11 @@ class Telemetry:
         self._prompt_tokens = made.histogram(names.TOKEN_USAGE, "input")
         self._completion_tokens = made.histogram(names.TOKEN_USAGE, "output")
         self._labels = {
-            (task, label): made.counter(names.VERDICTS, task.value, label or "none")
-            for task in Task
-            for label in (*LABELS[task], None)
+            (question.name, label): made.counter(names.VERDICTS, question.name, label or "none")
+            for question in questions
+            for label in (*question.labels, None)
         }
+        self._questions = [question.name for question in questions]
         self._cached_tokens = made.counter(names.TOKENS_CACHED)
         # what is not counted yet shows as zero, so that a first failure is a rise
         for status in ("complete", "inconclusive"):
@@ -174,8 +179,9 @@ class Telemetry:
         now = self._clock.now()
         self._judge.observe(max(now - admitted_at, 0.0))
         self._process.observe(max(now - taken_at, 0.0))
-        for task in Task:
-            self._labels[task, getattr(verdict, task).label].add()
+        for name in self._questions:
+            reading = verdict.reading(name)
+            self._labels[name, None if reading is None else reading.label].add()
         self._instruments.counter(names.JUDGEMENTS, verdict.status).add()
         for flag in verdict.flags:
             self._instruments.counter(names.FLAGS, flag).add()
@@ -293,7 +299,7 @@ class Telemetry:
                 "partition": verdict.source.partition,
                 "offset": verdict.source.offset,
                 "status": verdict.status,
-                **{task.value: getattr(verdict, task).label for task in Task},
+                "labels": {name: reading.label for name, reading in verdict.readings().items()},
                 "flags": list(verdict.flags),
                 "judged_at": at,
                 "age_seconds": age,

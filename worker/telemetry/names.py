@@ -151,7 +151,7 @@ CHAT_DURATION = Metric(
     "gen_ai.client.operation.duration",
     Kind.HISTOGRAM,
     "s",
-    "One completion, waiting at the engine included.",
+    "Duration of one completion, including the wait at the engine.",
     (ERROR_TYPE,),
     _LONG,
 )
@@ -167,7 +167,7 @@ TOKENS_CACHED = Metric(
     "guardstream.tokens.cached",
     Kind.COUNTER,
     "{token}",
-    "Prompt tokens that the engine had in its prefix cache.",
+    "Prompt tokens found in the engine's prefix cache.",
 )
 OUTCOMES = Metric(
     "guardstream.outcomes",
@@ -180,7 +180,7 @@ VERDICTS = Metric(
     "guardstream.verdicts",
     Kind.COUNTER,
     "{label}",
-    "Labels judged, by task; `none` where there is none.",
+    "Labels judged, by task; `none` if a task has no label.",
     ("task", "label"),
 )
 JUDGEMENTS = Metric(
@@ -190,9 +190,7 @@ JUDGEMENTS = Metric(
     "Exchanges judged: `complete` or `inconclusive`.",
     ("status",),
 )
-FLAGS = Metric(
-    "guardstream.flags", Kind.COUNTER, "{flag}", "What verdicts say of themselves.", ("flag",)
-)
+FLAGS = Metric("guardstream.flags", Kind.COUNTER, "{flag}", "Flags of verdicts.", ("flag",))
 DEAD_LETTERS = Metric(
     "guardstream.dead_letters",
     Kind.COUNTER,
@@ -212,8 +210,8 @@ STAGE_DURATION = Metric(
     "guardstream.stage.duration",
     Kind.HISTOGRAM,
     "s",
-    "Where a record's time goes: `queue` (received), `batch` (decoded; waits for company and for"
-    " room), `judge` (at the engine, retries included), `publish` (until durable).",
+    "Time of a record in each stage: `queue` (received), `batch` (decoded; waits for the batch and"
+    " for a free slot), `judge` (at the engine, retries included), `publish` (until durable).",
     ("stage",),
     _LONG,
 )
@@ -221,7 +219,7 @@ BATCH_SIZE = Metric(
     "guardstream.batch.size",
     Kind.HISTOGRAM,
     "{record}",
-    "Micro-batches, by why they closed.",
+    "Records per micro-batch, by the reason for closing it.",
     ("reason",),
     _POWERS,
 )
@@ -235,20 +233,26 @@ BATCH_TOKENS = Metric(
 )
 IN_FLIGHT = Metric("guardstream.in_flight", Kind.GAUGE, "{record}", "Records at the engine.")
 IN_FLIGHT_LIMIT = Metric(
-    "guardstream.in_flight.limit", Kind.GAUGE, "{record}", "How many may be at the engine."
+    "guardstream.in_flight.limit",
+    Kind.GAUGE,
+    "{record}",
+    "Maximum number of records at the engine.",
 )
 QUEUED_RECORDS = Metric(
-    "guardstream.queued.records", Kind.GAUGE, "{record}", "Received, and not yet taken."
+    "guardstream.queued.records",
+    Kind.GAUGE,
+    "{record}",
+    "Records received, and not yet taken from their queue.",
 )
-QUEUED_SIZE = Metric("guardstream.queued.size", Kind.GAUGE, "By", "What these weigh.")
+QUEUED_SIZE = Metric("guardstream.queued.size", Kind.GAUGE, "By", "Size of the queued records.")
 QUEUED_AGE = Metric(
-    "guardstream.queued.age", Kind.GAUGE, "s", "How long the one that waits longest has waited."
+    "guardstream.queued.age", Kind.GAUGE, "s", "Age of the oldest queued record in its queue."
 )
 UNSETTLED = Metric(
     "guardstream.unsettled.records",
     Kind.GAUGE,
     "{record}",
-    "Received, and not yet committed, from a partition's oldest open record on.",
+    "Records received, and not yet committed, from a partition's oldest open record on.",
     ("topic", "partition"),
 )
 LAG_RECORDS = Metric(
@@ -270,42 +274,45 @@ LAG_TIME = Metric(
     "guardstream.lag.time",
     Kind.GAUGE,
     "s",
-    "How long this worker would need for its partitions' lag, at its rate with a full engine.",
+    "Time this worker needs for the lag of its partitions, at its rate with a full engine.",
 )
 BACKLOG = Metric(
     "guardstream.backlog.gpu",
     Kind.GAUGE,
     "s",
-    "GPU-seconds of work in its partitions' lag, at what a record costs a full engine.",
+    "GPU-seconds of work in the lag of its partitions, at a record's cost with a full engine.",
 )
 EPOCH = Metric(
     "guardstream.partition.epoch",
     Kind.GAUGE,
     "{epoch}",
-    "The assignment under which a partition is held; grows with every one.",
+    "Epoch of the assignment under which a partition is held; grows with each assignment.",
     ("topic", "partition"),
 )
 PARTITIONS_HELD = Metric(
-    "guardstream.partitions.held", Kind.GAUGE, "{partition}", "Partitions taken over."
+    "guardstream.partitions.held", Kind.GAUGE, "{partition}", "Partitions this worker holds."
 )
 PARTITIONS_PAUSED = Metric(
     "guardstream.partitions.paused",
     Kind.GAUGE,
     "{partition}",
-    "Partitions that are not fetched, since enough of them is in hand.",
+    "Partitions that are not fetched, because their queues are full.",
 )
 REBALANCES = Metric(
     "guardstream.rebalances",
     Kind.COUNTER,
     "{partition}",
-    "Partitions that came and went: `assigned`, `revoked`, `lost`.",
+    "Partitions assigned and removed: `assigned`, `revoked`, `lost`.",
     ("change",),
 )
 BREAKER_OPEN = Metric(
     "guardstream.breaker.open", Kind.GAUGE, "1", "1 while records wait for the engine to recover."
 )
 ENGINE_RESTARTS = Metric(
-    "guardstream.engine.restarts", Kind.COUNTER, "{restart}", "Restarts of the engine in place."
+    "guardstream.engine.restarts",
+    Kind.COUNTER,
+    "{restart}",
+    "Restarts of the engine inside the worker process.",
 )
 ENGINE_BUSY = Metric(
     "guardstream.engine.busy", Kind.COUNTER, "s", "Time with at least one prompt at the engine."
@@ -314,21 +321,21 @@ STATE = Metric(
     "guardstream.state",
     Kind.GAUGE,
     "1",
-    "1 for what the worker is: `loading`, `running` or `stopping`.",
+    "1 for the current state: `loading`, `running` or `stopping`.",
     ("state",),
 )
-READY = Metric("guardstream.ready", Kind.GAUGE, "1", "1 while `/readyz` says yes.")
+READY = Metric("guardstream.ready", Kind.GAUGE, "1", "1 while `/readyz` succeeds.")
 LOOP_LAG = Metric(
     "guardstream.loop.lag",
     Kind.GAUGE,
     "s",
-    "How late the event loop was at its last heartbeat; a busy one is late.",
+    "Delay of the event loop at its last heartbeat; grows when the loop is busy.",
 )
 INFO = Metric(
     "guardstream.info",
     Kind.GAUGE,
     "1",
-    "1, with what runs here.",
+    "1, with version, guard, model, engine, guarantee and group as labels.",
     ("version", "guard", "model", "engine", "guarantee", "group"),
 )
 

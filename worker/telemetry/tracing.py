@@ -13,8 +13,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from worker.domain.engines import Completion
 from worker.domain.events import Exchange
-from worker.domain.ports import Completion
 from worker.domain.records import Headers, Record
 from worker.telemetry import names
 

@@ -29,10 +29,10 @@ def prepare(progress: Callable[[str], None] = print) -> None:
     """Fetch the jars and compile the program, unless the cache has both.
 
     Args:
-        progress: Is told, a sentence at a time, about whatever takes long.
+        progress: Receives a sentence about each long step.
 
     Raises:
-        Unprepared: Java or a jar cannot be had, or the program does not compile.
+        Unprepared: Java or a jar is not available, or the program does not compile.
     """
     pins = jars.read_pins(_PINS)
     kept, classes = _jars(), _classes()
@@ -53,11 +53,11 @@ def prepare(progress: Callable[[str], None] = print) -> None:
             progress=progress,
         )
     except JarsError as error:
-        raise Unprepared(f"Parallel Consumer cannot be had: {error}.") from error
+        raise Unprepared(f"Parallel Consumer is not available: {error}.") from error
     except OSError as error:
         raise Unprepared(
             f"Parallel Consumer cannot be kept in {cache_folder()} ({error}):"
-            " set GUARDSTREAM_CACHE_DIR to a folder with 100 MB of room."
+            " set GUARDSTREAM_CACHE_DIR to a folder with 100 MB of free space."
         ) from error
 
 

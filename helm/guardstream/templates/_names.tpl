@@ -48,14 +48,14 @@ app.kubernetes.io/component: worker
 {{ include "guardstream.commonLabels" . }}
 {{- end -}}
 
-{{- /* Without versions: a new chart that changes nothing else must not load every model anew. */ -}}
+{{- /* Without versions: an upgrade of the chart alone must not restart the workers. */ -}}
 {{- define "guardstream.podLabels" -}}
 {{ include "guardstream.selectorLabels" . }}
 app.kubernetes.io/component: worker
 app.kubernetes.io/part-of: guardstream
 {{- end -}}
 
-{{- /* Jobs bear another name, so that no selector of workers takes them for one. */ -}}
+{{- /* Jobs have another name, so that selectors of workers do not match them. */ -}}
 {{- define "guardstream.jobSelectorLabels" -}}
 app.kubernetes.io/name: {{ printf "%s-%s" (include "guardstream.name" .root) .component }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}

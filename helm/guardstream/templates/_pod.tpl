@@ -23,8 +23,8 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{- /* Of every container. No Service may slip variables in: the worker refuses unknown ones that
-       begin like its own, and a Service named guardstream makes some (GUARDSTREAM_PORT). */ -}}
+{{- /* For every container. Service links are disabled: the worker rejects unknown variables with
+       its prefix, and a Service named guardstream adds some (GUARDSTREAM_PORT). */ -}}
 {{- define "guardstream.podBasics" -}}
 serviceAccountName: {{ .serviceAccount }}
 automountServiceAccountToken: false
@@ -56,7 +56,7 @@ tolerations:
 {{- end }}
 {{- end -}}
 
-{{- /* `secret` holds the credentials. */ -}}
+{{- /* `secret` contains the credentials. */ -}}
 {{- define "guardstream.kafkaVariables" -}}
 - name: GUARDSTREAM_CONFIG
   value: /etc/guardstream/settings.yaml
@@ -72,7 +72,7 @@ tolerations:
       name: {{ . | quote }}
       key: {{ $.root.Values.credentials.passwordKey | quote }}
 {{- end }}
-# libraries ask where they are at home, and who the user is, whom the image may not know
+# libraries look up home directory and user, which the image may not define
 - name: HOME
   value: /tmp
 - name: USER
@@ -112,7 +112,7 @@ tolerations:
   mountPath: /tmp
 {{- end -}}
 
-{{- /* `settings` names the ConfigMap. */ -}}
+{{- /* `settings` is the name of the ConfigMap. */ -}}
 {{- define "guardstream.kafkaVolumes" -}}
 - name: settings
   configMap:
@@ -142,7 +142,7 @@ tolerations:
 {{- .Values.model.cache.existingClaim | default (printf "%s-model-cache" (include "guardstream.fullname" .)) -}}
 {{- end -}}
 
-{{- /* Whether each worker has a claim of its own. */ -}}
+{{- /* Whether each worker has its own claim. */ -}}
 {{- define "guardstream.claimTemplate" -}}
 {{- $cache := .Values.model.cache -}}
 {{- if and $cache.enabled (eq .Values.workload.kind "StatefulSet") (not $cache.existingClaim) -}}
@@ -205,7 +205,7 @@ metadata:
     {{- end }}
   annotations:
     kubectl.kubernetes.io/default-container: worker
-    # a pod reads its settings once: others make other pods
+    # a pod reads its settings once: changed settings roll the pods
     checksum/config: {{ include "guardstream.config" . | sha256sum }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
@@ -292,7 +292,7 @@ spec:
           valueFrom:
             fieldRef:
               fieldPath: metadata.name
-        {{- /* Kubernetes replaces $(...): pods of other releases and namespaces may share the group. */}}
+        {{- /* Kubernetes expands $(...): pods of other releases and namespaces may share the group. */}}
         - name: GUARDSTREAM_INPUT__GROUP_INSTANCE_ID
           value: $(POD_NAMESPACE).{{ .Release.Name }}.$(POD_NAME)
         {{- end }}
@@ -305,7 +305,7 @@ spec:
         {{- . | nindent 8 }}
         {{- end }}
         {{- end }}
-        # compiled kernels: kept where one worker writes; several at once would spoil each other's
+        # compiled kernels: cached for one writer; concurrent writers would corrupt them
         {{- $compiled := "/cache" }}
         {{- if or .Values.model.cache.existingClaim (has "ReadWriteMany" .Values.model.cache.accessModes) }}
         {{- $compiled = "/tmp/cache" }}
@@ -336,12 +336,12 @@ spec:
         {{- include "guardstream.probe" (dict "path" "/readyz" "probe" .Values.probes.readiness) | nindent 8 }}
       livenessProbe:
         {{- $liveness := .Values.probes.liveness }}
-        {{- $patience := $liveness.failureThreshold }}
+        {{- $failureThreshold := $liveness.failureThreshold }}
         {{- if eq $settings.engine.on_death "restart" }}
-        # the event loop stands still while the model is loaded anew
-        {{- $patience = max $patience (ceil (divf $loadingSeconds $liveness.periodSeconds) | int) }}
+        # the event loop is blocked while the model is reloaded
+        {{- $failureThreshold = max $failureThreshold (ceil (divf $loadingSeconds $liveness.periodSeconds) | int) }}
         {{- end }}
-        {{- include "guardstream.probe" (dict "path" "/livez" "probe" $liveness "failureThreshold" $patience) | nindent 8 }}
+        {{- include "guardstream.probe" (dict "path" "/livez" "probe" $liveness "failureThreshold" $failureThreshold) | nindent 8 }}
       resources:
         requests:
           {{- toYaml .Values.resources.requests | nindent 10 }}
@@ -354,7 +354,7 @@ spec:
           {{- end }}
       securityContext:
         {{- include "guardstream.securityContext" . | nindent 8 }}
-      # its last words say why it ended
+      # the last log lines contain the reason of an exit
       terminationMessagePolicy: FallbackToLogsOnError
       volumeMounts:
         {{- include "guardstream.kafkaMounts" . | nindent 8 }}

@@ -1,4 +1,4 @@
-{{- /* What the worker reads with --config: what is given, and where the chart mounts certificates.
+{{- /* The file for --config: the given settings, and the paths of mounted certificates.
        As JSON, which is YAML: helm's own YAML leaves some texts plain that Python's takes for
        something else ("="). */ -}}
 {{- define "guardstream.config" -}}
@@ -16,7 +16,7 @@
 {{- toPrettyJson $config -}}
 {{- end -}}
 
-{{- /* The same over the worker's defaults, for what the chart reckons with. */ -}}
+{{- /* The same with the worker's defaults, for calculations in the chart. */ -}}
 {{- define "guardstream.settings" -}}
 {{- $defaults := fromYaml (.Files.Get "files/default-settings.yaml") -}}
 {{- mergeOverwrite $defaults (fromYaml (include "guardstream.config" .)) | toYaml -}}
@@ -27,7 +27,7 @@
 {{- add (ceil $settings.shutdown.drain_seconds | int) .Values.shutdown.marginSeconds -}}
 {{- end -}}
 
-{{- /* The most workers that have something to do, or nothing if that is not told. */ -}}
+{{- /* The maximum number of workers that are not idle, or empty if unknown. */ -}}
 {{- define "guardstream.mostWorkers" -}}
 {{- if .Values.inputPartitions -}}
 {{- $settings := fromYaml (include "guardstream.settings" .) -}}
@@ -53,7 +53,7 @@ yes
 {{- end -}}
 {{- end -}}
 
-{{- /* GPUs that the engine asks for. */ -}}
+{{- /* Number of GPUs that the engine requires. */ -}}
 {{- define "guardstream.engineDevices" -}}
 {{- $extra := (fromYaml (include "guardstream.settings" .)).engine.extra -}}
 {{- $devices := 1 -}}

@@ -75,7 +75,7 @@ def test_no_page_breaks_the_reader(name, rest):
 
 def test_recent_verdicts_are_read():
     one, other = read_recent(orjson.dumps([verdict(offset=2, flags=["truncated"]), verdict()]))
-    assert (one.offset, one.flags, one.response_harmfulness) == (2, ("truncated",), None)
+    assert (one.offset, one.flags, one.labels["response_harmfulness"]) == (2, ("truncated",), None)
     assert other.age_seconds == 8.25
 
 

@@ -2,12 +2,14 @@
 
 import orjson
 
-from worker.domain.verdicts import EngineReference, GuardReference, Task
+from worker.domain.engines import EngineReference
+from worker.domain.questions import STANDARD_TASKS
+from worker.domain.verdicts import GuardReference
 from worker.evaluation.answers import Answer
 from worker.evaluation.columns import Columns
 from worker.evaluation.labelled import Labelled, read_event
 from worker.evaluation.results import Provenance
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.guards.guardreasoner.guard import GuardReasoner
 
 GUARD = GuardReasoner()
 REFERENCE = GuardReference("guardreasoner", "m", None, GUARD.prompt_sha256)
@@ -19,7 +21,7 @@ NAMELESS = Columns({})
 
 
 def labels(prompt=None, refusal=None, harm=None):
-    return dict(zip(Task, (prompt, refusal, harm), strict=True))
+    return dict(zip(STANDARD_TASKS, (prompt, refusal, harm), strict=True))
 
 
 def line(name="a", *, prompt="How do I bake bread?", response="With flour.", given=None, **more):

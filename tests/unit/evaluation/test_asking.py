@@ -1,41 +1,27 @@
-"""Asking the engine, and going on where a run stopped."""
+"""Completions by the engine, and a run that resumes where it stopped."""
 
 import asyncio
 
 import pytest
 
 from tests.unit.evaluation.rows import GUARD, event
-from tests.unit.harness import GatedEngine, QuickClock, WordTokenizer
+from tests.unit.harness import GatedEngine, QuickClock
+from tests.unit.judges import build_judge
 from worker.domain.errors import EngineDead
-from worker.engine.retry import RetryPolicy
 from worker.evaluation.asking import ask
 from worker.evaluation.keeping import completions_file
-from worker.flow.judge import Judge
-from worker.telemetry import Telemetry
 
 
 class Asked:
     def __init__(self):
         clock = QuickClock()
         self.engine = GatedEngine(clock)
-        self.judge = Judge(
-            guard=GUARD,
-            engine=self.engine,
-            tokenizer=WordTokenizer(),
-            telemetry=Telemetry(clock),
-            clock=clock,
-            model="m",
-            revision=None,
-            request_timeout_seconds=30,
-            retries=RetryPolicy(),
-            with_reasoning=True,
-        )
+        self.judge = build_judge(self.engine, clock, guard=GUARD)
         self.progress = []
 
     async def __call__(self, events, kept=None, limit=3):
         return await ask(
             self.judge,
-            GUARD,
             events,
             limit=limit,
             now=lambda: 1_764_000_000.0,
@@ -47,9 +33,15 @@ class Asked:
 EVENTS = [event(str(n), prompt=f"request {n}") for n in range(10)]
 
 
-async def test_every_event_gets_its_answer_and_few_are_asked_at_once():
+async def test_every_event_gets_its_answer_and_few_requests_run_at_once():
     asked = Asked()
-    answers = await asked(EVENTS)
+    asked.engine.gate.clear()
+    asking = asyncio.create_task(asked(EVENTS))
+    async with asyncio.timeout(10):
+        while asked.engine.running < 3:
+            await asyncio.sleep(0)
+    asked.engine.gate.set()
+    answers = await asking
     assert set(answers) == {one.id for one in EVENTS}
     assert all(one.status == "complete" for one in answers.values())
     assert all("simulated" in one.flags for one in answers.values())
@@ -57,7 +49,7 @@ async def test_every_event_gets_its_answer_and_few_are_asked_at_once():
     assert asked.progress == list(range(11))
 
 
-async def test_one_that_cannot_be_judged_fails_alone():
+async def test_an_event_that_cannot_be_judged_fails_alone():
     long = event("long", prompt="word " * 9000)
     answers = await Asked()([*EVENTS, long])
     assert answers["long"].status == "unjudged"
@@ -65,7 +57,7 @@ async def test_one_that_cannot_be_judged_fails_alone():
     assert [one.status for one in answers.values()].count("complete") == 10
 
 
-async def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+async def test_an_interrupted_run_resumes_where_it_stopped(tmp_path):
     path = tmp_path / "c.jsonl"
     first, second = Asked(), Asked()
     with completions_file(path, first.judge.reference) as kept:
@@ -88,7 +80,7 @@ async def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     assert answers == await Asked()(EVENTS)
 
 
-async def test_what_was_changed_since_is_asked_anew(tmp_path):
+async def test_an_event_that_has_changed_since_is_judged_again(tmp_path):
     path = tmp_path / "c.jsonl"
     changed = [event("0", prompt="another request"), *EVENTS[1:]]
     for events, asked_for in ((EVENTS, 10), (changed, 1), (changed, 0)):
@@ -98,7 +90,7 @@ async def test_what_was_changed_since_is_asked_anew(tmp_path):
         assert len(asked.engine.traces) == asked_for
 
 
-async def test_a_dead_engine_ends_the_run_and_keeps_what_is_there(tmp_path):
+async def test_a_dead_engine_ends_the_run_and_keeps_the_completions(tmp_path):
     path = tmp_path / "c.jsonl"
     asked = Asked()
     with completions_file(path, asked.judge.reference) as kept:

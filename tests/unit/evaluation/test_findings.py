@@ -1,4 +1,4 @@
-"""From answers to the document, and back out of its file."""
+"""From answers to the document, written and read back."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from tests.unit.evaluation.rows import (
     labels,
 )
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import Task
+from worker.domain.questions import PROMPT_HARMFULNESS, RESPONSE_REFUSAL
 from worker.evaluation.analysis import Other, compare, evaluate, read_other
 from worker.evaluation.answers import unjudged
 from worker.evaluation.results import encode_evaluation, read_evaluation
@@ -27,7 +27,7 @@ def run(answers, events=None, slices=(), **changes):
     return evaluate(labelled(*events), answers, slices=slices, **settings)
 
 
-def test_rows_without_a_verdict_count_as_wrong_and_are_told_apart():
+def test_rows_without_a_verdict_count_as_wrong_and_are_counted_apart():
     found = run(
         {
             "a": answer("harmful"),
@@ -38,12 +38,12 @@ def test_rows_without_a_verdict_count_as_wrong_and_are_told_apart():
     )
     assert found.statuses == {"complete": 2, "inconclusive": 1, "unjudged": 1}
     assert found.is_partial
-    task = found.tasks[Task.PROMPT_HARMFULNESS]
+    task = found.tasks[PROMPT_HARMFULNESS.name]
     assert task.confusion["harmful"] == {"harmful": 1, "unharmful": 1, "unreadable": 2}
     assert (task.labelled, task.support, task.unreadable) == (4, 4, 2)
     assert task.recall.value == 1 / 4
     assert task.lenient["recall"] == 1 / 2
-    assert found.tasks[Task.RESPONSE_REFUSAL].labelled == 0
+    assert found.tasks[RESPONSE_REFUSAL.name].labelled == 0
     assert found.rows[3].reason == "The prompt is too long."
 
 
@@ -62,16 +62,16 @@ def test_slices_by_a_field_the_largest_first():
         ("de", 1),
         ('{"a":1}', 1),
     ]
-    recall = {one.value: one.tasks[Task.PROMPT_HARMFULNESS].recall.value for one in found}
+    recall = {one.value: one.tasks[PROMPT_HARMFULNESS.name].recall.value for one in found}
     assert recall == {"en": 0, "(none)": 0, "7": 0, "de": 1, '{"a":1}': 0}
 
 
 @pytest.mark.parametrize(
-    ("field", "said"), [("metadata.m", "No event has metadata.m"), ("metadata.n", "101 values")]
+    ("field", "message"), [("metadata.m", "No event has metadata.m"), ("metadata.n", "101 values")]
 )
-def test_a_slice_that_tells_nothing_is_refused(field, said):
+def test_a_slice_without_values_or_with_too_many_is_refused(field, message):
     events = [event(str(n), response=None, given=HARMFUL, metadata={"n": n}) for n in range(101)]
-    with pytest.raises(UnusableFile, match=said):
+    with pytest.raises(UnusableFile, match=message):
         run({one.id: answer("harmful") for one in events}, events, [field])
 
 
@@ -93,7 +93,7 @@ def test_another_file_is_no_document(tmp_path, content):
 def test_a_document_of_another_version_is_refused(tmp_path):
     path = tmp_path / "r.json"
     path.write_bytes(b'{"schema": "guardstream.evaluation/9", "rows": []}')
-    with pytest.raises(UnusableFile, match="no result that this version"):
+    with pytest.raises(UnusableFile, match="written by another version"):
         read_evaluation(path)
 
 
@@ -112,11 +112,11 @@ def test_runs_are_compared_on_the_same_exchanges_only(tmp_path):
     assert found.other_guard == PROVENANCE.guard
     (one,) = found.disagreements
     assert (one.id, one.label, one.ours, one.theirs) == ("a", "harmful", "harmful", "unharmful")
-    assert found.tasks[Task.PROMPT_HARMFULNESS].only_ours == 1
+    assert found.tasks[PROMPT_HARMFULNESS.name].only_ours == 1
 
 
 def test_runs_with_no_row_in_common_are_not_compared():
-    with pytest.raises(UnusableFile, match="nothing to compare"):
+    with pytest.raises(UnusableFile, match="holds none of these events"):
         compare(run({"a": answer("harmful")}), Other("b.json", None, {"z": HARMFUL}, {}))
 
 

@@ -1,4 +1,4 @@
-"""Labelled events out of files, and what is said of rows that cannot be used."""
+"""Labelled events of files, and the reasons of rows that cannot be used."""
 
 import csv
 import sys
@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from tests.unit.evaluation.rows import NAMELESS, event, labels, line
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import Task
+from worker.domain.questions import PROMPT_HARMFULNESS, STANDARD_TASKS
 from worker.evaluation.columns import Columns
 from worker.evaluation.labelled import read_labelled
 
@@ -65,8 +65,8 @@ def test_events_of_every_shape_keep_their_labels(tmp_path):
     assert found.events[3].event.metadata == {"n": 1}
 
 
-def test_a_row_that_cannot_be_used_is_named(tmp_path):
-    said = left_out(
+def test_a_row_that_cannot_be_used_is_reported(tmp_path):
+    reasons = left_out(
         tmp_path,
         line("a"),
         b"{",
@@ -81,20 +81,20 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path):
         line("h", response=None),
         line("a"),
     )
-    assert said == {
+    assert reasons == {
         "line 2": "The value is not JSON (line 1, column 2).",
         "line 3": "Not an event: messages or prompt is required at the top level.",
         "line 4": "The user's message is blank; there is nothing to judge.",
         "line 5": "The row has no labels.",
         "line 6": "The row has no labels: all are null.",
         "line 7": "labels is not an object with a label for each task.",
-        "line 8": f"labels.toxicity is none of {', '.join(Task)}.",
+        "line 8": f"labels.toxicity is none of {', '.join(STANDARD_TASKS)}.",
         "line 9": (
             "Harm\\x1b[31mful is no label of prompt_harmfulness: use harmful, unharmful or null."
         ),
         "line 10": "harmful is no label of response_refusal: use refusal, compliance or null.",
         "line 11": "There is a label for response_refusal, but no response.",
-        "line 12": "The same id stands at line 1.",
+        "line 12": "Its id is already that of line 1.",
     }
 
 
@@ -121,7 +121,7 @@ def test_tables_with_known_columns(tmp_path, suffix):
 def test_tables_with_columns_of_other_names(tmp_path, suffix):
     path = tmp_path / f"test{suffix}"
     write_table(path, {"no": [7], "question": ["hi"], "bad": ["harmful"]})
-    columns = Columns({"id": "no", "prompt": "question", Task.PROMPT_HARMFULNESS: "bad"})
+    columns = Columns({"id": "no", "prompt": "question", PROMPT_HARMFULNESS.name: "bad"})
     (found,) = read_labelled(path, columns).events
     assert (found.id, found.exchange.prompt, found.labels) == ("7", "hi", labels("harmful"))
     with pytest.raises(UnusableFile, match="has no column answer, but no, question, bad"):
@@ -130,7 +130,7 @@ def test_tables_with_columns_of_other_names(tmp_path, suffix):
         read_labelled(path, NAMELESS)
 
 
-def test_rows_of_a_table_that_cannot_be_used_are_named(tmp_path):
+def test_rows_of_a_table_that_cannot_be_used_are_reported(tmp_path):
     content = b'prompt,prompt_harm_label\n"a\nb",harmful\nc\nd,bad\n\xff,harmful\n\nf,\n'
     found = read(tmp_path / "t.csv", content)
     assert [one.place for one in found.events] == ["line 2"]
@@ -143,7 +143,7 @@ def test_rows_of_a_table_that_cannot_be_used_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("e.jsonl", b"", "has no rows"),
         ("e.jsonl", b"\n\n", "has no rows"),
@@ -153,8 +153,8 @@ def test_rows_of_a_table_that_cannot_be_used_are_named(tmp_path):
         ("e.parquet", b"PAR1", "is not a Parquet file"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, said):
-    with pytest.raises(UnusableFile, match=said):
+def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, message):
+    with pytest.raises(UnusableFile, match=message):
         read(tmp_path / name, content)
 
 
@@ -172,7 +172,7 @@ def test_a_long_cell_is_read_whole(tmp_path):
     assert found.events[0].exchange.prompt == long
 
 
-def test_another_text_has_another_sum():
+def test_the_sha256_differs_with_the_text():
     sums = {
         event(prompt=prompt, response=response, given=labels("harmful")).exchange_sha256
         for prompt, response in (("a", "b"), ("a", None), ("a", ""), ("ab", ""), ("a", "null"))

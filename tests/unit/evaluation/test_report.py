@@ -1,17 +1,17 @@
-"""The report: one page that loads nothing and that no text can break."""
+"""The report: one page that loads nothing, whose markup no text can change."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import UndefinedError
 
 from tests.unit.evaluation.rows import PROVENANCE, answer, event, labelled, labels
-from worker.domain.verdicts import EngineReference
+from worker.domain.engines import EngineReference
 from worker.evaluation.analysis import Other, compare, evaluate
 from worker.evaluation.answers import unjudged
 from worker.evaluation.columns import LeftOut
-from worker.evaluation.markup import tag
-from worker.evaluation.report import render_report
+from worker.evaluation.report import ENVIRONMENT, render_report
 
 HOSTILE = '</td><script>alert(1)</script><img src="https://x.example" onerror=a()>\x1b[2J\u202e'
 VOID = {"meta", "!doctype"}
@@ -76,12 +76,12 @@ def test_the_page_shows_all_there_is():
         "m on events.jsonl",
         "3 rows scored, 1 not judged, 1 left out.",
         "By metadata.by",
-        "Beside theirs.json",
-        "On 2 rows that both know. Not compared, only here: 1.",
+        "Compared with theirs.json",
+        "2 rows are in both runs. Not compared, only in this run: 1.",
         "The prompt is too long.",
         "line 9",
         "The row has no labels.",
-        "Where guard and labels disagree: 4",
+        "Rows on which guard and labels disagree: 4",
         PROVENANCE.guard.prompt_sha256,
         PROVENANCE.file_sha256,
         "vllm 1",
@@ -115,10 +115,16 @@ def test_no_text_becomes_markup(place):
     assert "\u202e" not in page
 
 
-def test_no_attribute_can_be_left():
-    assert tag("p", title='"><b>', text_anchor="end") == (
-        '<p title="&quot;&gt;&lt;b&gt;" text-anchor="end"></p>'
+def test_no_text_ends_an_attribute():
+    template = ENVIRONMENT.from_string('<p title="{{ text }}">{{ text }}</p>')
+    assert template.render(text='"><b>\x1b') == (
+        '<p title="&#34;&gt;&lt;b&gt;\\x1b">&#34;&gt;&lt;b&gt;\\x1b</p>'
     )
+
+
+def test_a_name_that_the_template_lacks_is_an_error():
+    with pytest.raises(UndefinedError):
+        ENVIRONMENT.from_string("{{ missing }}").render()
 
 
 def test_the_page_loads_nothing():

@@ -1,4 +1,4 @@
-"""Completions in files: kept as they come, read back, never half."""
+"""Completions in files: written as they arrive, read back, never half."""
 
 import errno
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.evaluation.rows import ENGINE, GUARD, REFERENCE, completion, event, labels
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import Task
+from worker.domain.questions import STANDARD_TASKS
 from worker.evaluation.answers import StoredCompletion, rendered_sha256
 from worker.evaluation.keeping import completions_file, require_writable, write_whole
 from worker.evaluation.stored import read_stored
@@ -32,12 +32,12 @@ def test_what_is_appended_is_read_back_and_the_last_of_an_id_counts(tmp_path):
     assert set(stored.completions) == {"a", "b"}
     assert (stored.guard, stored.engine) == (REFERENCE, ENGINE)
     answer = stored.answer(event("a"), GUARD)
-    assert answer.said == labels("harmful", "compliance", "unharmful")
+    assert answer.predicted == labels("harmful", "compliance", "unharmful")
     assert stored.answer(event("c"), GUARD).reason.startswith("There is no completion")
 
 
 @pytest.mark.parametrize("torn", [b'{"id": "b", "comp', b"{", b'{"id": "b"' + b"x" * 100_000])
-def test_a_torn_last_line_is_none(tmp_path, torn):
+def test_an_incomplete_last_line_is_skipped(tmp_path, torn):
     path = tmp_path / "c.jsonl"
     kept(path, WHOLE)
     whole = path.read_bytes()
@@ -48,7 +48,7 @@ def test_a_torn_last_line_is_none(tmp_path, torn):
     assert set(read_stored(path).completions) == {"a", "c"}
 
 
-def test_a_last_line_that_lacks_only_its_end_is_whole(tmp_path):
+def test_a_last_line_that_lacks_only_its_newline_is_read(tmp_path):
     path = tmp_path / "c.jsonl"
     kept(path, WHOLE)
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
@@ -57,7 +57,7 @@ def test_a_last_line_that_lacks_only_its_end_is_whole(tmp_path):
     assert set(read_stored(path).completions) == {"a", "c"}
 
 
-def test_a_torn_line_elsewhere_is_refused(tmp_path):
+def test_an_incomplete_line_elsewhere_is_refused(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_bytes(b'{"id": "b", "comp\n{"id": "a", "completion": ""}\n')
     with pytest.raises(UnusableFile, match="line 1: neither a completion nor a verdict"):
@@ -70,8 +70,8 @@ def test_lines_of_other_programs_need_no_more_than_id_and_completion(tmp_path):
     stored = read_stored(path)
     assert stored.guard is None
     answer = stored.answer(event("7", response=None, given=labels("harmful")), GUARD)
-    # nothing is said of a response that was never given
-    assert answer.said == labels("harmful")
+    # there is no prediction for a response that does not exist
+    assert answer.predicted == {"prompt_harmfulness": "harmful"}
 
 
 def test_a_completion_of_another_text_answers_nothing(tmp_path):
@@ -80,7 +80,7 @@ def test_a_completion_of_another_text_answers_nothing(tmp_path):
     stored = read_stored(path)
     assert stored.answer(event("a"), GUARD).status == "complete"
     other = stored.answer(event("a", prompt="another"), GUARD)
-    assert (other.status, other.said) == ("unjudged", labels())
+    assert (other.status, other.predicted) == ("unjudged", {})
     assert "another prompt" in other.reason
 
 
@@ -113,7 +113,7 @@ def test_one_run_writes_at_a_time(tmp_path):
         pass
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_result(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_no_partial_result(tmp_path, monkeypatch):
     path = tmp_path / "r.json"
     path.write_bytes(b"before")
 
@@ -130,7 +130,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_result(tmp_path, monkeypatch):
     assert path.read_bytes() == b"after"
 
 
-def test_where_nothing_can_be_written_is_said_before(tmp_path):
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     require_writable(tmp_path / "new.json")
     for path in (tmp_path, tmp_path / "nowhere" / "r.json"):
         with pytest.raises(UnusableFile, match="cannot be written"):
@@ -146,7 +146,7 @@ def test_a_verdict_is_an_answer_too(tmp_path):
         "conversation_id": None,
         "source": {"topic": "t", "partition": 0, "offset": 0, "timestamp": "t"},
         "status": "inconclusive",
-        **dict.fromkeys(Task, none),
+        **dict.fromkeys(STANDARD_TASKS, none),
         "prompt_harmfulness": reading,
         "reasoning": [],
         "flags": ["simulated"],
@@ -162,5 +162,5 @@ def test_a_verdict_is_an_answer_too(tmp_path):
     path = tmp_path / "v.jsonl"
     path.write_bytes(orjson.dumps(verdict, option=orjson.OPT_NON_STR_KEYS) + b"\n")
     answer = read_stored(path).answer(event("a"), GUARD)
-    assert (answer.status, answer.said) == ("inconclusive", labels("harmful"))
+    assert (answer.status, answer.predicted) == ("inconclusive", labels("harmful"))
     assert answer.flags == ("simulated",)

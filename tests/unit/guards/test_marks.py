@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.domain.verdicts import RESPONSE_TASKS, Task
-from worker.guards.guardreasoner.prompt import GuardReasoner
+from worker.domain.questions import RESPONSE_HARMFULNESS, RESPONSE_REFUSAL, STANDARD_TASKS
+from worker.guards.guardreasoner.parser import parse
+from worker.guards.guardreasoner.spans import find_spans
 
 SECTIONS = """# Task 1
 ## Reasoning Step 1
@@ -34,8 +35,7 @@ TWICE = "# Task 1\nRequest: harmful\nRequest: harmful\nso\n# Task 2\nRequest: un
 
 def read(completion, **options):
     options = {"has_response": True, "finish_reason": "stop"} | options
-    guard = GuardReasoner()
-    return guard.read(completion, **options), guard.spans(completion, **options)
+    return parse(completion, **options), find_spans(completion, **options)
 
 
 def marked(completion, kind, **options):
@@ -51,7 +51,9 @@ def normal(text):
 def test_labels_are_marked_in_the_answer_that_was_taken():
     found = [mark for mark in read(USUAL)[1] if mark.kind == "label"]
     labels = ["unharmful", "compliance", "unharmful"]
-    assert [(m.of, USUAL[m.start : m.end]) for m in found] == list(zip(Task, labels, strict=True))
+    assert [(m.of, USUAL[m.start : m.end]) for m in found] == list(
+        zip(STANDARD_TASKS, labels, strict=True)
+    )
     assert all(mark.start > len(SECTIONS) for mark in found)
 
 
@@ -139,11 +141,11 @@ def test_a_marked_label_is_the_one_that_was_read(text, has_response):
     judgement, spans = read(text, has_response=has_response)
     labels = [mark for mark in spans if mark.kind == "label"]
     for mark in labels:
-        assert normal(text[mark.start : mark.end]) == judgement.reading(Task(mark.of)).label
+        assert normal(text[mark.start : mark.end]) == judgement.reading(mark.of).label
     # and what was read is marked
-    assert {mark.of for mark in labels} == {t for t in Task if judgement.reading(t).label}
+    assert {mark.of for mark in labels} == {t for t in STANDARD_TASKS if judgement.reading(t).label}
     if not has_response:
-        assert not {mark.of for mark in spans} & set(RESPONSE_TASKS)
+        assert not {mark.of for mark in spans} & {RESPONSE_REFUSAL.name, RESPONSE_HARMFULNESS.name}
     for reasoning in judgement.reasoning:
         for kind, said in (("step", reasoning.steps), ("conclusion", [reasoning.conclusion])):
             whole = [m for m in spans if (m.kind, m.of) == (kind, reasoning.task)]

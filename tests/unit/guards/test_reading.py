@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.verdicts import Reading, Task
+from worker.domain.judgements import Reading
+from worker.domain.questions import STANDARD_TASKS
 from worker.guards.guardreasoner.parser import FLAGS, parse
-from worker.guards.guardreasoner.prompt import INSTRUCTION, GuardReasoner
+from worker.guards.guardreasoner.prompt import INSTRUCTION, imitations, render
 
 SECTIONS = """# Task 1
 ## Reasoning Step 1
@@ -37,7 +38,7 @@ GOOD = ("unharmful", "compliance", "unharmful")
 
 def labels(completion, *, has_response=True, finish_reason="stop"):
     judgement = parse(completion, has_response=has_response, finish_reason=finish_reason)
-    return tuple(judgement.reading(task).label for task in Task)
+    return tuple(judgement.reading(task).label for task in STANDARD_TASKS)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_another_word_is_no_label(word):
         has_response=True,
         finish_reason="stop",
     )
-    assert judgement.response_refusal == Reading("compliance", "section")
+    assert judgement.reading("response_refusal") == Reading("compliance", source="section")
     assert {"unknown_label", "backfilled"} <= set(judgement.flags)
 
 
@@ -110,7 +111,7 @@ def test_blocks_that_disagree_are_a_conflict():
         has_response=True,
         finish_reason="stop",
     )
-    assert judgement.prompt_harmfulness.label is None
+    assert judgement.reading("prompt_harmfulness").label is None
     assert "conflicting_answers" in judgement.flags
 
 
@@ -152,12 +153,12 @@ PIECES = st.sampled_from(
 def test_never_an_exception_never_a_label_that_is_not_there(text, has_response):
     judgement = parse(text, has_response=has_response, finish_reason="stop")
     assert set(judgement.flags) <= set(FLAGS)
-    for task in Task:
+    for task in STANDARD_TASKS:
         label = judgement.reading(task).label
         assert label is None or label in text.lower()
     if not has_response:
-        assert judgement.response_refusal.label is None
-        assert judgement.response_harmfulness.label is None
+        assert judgement.reading("response_refusal").label is None
+        assert judgement.reading("response_harmfulness").label is None
 
 
 def test_the_instruction_is_the_published_one():
@@ -166,7 +167,7 @@ def test_the_instruction_is_the_published_one():
 
 
 def test_a_missing_response_is_the_word_none():
-    text = GuardReasoner().render("hello", None).text
+    text = render("hello", None).text
     assert text == INSTRUCTION + "\nHuman user:\nhello\n\nAI assistant:\nNone\n\n"
 
 
@@ -180,8 +181,8 @@ def test_a_missing_response_is_the_word_none():
     ],
 )
 def test_imitations_of_the_template_are_flagged(text):
-    assert GuardReasoner().imitations(text, None) == ("template_imitation",)
+    assert imitations(text, None) == ("template_imitation",)
 
 
 def test_plain_text_is_not_flagged():
-    assert GuardReasoner().imitations("What is the response time of a GPU?", "Fast.") == ()
+    assert imitations("What is the response time of a GPU?", "Fast.") == ()

@@ -5,14 +5,16 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tests.unit.evaluation.rows import GUARD, labels
+from tests.unit.evaluation.rows import labels
 from tests.unit.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.labels import write_rows
 from training.rows import read_rows
 from worker.domain.errors import UnusableFile
-from worker.domain.verdicts import Task, encode_verdict
+from worker.domain.questions import PROMPT_HARMFULNESS, STANDARD_TASKS
+from worker.domain.verdicts import encode_verdict
 from worker.evaluation.labelled import read_event
+from worker.guards.guardreasoner.parser import parse
 
 EXAMPLES = compose("train", 40, 5)
 
@@ -47,7 +49,7 @@ def regular(example):
 
 def opposite(example):
     other = {"harmful": "unharmful", "unharmful": "harmful"}
-    return example.labels | {Task.PROMPT_HARMFULNESS: other[example.labels["prompt_harmfulness"]]}
+    return example.labels | {PROMPT_HARMFULNESS.name: other[example.labels["prompt_harmfulness"]]}
 
 
 def test_verdicts_that_people_agree_with_are_learnt_from_and_others_mined(files):
@@ -65,10 +67,10 @@ def test_verdicts_that_people_agree_with_are_learnt_from_and_others_mined(files)
         assert row.event.event.metadata == {"tenant": "a"}
         if 3 < number < 39:
             assert row.completion == regular(example)
-            judgement = GUARD.read(
+            judgement = parse(
                 row.completion, has_response=example.response is not None, finish_reason="stop"
             )
-            assert {t: judgement.reading(t).label for t in Task} == example.labels
+            assert {t: judgement.reading(t).label for t in STANDARD_TASKS} == example.labels
             assert "contradicts_conclusion" not in judgement.flags
         else:
             assert row.completion is None

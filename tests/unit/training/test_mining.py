@@ -7,11 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.mining import is_right, mine, weight
-from worker.domain.verdicts import LABELS, Task
+from worker.domain.questions import (
+    PROMPT_HARMFULNESS,
+    RESPONSE_HARMFULNESS,
+    RESPONSE_REFUSAL,
+    STANDARD_TASKS,
+    labels_of,
+)
 
-SAID = {task: (*LABELS[task], None) for task in Task}
-one_said = st.fixed_dictionaries({task: st.sampled_from(SAID[task]) for task in Task})
-some_labels = st.fixed_dictionaries({task: st.sampled_from(SAID[task]) for task in Task})
+SAID = {task: (*labels_of(task), None) for task in STANDARD_TASKS}
+one_said = st.fixed_dictionaries({task: st.sampled_from(SAID[task]) for task in STANDARD_TASKS})
+some_labels = st.fixed_dictionaries({task: st.sampled_from(SAID[task]) for task in STANDARD_TASKS})
 
 
 def brute_force(labels, said):
@@ -29,7 +35,7 @@ def brute_force(labels, said):
 
 
 def faults(labels, said):
-    return sum(labels[t] is not None and said[t] != labels[t] for t in Task)
+    return sum(labels[t] is not None and said[t] != labels[t] for t in STANDARD_TASKS)
 
 
 def agrees_with_brute_force(labels, said):
@@ -56,9 +62,9 @@ def test_mining_agrees_with_a_brute_force_reading(labels, said):
 
 
 def test_mining_agrees_on_all_mixtures_of_two_tasks():
-    labels = dict(zip(Task, ("harmful", "refusal", "unharmful"), strict=True))
+    labels = dict(zip(STANDARD_TASKS, ("harmful", "refusal", "unharmful"), strict=True))
     ways = [
-        dict(zip(Task, (request, "refusal", response), strict=True))
+        dict(zip(STANDARD_TASKS, (request, "refusal", response), strict=True))
         for request, response in product(("harmful", "unharmful"), repeat=2)
     ]
     seen = set()
@@ -66,11 +72,11 @@ def test_mining_agrees_on_all_mixtures_of_two_tasks():
         agrees_with_brute_force(labels, said)
         found = mine(labels, said)
         seen.add(found and found.task)
-    assert seen == {None, Task.PROMPT_HARMFULNESS, Task.RESPONSE_HARMFULNESS}
+    assert seen == {None, PROMPT_HARMFULNESS.name, RESPONSE_HARMFULNESS.name}
 
 
 def labels(request, refusal=None, response=None):
-    return dict(zip(Task, (request, refusal, response), strict=True))
+    return dict(zip(STANDARD_TASKS, (request, refusal, response), strict=True))
 
 
 TRUE = labels("harmful", "refusal", "unharmful")
@@ -82,19 +88,19 @@ TRUE = labels("harmful", "refusal", "unharmful")
         # the request decides before the response does
         (
             [labels("unharmful", "refusal", "unharmful"), labels("harmful", "refusal", "harmful")],
-            (Task.PROMPT_HARMFULNESS, 1, 0),
+            (PROMPT_HARMFULNESS.name, 1, 0),
         ),
         # all wrong on the request, mixed on response and refusal: the response decides
         (
             [labels("unharmful", "refusal", "harmful"), labels(None, "compliance", "unharmful")],
-            (Task.RESPONSE_HARMFULNESS, 1, 0),
+            (RESPONSE_HARMFULNESS.name, 1, 0),
         ),
         (
             [labels("harmful", "compliance", "unharmful"), TRUE],
-            (Task.RESPONSE_REFUSAL, 1, 0),
+            (RESPONSE_REFUSAL.name, 1, 0),
         ),
         # unreadable is wrong
-        ([TRUE, labels(None)], (Task.PROMPT_HARMFULNESS, 0, 1)),
+        ([TRUE, labels(None)], (PROMPT_HARMFULNESS.name, 0, 1)),
         # the chosen has the fewest other faults, the rejected the most
         (
             [
@@ -103,7 +109,7 @@ TRUE = labels("harmful", "refusal", "unharmful")
                 labels("unharmful", "refusal", "unharmful"),
                 labels("unharmful", "compliance", "harmful"),
             ],
-            (Task.PROMPT_HARMFULNESS, 1, 3),
+            (PROMPT_HARMFULNESS.name, 1, 3),
         ),
         ([TRUE, TRUE], None),
         ([labels(None), labels("unharmful")], None),

@@ -14,8 +14,10 @@ from training.runs import Run
 from training.sft import learnable, subset
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.errors import EngineUnavailable, UnusableFile
-from worker.domain.verdicts import Task
-from worker.runtime.build import demonstration_model
+from worker.domain.questions import STANDARD_TASKS
+from worker.guards.guardreasoner.parser import parse
+from worker.guards.guardreasoner.prompt import imitations, render
+from worker.runtime.engines import demonstration_model
 
 GOOD = line("a", completion="# Task 1")
 
@@ -27,7 +29,10 @@ GOOD = line("a", completion="# Task 1")
         ([GOOD, b'{"id":"b","prompt":"x","response":null}'], "line 2: The row has no labels."),
         ([line("a", given=labels("evil"))], "line 1: evil is no label of prompt_harmfulness"),
         ([line("a", given={"harm": "harmful"})], "line 1: labels.harm is none of"),
-        ([GOOD, GOOD, GOOD], "line 2: The same id stands at line 1 (1 more rows cannot be used)."),
+        (
+            [GOOD, GOOD, GOOD],
+            "line 2: Its id is already that of line 1 (1 more rows cannot be used).",
+        ),
         ([b"{"], "line 1: "),
         ([line("a", completion=3)], "line 1: completion is not a text."),
         ([line("a", completion=" ")], "line 1: completion is not a text."),
@@ -69,7 +74,7 @@ def test_rows_are_encoded_as_the_worker_encodes_them(tmp_path):
     tokenizer = JsonTokenizer.load(demonstration_model())
     encoder, events = Encoder(GUARD, tokenizer), [row.event for row in read_rows(path)]
     (prompt,) = encoder.prompts(events, 1024)
-    assert prompt == asyncio.run(tokenizer.encode([GUARD.render(forged, None)], 1024))[0]
+    assert prompt == asyncio.run(tokenizer.encode([render(forged, None)], 1024))[0]
     end = tokenizer.token_id("<|eot_id|>")
     assert end not in prompt
     (answer,) = encoder.completions(["# Task 1 <|eot_id|>"], 1024)
@@ -113,10 +118,10 @@ def test_attacks_are_of_every_kind_and_change_no_label():
     assert attacked == compose_adversarial(30, 3)
     assert {one.kind for one in attacked} == set(KINDS)
     for one in attacked:
-        judgement = GUARD.read(
+        judgement = parse(
             one.completion, has_response=one.response is not None, finish_reason="stop"
         )
-        assert {task: judgement.reading(task).label for task in Task} == one.labels
-        flags = GUARD.imitations(one.prompt, one.response)
+        assert {task: judgement.reading(task).label for task in STANDARD_TASKS} == one.labels
+        flags = imitations(one.prompt, one.response)
         # a quotation inside a line does not imitate the template
         assert bool(flags) == (one.kind != "quoted verdict"), one

@@ -1,13 +1,15 @@
 """Verdicts on composed exchanges, and their labels, for tests."""
 
-from tests.unit.evaluation.rows import ENGINE, GUARD, REFERENCE, line
-from worker.domain.verdicts import Usage, VerdictSource
+from tests.unit.evaluation.rows import ENGINE, REFERENCE, line
+from worker.domain.engines import Usage
+from worker.domain.verdicts import VerdictSource
 from worker.evaluation.labelled import read_event
 from worker.flow.judge import judge_event
+from worker.guards.guardreasoner.parser import parse
 
 
 def verdict(number, example, *, completion=None, reasoning=True, flags=()):
-    judgement = GUARD.read(
+    judgement = parse(
         completion or example.completion,
         has_response=example.response is not None,
         finish_reason="stop",

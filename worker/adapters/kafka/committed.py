@@ -84,8 +84,8 @@ async def fetch_committed(
         group_id: The consumer's group.
         partitions: All of them are asked for in one request.
         seconds: How long to try.
-        stable: Wait until no transaction is pending that commits one of these offsets. Those who
-            only show offsets need not wait for it.
+        stable: Wait until no transaction is pending that commits one of these offsets. Callers
+            that only show offsets do not need that.
 
     Raises:
         Retriable: No answer without an error came in time.
@@ -124,7 +124,7 @@ async def fetch_committed(
 def _believed(
     response: Response, partitions: Collection[Partition]
 ) -> dict[Partition, CommittedOffset | None]:
-    """What the response says of these partitions, all of them.
+    """What the response reports of these partitions, all of them.
 
     Raises:
         _Refused: It has an error, or leaves a partition out.

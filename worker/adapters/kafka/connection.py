@@ -1,4 +1,4 @@
-"""How to reach the brokers, and what they say of their topics."""
+"""How to reach the brokers, and what they report of their topics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -9,8 +9,6 @@ from typing import Any, Literal
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
     InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
@@ -25,7 +23,8 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from worker.adapters.kafka.credentials import Secret, TlsFiles
-from worker.adapters.kafka.diagnosis import WRONG_VERSION, Cause, find_cause, tell_version
+from worker.adapters.kafka.diagnosis import WRONG_VERSION, Cause, explain_version, find_cause
+from worker.adapters.kafka.failures import UNAUTHORIZED
 from worker.adapters.kafka.oauth import ClientCredentials
 from worker.domain.errors import BusUnavailable, BusUnreachable
 
@@ -38,16 +37,11 @@ _NOT_THERE = (UnknownTopicOrPartitionError, InvalidTopicError, TopicAuthorizatio
 _NOT_YET = (UnknownTopicOrPartitionError, LeaderNotAvailableError)
 _NO_PASSWORD = Secret("kafka.password")
 _SYSTEM_TLS = TlsFiles("kafka")
-_REFUSED = (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the brokers are and who we say we are."""
+    """Where the brokers are, and the credentials to use there."""
 
     bootstrap_servers: str
     security_protocol: SecurityProtocol = "PLAINTEXT"
@@ -83,22 +77,22 @@ class Connection:
 
     @asynccontextmanager
     async def connecting(self) -> AsyncIterator[None]:
-        """Say in one sentence why the brokers cannot be reached, or what they refuse."""
+        """Explain in one sentence why the brokers cannot be reached, or what they refuse."""
         try:
             yield
-        except _REFUSED as error:
+        except UNAUTHORIZED as error:
             raise BusUnavailable(
-                f"Kafka at {self.bootstrap_servers} refuses us ({type(error).__name__});"
+                f"Kafka at {self.bootstrap_servers} refuses a request ({type(error).__name__});"
                 " `guardstream check` names the rights that are missing."
             ) from error
         except WRONG_VERSION as error:
             raise BusUnavailable(
-                tell_version(error, f"Kafka at {self.bootstrap_servers}")
+                explain_version(error, f"Kafka at {self.bootstrap_servers}")
             ) from error
         except (KafkaError, OSError, TimeoutError) as error:
             cause = await find_cause(self.arguments()) or Cause(
-                f"a broker answers, but no more came of it ({type(error).__name__}); look at what"
-                " the brokers advertise, and at the network.",
+                f"a broker answers, but the next request failed ({type(error).__name__}); look at"
+                " what the brokers advertise, and at the network.",
                 may_pass=True,
             )
             where = f"Kafka at {self.bootstrap_servers}"
@@ -109,7 +103,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a broker says of a topic; without the right to describe configs, Kafka's defaults."""
+    """What a broker reports of a topic; without DescribeConfigs, Kafka's defaults."""
 
     name: str
     partitions: int
@@ -118,11 +112,11 @@ class Topic:
 
 
 async def describe_topics(connection: Connection, names: Collection[str]) -> dict[str, Topic]:
-    """The topics of these names that exist, and that we may see; never creates one.
+    """The topics of these names that exist and are visible to the worker; never creates one.
 
     Raises:
         BusUnreachable: no broker answers.
-        BusUnavailable: they refuse us.
+        BusUnavailable: they refuse the request.
     """
     return (await _look_up(connection, names))[0]
 
@@ -133,14 +127,15 @@ async def require_topics(
     """These topics, every one.
 
     Raises:
-        BusUnavailable: no broker answers, or a topic is missing, or is kept from us, or is
+        BusUnavailable: no broker answers, or a topic is missing, or is not visible, or is
             compacted though it is one of `uncompacted`.
     """
     topics, hidden = await _look_up(connection, names)
     if hidden:
         raise BusUnavailable(
-            f"Kafka at {connection.bootstrap_servers} keeps topic {', '.join(sorted(hidden))} from"
-            " us; grant Read on what is consumed and Write on what is written."
+            f"Kafka at {connection.bootstrap_servers} does not grant access to topic"
+            f" {', '.join(sorted(hidden))}; grant Read on what is consumed and Write on what is"
+            " written."
         )
     missing = sorted(set(names) - set(topics))
     if missing:
@@ -161,7 +156,7 @@ async def require_topics(
 async def _look_up(
     connection: Connection, names: Collection[str]
 ) -> tuple[dict[str, Topic], set[str]]:
-    """The topics that exist, and the names of those that we may not know of."""
+    """The topics that exist, and the names of those that are not visible."""
     async with connection.connecting():
         async with asyncio.timeout(_CONNECT_SECONDS):
             admin = AIOKafkaAdminClient(**connection.arguments())
@@ -180,7 +175,7 @@ async def _look_up(
 async def _describe(
     admin: AIOKafkaAdminClient, names: Collection[str]
 ) -> tuple[dict[str, Topic], set[str]]:
-    # by name, or what we may not see would look as if it were not there
+    # by name: else a topic that is not visible would look like one that does not exist
     request = MetadataRequest(list(names), allow_auto_topic_creation=False)
     answer = (await admin._send_request(request)).to_object()  # noqa: SLF001
     faults = {topic["topic"]: for_code(topic["error_code"]) for topic in answer["topics"]}

@@ -1,4 +1,4 @@
-"""Consumers that no record can stop, and that can be stopped whatever became of the brokers."""
+"""Consumers that no record can stop, and that can be stopped without brokers."""
 
 import asyncio
 import logging
@@ -39,6 +39,6 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     failure = (await asyncio.gather(stopping, return_exceptions=True))[0]
     if failure is not None:
         logger.warning("Closing a consumer failed (%s).", type(failure).__name__)
-        # or its heartbeats would go on, and its group wait for it
+        # else its heartbeats would continue, and its group wait for it
         async with asyncio.timeout(_STOP_SECONDS):
             await consumer._client.close()  # noqa: SLF001

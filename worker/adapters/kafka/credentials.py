@@ -1,4 +1,4 @@
-"""What proves who we are and who the brokers are: secrets and certificates, read from files.
+"""The credentials of the worker and of the brokers: secrets and certificates, read from files.
 
 Files are read when a client is built, so a new client has what they hold by then. Certificates are
 looked at before every handshake too: a client that lives for weeks reconnects with the renewed one.
@@ -22,7 +22,7 @@ class Secret:
     """A secret that is given as it is, or by the file that holds it.
 
     Args:
-        setting: its name, for what is said when the file cannot be read.
+        setting: its name, for the error when the file cannot be read.
     """
 
     setting: str
@@ -42,7 +42,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Whom we trust, and what we show.
+    """The trusted certificates, and the client's own.
 
     Args:
         group: of the settings that name these files.
@@ -113,7 +113,7 @@ class TlsFiles:
 class _RenewingContext(ssl.SSLContext):
     """Looks at its files before each handshake.
 
-    What a new file of trusted certificates leaves out is trusted until the client is built anew.
+    What a new file of trusted certificates leaves out is trusted until the client is built again.
     """
 
     _files: TlsFiles
@@ -130,10 +130,10 @@ class _RenewingContext(ssl.SSLContext):
             if stamp != self._stamp:
                 self._files.load(self)
                 self._stamp = stamp
-                logger.info("The certificates of %s were read anew.", self._files.group)
+                logger.info("The certificates of %s were reloaded.", self._files.group)
         except (BusUnavailable, OSError) as error:
             # perhaps half of them is replaced: the next handshake looks again
-            logger.warning("Certificates were not read anew (%s).", error)
+            logger.warning("Certificates were not reloaded (%s).", error)
         return super().wrap_bio(*args, **kwargs)
 
 

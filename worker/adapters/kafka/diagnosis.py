@@ -1,4 +1,4 @@
-"""Why no broker can be reached: aiokafka's clients say only that none can."""
+"""Why no broker can be reached: aiokafka's clients report only that none can."""
 
 import asyncio
 import errno
@@ -44,7 +44,7 @@ class Cause:
 
     Attributes:
         text: what is wrong, and what to do.
-        may_pass: nothing is wrong that we know of: the broker is not there, or not yet.
+        may_pass: no fault is known: the broker is not there, or not yet.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Cause:
 async def find_cause(arguments: Mapping[str, Any]) -> Cause | None:
     """Why the brokers cannot be reached; None if one of them can be.
 
-    One that refuses us says more than one that is not there; else the last one counts.
+    A broker that refuses the worker comes before one that is not there; else the last one counts.
 
     Args:
         arguments: as aiokafka's clients take them.
@@ -66,7 +66,7 @@ async def find_cause(arguments: Mapping[str, Any]) -> Cause | None:
             async with asyncio.timeout(_ASK_SECONDS):
                 await _ask(host, port, theirs)
         except (KafkaError, NotImplementedError, OSError, TimeoutError) as error:
-            found = _tell(error, f"{host}:{port}", theirs)
+            found = _explain(error, f"{host}:{port}", theirs)
             if cause is None or cause.may_pass:
                 cause = found
         else:
@@ -80,22 +80,22 @@ async def _ask(host: str, port: int, arguments: Mapping[str, Any]) -> None:
         answer = await connection.send(MetadataRequest([]))
     finally:
         connection.close()
-    # aiokafka takes a token for accepted before the broker has said so; what the broker then says
-    # reads as metadata without brokers
+    # aiokafka takes a token for accepted before the broker has accepted it; a refusal then looks
+    # like metadata without brokers
     if not answer.brokers and arguments.get("sasl_mechanism") == "OAUTHBEARER":
         raise SaslAuthenticationFailed
 
 
-def _tell(error: BaseException, where: str, arguments: Mapping[str, Any]) -> Cause:
+def _explain(error: BaseException, where: str, arguments: Mapping[str, Any]) -> Cause:
     if isinstance(error, KafkaConnectionError) and isinstance(error.__cause__, ssl.SSLError):
-        error = error.__cause__  # the handshake was over when the broker said so
-    told = _tell_tls(error, where) or _tell_refusal(error, where, arguments)
+        error = error.__cause__  # the broker refused after the handshake
+    text = _explain_tls(error, where) or _explain_refusal(error, where, arguments)
     if isinstance(error, WRONG_VERSION):
-        told = tell_version(error, where)
-    if told is not None:
-        return Cause(told, may_pass=False)
+        text = explain_version(error, where)
+    if text is not None:
+        return Cause(text, may_pass=False)
     return Cause(
-        _tell_network(error, where, arguments["security_protocol"]),
+        _explain_network(error, where, arguments["security_protocol"]),
         may_pass=_may_pass(error),
     )
 
@@ -112,30 +112,30 @@ def _may_pass(error: BaseException) -> bool:
     return False
 
 
-def _tell_tls(error: BaseException, where: str) -> str | None:
+def _explain_tls(error: BaseException, where: str) -> str | None:
     match error:
         case ssl.SSLCertVerificationError():
-            return _tell_certificate(error, where)
+            return _explain_certificate(error, where)
         case ssl.SSLError() if any(name in str(error.reason) for name in _OUR_CERTIFICATE):
             return (
-                f"{where} wants a certificate of ours that it trusts ({error.reason}); look at"
+                f"{where} requires a client certificate that it trusts ({error.reason}); look at"
                 " kafka.certificate_file and kafka.key_file."
             )
         case ssl.SSLError():
             return (
-                f"no TLS can be had with {where} ({error.reason}); look at"
+                f"the TLS handshake with {where} failed ({error.reason}); look at"
                 " kafka.security_protocol and at the port."
             )
     return None
 
 
-def _tell_refusal(error: BaseException, where: str, arguments: Mapping[str, Any]) -> str | None:
+def _explain_refusal(error: BaseException, where: str, arguments: Mapping[str, Any]) -> str | None:
     mechanism = arguments.get("sasl_mechanism")
     match error:
         case TokenRefused():
             return str(error)
         case SaslAuthenticationFailed() if mechanism == "OAUTHBEARER":
-            return f"{where} refuses our token; look at kafka.oauth and at the token's claims."
+            return f"{where} refuses the token; look at kafka.oauth and at the token's claims."
         case SaslAuthenticationFailed():
             return (
                 f"{where} refuses user {arguments['sasl_plain_username']} with {mechanism}; look at"
@@ -144,11 +144,11 @@ def _tell_refusal(error: BaseException, where: str, arguments: Mapping[str, Any]
         case UnsupportedSaslMechanismError():
             return f"{where} does not offer {mechanism}; look at kafka.sasl_mechanism."
         case IllegalSaslStateError():
-            return f"{where} does not ask who we are; look at kafka.security_protocol."
+            return f"{where} does not ask for credentials; look at kafka.security_protocol."
     return None
 
 
-def tell_version(error: BaseException, where: str) -> str:
+def explain_version(error: BaseException, where: str) -> str:
     """What is wrong with a broker that does not offer a request."""
     return (
         f"{where} does not offer a request that the worker needs ({error}): its version is not"
@@ -156,12 +156,12 @@ def tell_version(error: BaseException, where: str) -> str:
     )
 
 
-def _tell_network(error: BaseException, where: str, protocol: str) -> str:
+def _explain_network(error: BaseException, where: str, protocol: str) -> str:
     match error:
         case socket.gaierror():
             return f"the name in {where} is not known; look at kafka.bootstrap_servers."
         case ConnectionRefusedError():
-            return f"nobody listens at {where}; look at kafka.bootstrap_servers."
+            return f"no broker listens at {where}; look at kafka.bootstrap_servers."
         case TimeoutError():
             return (
                 f"{where} does not answer; look at kafka.bootstrap_servers, the network and"
@@ -176,7 +176,7 @@ def _tell_network(error: BaseException, where: str, protocol: str) -> str:
     )
 
 
-def _tell_certificate(error: ssl.SSLCertVerificationError, where: str) -> str:
+def _explain_certificate(error: ssl.SSLCertVerificationError, where: str) -> str:
     if error.verify_code in _OTHER_NAME:
         return (
             f"the certificate of {where} is for another name; name the broker in"
@@ -185,6 +185,6 @@ def _tell_certificate(error: ssl.SSLCertVerificationError, where: str) -> str:
     if error.verify_code in _EXPIRED:
         return f"the certificate of {where} is not valid now; renew it, or look at the clock."
     return (
-        f"nobody whom we trust signed the certificate of {where} ({error.verify_message}); name"
-        " the authority that signed it in kafka.ca_file."
+        f"the certificate of {where} was signed by an unknown authority ({error.verify_message});"
+        " name that authority in kafka.ca_file."
     )

@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     BrokerResponseError,
     ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     InvalidTimestampError,
     InvalidTopicError,
     MessageSizeTooLargeError,
@@ -13,6 +14,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     RecordTooLargeError,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedForMessageFormatError,
     kafka_errors,
 )
@@ -32,13 +34,18 @@ class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
 kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError, RecordTooLargeError)
-_REFUSED = (
+UNAUTHORIZED = (
     ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+_REFUSED = (
+    *UNAUTHORIZED,
     InvalidRecordError,
     InvalidTimestampError,
     InvalidTopicError,
     PolicyViolationError,
-    TopicAuthorizationFailedError,
     UnsupportedForMessageFormatError,
 )
 

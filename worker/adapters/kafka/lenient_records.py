@@ -1,11 +1,11 @@
 """Makes aiokafka's consumer read on past records that it cannot read.
 
 A header name that is not UTF-8, or a compressed batch that cannot be unpacked, makes aiokafka 0.14
-raise out of every `getmany`, for ever: the records behind in the batch, and those that the same
-call had already taken from other partitions, would never be seen. Here such a batch is read a
-second time with patience, and what still cannot be read comes as a record that says so. So does
-every record of a batch that would unpack to more than `unpacking` allows. A batch of the message
-formats before Kafka 0.11 does not say how many records it has: one record stands for all of them.
+raise out of every `getmany`: the records behind in the batch, and those that the same call had
+already taken from other partitions, would never be seen. Here such a batch is read a second time,
+field by field, and what still cannot be read becomes a record that is marked so. So does every
+record of a batch that would unpack to more than `unpacking` allows. A batch of the message formats
+before Kafka 0.11 does not count its records: one record represents all of them.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -39,7 +39,7 @@ def unreadable(theirs: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LenientRecord:
-    """A record as aiokafka's own are; `checksum` says why it could not be read, if so."""
+    """A record as aiokafka's own are; `checksum` holds why it could not be read, if so."""
 
     offset: int
     timestamp: int
@@ -93,20 +93,20 @@ class _LenientLegacyBatch:
         except UnsupportedCodecError as error:
             if not self._is_old_lz4:
                 raise  # the installation's fault: every record is fine
-            said = _cannot_be_read(error)
+            reason = _cannot_be_read(error)
         except BatchTooLarge:
-            said = _too_large()
-        except Exception as error:  # noqa: BLE001 - decompressors raise what they like
-            said = _cannot_be_read(error)
+            reason = _too_large()
+        except Exception as error:  # noqa: BLE001 - decompressors raise any kind
+            reason = _cannot_be_read(error)
         else:
             return
         end = self._batch.next_offset
         for offset in range(end - 1 if reached is None else reached, end):
-            yield LenientRecord(offset, _NO_TIME, 0, None, b"", [], said)
+            yield LenientRecord(offset, _NO_TIME, 0, None, b"", [], reason)
 
 
 def _undated(record: Any) -> LenientRecord:
-    """A record of format 0: newer ones that have no time say -1."""
+    """A record of format 0: newer ones that have no time have -1."""
     return LenientRecord(record.offset, _NO_TIME, 0, record.key, record.value, [], None)
 
 
@@ -120,12 +120,12 @@ class _LenientBatch:
         return getattr(self._batch, name)
 
     def __iter__(self) -> Iterator[Any]:
-        said = yield from self._read()
-        if said is None:
+        reason = yield from self._read()
+        if reason is None:
             return
         for offset in range(self._reached, self._batch.next_offset):
             yield LenientRecord(
-                offset, self._batch.max_timestamp, self._batch.timestamp_type, None, b"", [], said
+                offset, self._batch.max_timestamp, self._batch.timestamp_type, None, b"", [], reason
             )
 
     def _read(self) -> Generator[Any, None, str | None]:
@@ -136,13 +136,13 @@ class _LenientBatch:
             raise  # the installation's fault: every record is fine
         except BatchTooLarge:
             return _too_large()
-        except Exception as error:  # noqa: BLE001 - decompressors raise what they like
+        except Exception as error:  # noqa: BLE001 - decompressors raise any kind
             return _cannot_be_read(error)
         try:
             yield from self._onwards(DefaultRecordBatch(plain))
         except Exception:  # noqa: BLE001 - so do readers
             try:
-                yield from self._onwards(self._read_patiently(plain))
+                yield from self._onwards(self._read_fields(plain))
             except Exception as error:  # noqa: BLE001
                 return _cannot_be_read(error)
         return None
@@ -153,7 +153,7 @@ class _LenientBatch:
                 self._reached = record.offset + 1
                 yield record
 
-    def _read_patiently(self, plain: memoryview) -> Iterator[LenientRecord]:
+    def _read_fields(self, plain: memoryview) -> Iterator[LenientRecord]:
         batch, opened = self._batch, _DefaultRecordBatchPy(plain)
         fields = _Fields(opened._buffer, opened._pos)  # noqa: SLF001
         for _ in range(opened._num_records):  # noqa: SLF001
@@ -164,18 +164,20 @@ class _LenientBatch:
                 timestamp = batch.max_timestamp
             offset = batch.base_offset + fields.varint()
             key, value = fields.nullable(), fields.nullable()
-            headers, said = [], None
+            headers, reason = [], None
             for _ in range(fields.varint()):
                 name = fields.nullable() or b""
                 try:
                     text = name.decode()
                 except UnicodeDecodeError:
                     text = name.decode(errors="backslashreplace")
-                    said = "A header's name is not UTF-8; it stands here escaped."
+                    reason = "A header's name is not UTF-8; it is escaped here."
                 headers.append((text, fields.nullable()))
             if fields.at != end:
                 raise ValueError
-            yield LenientRecord(offset, timestamp, batch.timestamp_type, key, value, headers, said)
+            yield LenientRecord(
+                offset, timestamp, batch.timestamp_type, key, value, headers, reason
+            )
 
 
 def _too_large() -> str:

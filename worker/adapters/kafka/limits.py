@@ -1,4 +1,4 @@
-"""The largest record that each output topic takes, read from the brokers or learnt from refusals.
+"""The largest record that each output topic takes, read from the brokers or learned from refusals.
 
 `max.message.bytes` can change at any time, and without the right to describe configs it is not
 known at all. So a limit is read again whenever a topic refuses something as too large, and a lower
@@ -22,7 +22,7 @@ _READ_AGAIN_SECONDS = 60.0
 
 
 class Limits:
-    """What the topics of one producer take.
+    """The largest records of one producer's topics.
 
     Attributes:
         version: changes whenever a limit does.

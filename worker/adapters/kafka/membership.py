@@ -2,9 +2,9 @@
 
 A broker fences the older of two static members with one id (FENCED_INSTANCE_ID), but only in
 answer to requests that carry the id. aiokafka 0.14 sends it when it joins and not with heartbeats
-or commits: the older member is told UNKNOWN_MEMBER_ID, joins again as a new member, and so evicts
-the newer one; the two go on like that for ever. Here a static member whose id the broker no longer
-knows first asks, with a heartbeat that carries the instance id, whether another one has it now.
+or commits: the older member gets UNKNOWN_MEMBER_ID, joins again as a new member, and so evicts the
+newer one; the two repeat that without end. Here a static member whose id the broker no longer knows
+first asks, with a heartbeat that carries the instance id, whether another one has it now.
 """
 
 import asyncio
@@ -12,10 +12,12 @@ from typing import Any
 
 from aiokafka import errors
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import BrokerResponseError, KafkaError
+from aiokafka.errors import BrokerResponseError, InconsistentGroupProtocolError, KafkaError
 from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.group import HeartbeatResponse_v1
 from aiokafka.protocol.types import Int32, Schema, String
+
+from worker.domain.errors import BusUnavailable, Fatal, InstanceReplaced
 
 _FENCED = 82
 
@@ -59,10 +61,10 @@ class _InstanceHeartbeat(Request[_InstanceHeartbeatStruct]):  # type: ignore[mis
 
 
 class Member(GroupCoordinator):  # type: ignore[misc]
-    """aiokafka's group membership, less its fight over an instance id.
+    """aiokafka's group membership, without its endless rejoining over an instance id.
 
     Attributes:
-        _former: generation and member id that the broker refused, until it has said whether
+        _former: generation and member id that the broker refused, until it has reported whether
             another member has replaced it.
     """
 
@@ -102,3 +104,16 @@ class Member(GroupCoordinator):  # type: ignore[misc]
             if self._is_fenced:
                 raise InstanceFenced from error
             raise
+
+
+def refused_member(error: KafkaError, group_id: str, instance_id: str | None) -> Fatal:
+    """Why the group does not have this worker as a member."""
+    if isinstance(error, InconsistentGroupProtocolError):
+        return BusUnavailable(
+            f"Group {group_id} has members with another assignment strategy; name another group in"
+            " input.group_id, or stop them."
+        )
+    return InstanceReplaced(
+        f"Another worker has joined group {group_id} as {instance_id}; give each worker a"
+        " unique input.group_instance_id."
+    )

@@ -23,7 +23,7 @@ _DEFAULT_LIFE_SECONDS = 60.0
 
 
 class TokenRefused(KafkaError):  # type: ignore[misc]  # noqa: N818
-    """No token could be had.
+    """No token was issued.
 
     One of aiokafka's errors to its clients, which wait and try again, as they do for any failure
     to connect.
@@ -33,7 +33,7 @@ class TokenRefused(KafkaError):  # type: ignore[misc]  # noqa: N818
 class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
     """Tokens from a token endpoint, each used by all clients for most of its life.
 
-    The secret is read anew for each token.
+    The secret is read again for each token.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
         self._token = ""
         self._renew_at = 0.0
         if urlsplit(self._url).scheme == "http":
-            logger.warning("The token endpoint is asked in the clear; use https.")
+            logger.warning("The token endpoint is called without TLS; use https.")
 
     async def token(self) -> str:
         """A token that is good for a while.
 
         Raises:
-            TokenRefused: none can be had.
+            TokenRefused: none was issued.
         """
         async with self._lock:
             if time.monotonic() >= self._renew_at:
@@ -110,11 +110,11 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
             answer = None
         if isinstance(answer, dict) and response.ok and answer.get("access_token"):
             return answer
-        # of the answer only the code that RFC 6749 defines is told: it could hold anything
+        # the answer could hold anything: only a code that RFC 6749 defines is reported
         code = answer.get("error") if isinstance(answer, dict) else None
-        said = f"status {response.status}" + (f", {code}" if code in _REFUSALS else "")
+        reason = f"status {response.status}" + (f", {code}" if code in _REFUSALS else "")
         raise TokenRefused(
-            f"The token endpoint {self._url} gives no token ({said}); look at"
+            f"The token endpoint {self._url} issued no token ({reason}); look at"
             " kafka.oauth.client_id, kafka.oauth.client_secret_file and kafka.oauth.scope."
         )
 

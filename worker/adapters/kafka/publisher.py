@@ -1,7 +1,7 @@
 """Idempotent producers, on aiokafka.
 
-After a failure that is not passing, an idempotent producer answers OutOfOrderSequenceNumber for
-ever on that partition (aiokafka 0.14), so a producer that failed once is thrown away.
+After a failure that is not passing, an idempotent producer fails on that partition with
+OutOfOrderSequenceNumber each time (aiokafka 0.14), so a producer that failed once is closed.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
+from typing_extensions import override
 
 from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.failures import (
@@ -20,17 +21,18 @@ from worker.adapters.kafka.failures import (
 )
 from worker.adapters.kafka.limits import Limits
 from worker.domain.errors import BusUnavailable, NotWritten, Retriable
+from worker.domain.ports import Publisher
 from worker.domain.records import OutgoingRecord
 
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 10.0
-# an idempotent producer tries for ever; longer than a partition needs for a new leader
+# an idempotent producer tries without end; longer than a partition needs for a new leader
 _ACKNOWLEDGED_WITHIN_SECONDS = 20.0
 
 
-class KafkaPublisher:
-    """Implements the port `Publisher`; calls that run at the same time have a producer each.
+class KafkaPublisher(Publisher):
+    """Calls that run at the same time have a producer each.
 
     Args:
         topics: all that is written to.
@@ -47,8 +49,8 @@ class KafkaPublisher:
         # producers that no call uses, each with the version of the limits that it was made for
         self._idle: list[tuple[int, AIOKafkaProducer]] = []
 
+    @override
     async def start(self) -> None:
-        """See `Publisher`."""
         self._limits.begin(
             await require_topics(self._connection, self._names, uncompacted=self._uncompacted)
         )
@@ -72,8 +74,8 @@ class KafkaPublisher:
                 raise
         return producer
 
+    @override
     async def publish(self, records: Sequence[OutgoingRecord]) -> list[NotWritten | None]:
-        """See `Publisher`."""
         await self._limits.renew()
         version = self._limits.version
         try:
@@ -115,19 +117,19 @@ class KafkaPublisher:
                 f"{len(failures)} of {len(records)} records were not acknowledged. {failures[0]}"
             )
 
+    @override
     def max_bytes(self, topic: str) -> int:
-        """See `Publisher`."""
         return self._limits.max_bytes(topic)
 
+    @override
     async def too_large(self, topic: str, size_bytes: int | None = None) -> None:
-        """See `Publisher`."""
         if size_bytes is None:
             await self._limits.batch_too_large(topic)
         else:
             await self._limits.record_too_large(topic, size_bytes)
 
+    @override
     async def stop(self) -> None:
-        """See `Publisher`."""
         while self._idle:
             _, producer = self._idle.pop()
             await close(producer)
@@ -184,7 +186,7 @@ async def close(producer: AIOKafkaProducer) -> None:
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:
-    """Stop a producer without waiting for what it has not delivered: that is tried elsewhere."""
+    """Stop a producer without waiting for what it has not delivered: another one sends that."""
     producer._closed = True  # noqa: SLF001 - its own stop would flush first, without end
     try:
         async with asyncio.timeout(_STOP_SECONDS):

@@ -16,7 +16,7 @@ from worker.domain.errors import BusUnavailable, Retriable
 from worker.domain.records import Partition, Record
 
 _POLL_MS = 200
-_PATIENCE_SECONDS = 30.0
+_FETCH_SECONDS = 30.0
 
 
 async def read_topics(
@@ -54,7 +54,7 @@ async def read_ranges(
 ) -> AsyncGenerator[Record, None]:
     """The records at these offsets, partition by partition; what is gone is passed over.
 
-    `passed` is told how many more offsets lie behind, those without a record included.
+    `passed` is called with how many more offsets were read, those without a record included.
 
     Raises:
         BusUnavailable: nothing came for half a minute.
@@ -76,10 +76,10 @@ async def read_ranges(
                 if reached > position:
                     passed(reached - position)
                     position, moved_at = reached, time.monotonic()
-                elif time.monotonic() - moved_at > _PATIENCE_SECONDS:
+                elif time.monotonic() - moved_at > _FETCH_SECONDS:
                     raise BusUnavailable(
                         f"Kafka at {connection.bootstrap_servers} has sent nothing of {where} for"
-                        f" {_PATIENCE_SECONDS:.0f} s; look at the partition's leader."
+                        f" {_FETCH_SECONDS:.0f} s; look at the partition's leader."
                     )
 
 
@@ -99,12 +99,12 @@ async def committed_offsets(
         ends = await asked.end_offsets([TopicPartition(*p) for p in partitions])
         try:
             found = await fetch_committed(
-                asked, group_id, partitions, seconds=_PATIENCE_SECONDS, stable=False
+                asked, group_id, partitions, seconds=_FETCH_SECONDS, stable=False
             )
         except Retriable as error:
             raise BusUnavailable(
-                f"Kafka at {connection.bootstrap_servers} does not say what group {group_id} has"
-                f" committed. {error}"
+                f"Kafka at {connection.bootstrap_servers} does not report what group {group_id}"
+                f" has committed. {error}"
             ) from error
     offsets = {p: None if (c := found[p]) is None else c.offset for p in partitions}
     return [(p, offsets[p], ends[TopicPartition(*p)]) for p in partitions]

@@ -2,7 +2,7 @@
 
 aiokafka 0.14 raises what it finds in one partition's records out of `getmany`, without the
 partition's name, and drops what the same call had taken from the others; in front of records that
-stay unreadable it does so for ever. Here, after such a failure, each partition is polled by itself
+stay unreadable it does so each time. Here, after such a failure, each partition is polled by itself
 for a while: the others go on, and the one that fails is known, counted and reported.
 """
 
@@ -38,7 +38,7 @@ _SUSPECT_SECONDS = 10.0
 _TROUBLE_SECONDS = 15.0
 _MOST_RECORDS = 500
 _LOG_EVERY = 10
-# these are the caller's: none says that records cannot be read
+# these are the caller's: none means that records cannot be read
 _PASSED_ON = (
     InstanceFenced,
     InconsistentGroupProtocolError,
@@ -83,7 +83,7 @@ class Receiver:
 
         Raises:
             KafkaError: an offset that is gone, a right that is missing, or another member with
-                our instance id; never that something cannot be read.
+                the same instance id; never that something cannot be read.
         """
         if self._passed_on is not None:
             error, self._passed_on = self._passed_on, None
@@ -96,7 +96,7 @@ class Receiver:
             )
         except _PASSED_ON:
             raise
-        except Exception as error:  # noqa: BLE001 - readers of records raise what they like
+        except Exception as error:  # noqa: BLE001 - readers of records raise any kind
             self._take_back()
             self._note(None, error)
             await asyncio.sleep(_RETRY_SECONDS)

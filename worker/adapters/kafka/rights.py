@@ -24,8 +24,8 @@ _ASK_SECONDS = 15.0
 _ASK_AGAIN_SECONDS = 0.2
 # Kafka's codes of operations, which are the numbers of bits
 _READ, _WRITE, _DESCRIBE_CONFIGS = 3, 4, 10
-# what a broker says that does not tell
-_UNTOLD = -(1 << 31)
+# what a broker that does not report operations sends
+_UNREPORTED = -(1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Rights:
     """What is missing, each as `Read on topic chat-events`.
 
     Args:
-        unsized: outputs whose largest record is Kafka's default for all that we may know.
+        unsized: outputs whose largest record is Kafka's default as far as the worker may know.
     """
 
     missing: list[str]
@@ -43,7 +43,7 @@ class Rights:
 async def find_missing_rights(
     connection: Connection, *, reads: Collection[str], writes: Collection[str], group_id: str
 ) -> Rights | None:
-    """What a worker would be refused; None from brokers that do not tell.
+    """What a worker would be refused; None from brokers that do not report it.
 
     Raises:
         BusUnavailable: no broker answers.
@@ -67,7 +67,7 @@ async def find_missing_rights(
 
 
 def _has(bits: int | None, operation: int) -> bool:
-    return bits is None or bits == _UNTOLD or bool(bits & (1 << operation))
+    return bits is None or bits == _UNREPORTED or bool(bits & (1 << operation))
 
 
 async def _on_topics(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, int]:

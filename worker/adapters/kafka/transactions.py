@@ -1,44 +1,38 @@
 """Transactional producers, on aiokafka.
 
 Two ways in which the client would lose records (measured on aiokafka 0.14), and what follows: a
-commit succeeds though a produced batch failed, if nobody awaited its delivery, so every delivery
+commit succeeds though a produced batch failed, if its delivery was not awaited, so every delivery
 is awaited before the commit; and after an abortable error the abort never reaches the broker, so
-that the next commit would cover what came before, so a transactor is used no more once it failed.
+that the next commit would cover what came before, so a transactor is closed once it has failed.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
     KafkaError,
     ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 from aiokafka.structs import OffsetAndMetadata
+from typing_extensions import override
 
 from worker.adapters.kafka.connection import Connection, require_topics
-from worker.adapters.kafka.failures import not_written, remember_errors
+from worker.adapters.kafka.failures import UNAUTHORIZED, not_written, remember_errors
 from worker.adapters.kafka.limits import Limits
 from worker.adapters.kafka.publisher import close, send_all
+from worker.adapters.kafka.topic_partitions import to_kafka
 from worker.domain.errors import BusUnavailable, NotWritten, Retriable
+from worker.domain.ports import Transactions, Transactor
 from worker.domain.records import CommittedOffset, OutgoingRecord, Partition
-
-_REFUSED = (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaTransactor:
-    """Implements the port `Transactor`.
+class KafkaTransactor(Transactor):
+    """A transactional producer that is started.
 
     Attributes:
         assumed: the limits of the topics when it was opened: no record is made for higher ones.
@@ -50,17 +44,14 @@ class KafkaTransactor:
     limits: Limits
     assumed: Mapping[str, int]
 
+    @override
     async def commit(
         self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, CommittedOffset]
     ) -> None:
-        """See `Transactor`."""
-        theirs = {
-            TopicPartition(p.topic, p.number): OffsetAndMetadata(*committed)
-            for p, committed in offsets.items()
-        }
+        theirs = {to_kafka(p): OffsetAndMetadata(*committed) for p, committed in offsets.items()}
         await self.limits.renew()
         try:
-            # beyond its timeout the broker aborts a transaction, so nobody need wait longer
+            # after its timeout the broker aborts a transaction: waiting longer changes nothing
             async with asyncio.timeout(self.timeout_seconds):
                 await self.producer.begin_transaction()
                 await _send(self.producer, records)
@@ -70,7 +61,7 @@ class KafkaTransactor:
         except NotWritten as failure:
             failure.limit = self.assumed[failure.topic]
             raise
-        except _REFUSED as error:
+        except UNAUTHORIZED as error:
             if (topic := _unwritable(error, records)) is not None:
                 raise not_written(topic, error) from error
             raise _refused(error) from error
@@ -80,13 +71,13 @@ class KafkaTransactor:
             # any kind: in an unforeseen state the client fails its own assertions
             raise Retriable(f"A transaction failed ({type(error).__name__}).") from error
 
+    @override
     async def close(self) -> None:
-        """See `Transactor`."""
         await close(self.producer)
 
 
-class KafkaTransactions:
-    """Implements the port `Transactions`.
+class KafkaTransactions(Transactions):
+    """Starts transactional producers.
 
     Args:
         topics: all that is written to, or its largest records would not fit.
@@ -110,19 +101,19 @@ class KafkaTransactions:
         self._uncompacted = tuple(uncompacted)
         self._limits = Limits(connection)
 
+    @override
     async def start(self) -> None:
-        """See `Transactions`."""
         self._limits.begin(
             await require_topics(self._connection, self._names, uncompacted=self._uncompacted)
         )
 
+    @override
     async def open(self, transactional_id: str) -> KafkaTransactor:
-        """See `Transactions`."""
         assumed = self._limits.snapshot()
         try:
             arguments = self._connection.arguments()
         except BusUnavailable as error:
-            # files were there at the start: they may be being replaced
+            # files were there at the start: they may be about to be replaced
             raise Retriable(str(error)) from error
         producer = AIOKafkaProducer(
             **arguments,
@@ -139,24 +130,26 @@ class KafkaTransactions:
             await close(producer)
             if isinstance(error, TransactionalIdAuthorizationFailed):
                 raise BusUnavailable(
-                    f"Kafka refuses us the transactional id {transactional_id}; grant Write on it,"
+                    f"Kafka refuses the transactional id {transactional_id}; grant Write on it,"
                     " or on a prefix of it that others share."
                 ) from error
-            if isinstance(error, _REFUSED):
+            if isinstance(error, UNAUTHORIZED):
                 raise _refused(error) from error
             if isinstance(error, KafkaError | OSError | TimeoutError):
-                raise Retriable(f"No producer could be had ({type(error).__name__}).") from error
+                raise Retriable(
+                    f"A producer could not be started ({type(error).__name__})."
+                ) from error
             raise
         return KafkaTransactor(
             producer, self._group_id, self._timeout_seconds, self._limits, assumed
         )
 
+    @override
     def max_bytes(self, topic: str) -> int:
-        """See `Transactions`."""
         return self._limits.max_bytes(topic)
 
+    @override
     async def too_large(self, topic: str, limit: int) -> None:
-        """See `Transactions`."""
         await self._limits.one_too_large(topic, limit)
 
 
@@ -164,7 +157,7 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]) -
     failures: list[NotWritten] = []
     results = await send_all(producer, records)
     for record, result in zip(records, results, strict=True):
-        if isinstance(result, (ProducerFenced, *_REFUSED)):
+        if isinstance(result, (ProducerFenced, *UNAUTHORIZED)):
             raise result
         if isinstance(result, BaseException):
             failures.append(not_written(record.topic, result))
@@ -174,7 +167,7 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[OutgoingRecord]) -
 
 
 def _unwritable(error: KafkaError, records: Sequence[OutgoingRecord]) -> str | None:
-    """The topic of these records that we may not write to, if that is what the error says."""
+    """The topic of these records that the worker may not write to, if the error names one."""
     if not isinstance(error, TopicAuthorizationFailedError) or not error.args:
         return None
     named = error.args[0]

@@ -7,13 +7,12 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.otlp import traces_url
+from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.domain.engines import Completion, EngineReference, EngineRequest, Usage
 from worker.domain.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
-from worker.domain.ports import Completion
-from worker.domain.verdicts import EngineReference, Usage
 
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -41,30 +40,17 @@ ON_CPU: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are chosen: greedily, or drawn at a temperature.
-
-    The seed is the engine's: the same prompts in the same order draw the same. Seeds of single
-    requests are not used, since vLLM dies of them on a CPU when it prefills a prompt in parts.
-    """
-
-    temperature: float = 0.0
-    seed: int = 0
-
-
-GREEDY = Sampling()
-
-
 class VllmEngine:
     """Implements the port `Engine`.
 
     Args:
         model: a folder or a Hugging Face name.
-        stop_token_ids: what ends a completion; generation_config is not trusted with it.
+        tokenizer: the model's, for control tokens and labels that requests name.
         max_tokens: of a completion; at most half of the model's length.
         otlp_endpoint: a collector's base URL: vLLM's spans of each prompt go there.
-        sampling: verdicts are greedy; training draws several completions of a prompt.
+        seed: of requests with a temperature: the same prompts in the same order draw the same.
+            Seeds of single requests are not used, since vLLM dies of them on a CPU when it
+            prefills a prompt in parts.
         extra: any other argument of vLLM's `AsyncEngineArgs`; wins over everything set here.
     """
 
@@ -75,18 +61,17 @@ class VllmEngine:
         *,
         model: str,
         revision: str | None,
-        stop_token_ids: Sequence[int],
+        tokenizer: JsonTokenizer,
         max_tokens: int,
         max_num_seqs: int,
         max_model_len: int | None,
         gpu_memory_utilization: float,
         extra: Mapping[str, Any],
         otlp_endpoint: str | None = None,
-        sampling: Sampling = GREEDY,
+        seed: int = 0,
     ) -> None:
         self._model = model
-        self._chosen_sampling = sampling
-        self._stop_token_ids = list(stop_token_ids)
+        self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._arguments: dict[str, Any] = {
             "model": model,
@@ -96,7 +81,7 @@ class VllmEngine:
             "gpu_memory_utilization": gpu_memory_utilization,
             # token ids go in; vLLM's own tokenizer only turns ids back into text
             "generation_config": "vllm",
-            "seed": sampling.seed,
+            "seed": seed,
             # no progress bar amid the log
             "use_tqdm_on_load": False,
         }
@@ -107,7 +92,8 @@ class VllmEngine:
             self._environment["OTEL_SERVICE_NAME"] = "guardstream"
         self._extra = dict(extra)
         self._engine: Any = None
-        self._sampling: Any = None
+        # requests of one kind share their parameters: to build them costs more than to look them up
+        self._options: dict[tuple[object, ...], _Options] = {}
         self._version = ""
         self._max_model_len = 0
         self.progress = 0
@@ -144,7 +130,6 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
         from vllm.envs import enable_envs_cache  # noqa: PLC0415
         from vllm.platforms import current_platform  # noqa: PLC0415
-        from vllm.sampling_params import RequestOutputKind, SamplingParams  # noqa: PLC0415
         from vllm.usage.usage_lib import UsageContext  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
         from vllm.v1.metrics.loggers import StatLoggerBase  # noqa: PLC0415
@@ -180,15 +165,15 @@ class VllmEngine:
         self._version = vllm.__version__
         self._max_model_len = int(self._engine.model_config.max_model_len)
         self._max_tokens = min(self._max_tokens, self._max_model_len // 2)
-        self._sampling = SamplingParams(
-            temperature=self._chosen_sampling.temperature,
-            max_tokens=self._max_tokens,
-            stop_token_ids=self._stop_token_ids,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        self._options.clear()
 
     async def complete(
-        self, prompt_token_ids: Sequence[int], *, request_id: str, trace: Mapping[str, str]
+        self,
+        request: EngineRequest,
+        prompt_token_ids: Sequence[int],
+        *,
+        request_id: str,
+        trace: Mapping[str, str],
     ) -> Completion:
         """See `Engine`."""
         from vllm.exceptions import VLLMValidationError  # noqa: PLC0415
@@ -197,12 +182,14 @@ class VllmEngine:
         engine, final = self._engine, None
         if engine is None:
             raise EngineDead("The engine was stopped.")
+        options = self._options_of(request)
         try:
             async for output in engine.generate(
                 {"prompt_token_ids": list(prompt_token_ids)},
-                self._sampling,
+                options.parameters,
                 request_id,
                 trace_headers=dict(trace) or None,
+                priority=request.priority,
             ):
                 final = output
         except EngineDeadError as error:
@@ -217,13 +204,31 @@ class VllmEngine:
             raise Retriable("The engine gave the prompt up.")
         self.progress += 1
         answer = final.outputs[0]
+        token_ids = tuple(answer.token_ids)
+        usage = Usage(len(prompt_token_ids), len(token_ids), int(final.num_cached_tokens or 0))
+        if token_ids and token_ids[-1] in options.stop_token_ids:
+            token_ids = token_ids[:-1]
         return Completion(
             text=answer.text,
             finish_reason="length" if answer.finish_reason == "length" else "stop",
-            usage=Usage(
-                len(prompt_token_ids), len(answer.token_ids), int(final.num_cached_tokens or 0)
-            ),
+            usage=usage,
+            token_ids=token_ids,
+            logprobs=options.logprobs(answer.logprobs),
         )
+
+    def _options_of(self, request: EngineRequest) -> "_Options":
+        kind = (
+            request.max_tokens,
+            request.stop_tokens,
+            request.stop,
+            request.choices,
+            request.scores,
+            request.temperature,
+        )
+        found = self._options.get(kind)
+        if found is None:
+            found = self._options[kind] = _Options(request, self._tokenizer, self._max_tokens)
+        return found
 
     async def ready(self) -> None:
         """See `Engine`."""
@@ -240,3 +245,54 @@ class VllmEngine:
 
 def _import() -> None:
     import vllm.v1.engine.async_llm  # noqa: F401, PLC0415
+
+
+class _Options:
+    """What vLLM is told of one kind of request.
+
+    A choice among single tokens is a mask; any other is a grammar, which vLLM compiles at first
+    sight. Log probabilities are the raw ones: neither changes them.
+    """
+
+    def __init__(self, request: EngineRequest, tokenizer: JsonTokenizer, max_tokens: int) -> None:
+        from vllm.sampling_params import (  # noqa: PLC0415
+            RequestOutputKind,
+            SamplingParams,
+            StructuredOutputsParams,
+        )
+
+        self.stop_token_ids = [tokenizer.token_id(name) for name in request.stop_tokens]
+        self._place, self._labels = (
+            tokenizer.label_tokens(request.scores) if request.scores else (0, {})
+        )
+        chosen: dict[str, Any] = {}
+        if request.choices:
+            ids = [tokenizer.ids(choice) for choice in request.choices]
+            if all(len(one) == 1 for one in ids):
+                chosen = {"allowed_token_ids": [one[0] for one in ids], "max_tokens": 1}
+            else:
+                choices = StructuredOutputsParams(choice=list(request.choices))
+                chosen = {"structured_outputs": choices}
+        if self._labels:
+            chosen["logprob_token_ids"] = list(self._labels.values())
+        self.parameters = SamplingParams(
+            **{
+                "temperature": request.temperature,
+                "max_tokens": min(request.max_tokens or max_tokens, max_tokens),
+                "stop_token_ids": self.stop_token_ids,
+                "stop": list(request.stop) or None,
+                "output_kind": RequestOutputKind.FINAL_ONLY,
+                **chosen,
+            }
+        )
+
+    def logprobs(self, positions: Any) -> dict[str, float]:
+        """Those of the labels, where they differ; empty where the completion ended before."""
+        if not self._labels or positions is None or len(positions) <= self._place:
+            return {}
+        held = positions[self._place]
+        return {
+            label: float(held[token].logprob)
+            for label, token in self._labels.items()
+            if token in held
+        }

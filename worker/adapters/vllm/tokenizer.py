@@ -16,7 +16,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from worker.domain.errors import EngineUnavailable
-from worker.domain.guard import Control, Prompt
+from worker.domain.prompts import Control, Prompt
 
 # the last pieces of an opening can grow by what follows, and lookahead reaches no farther
 _LOOSE_PIECES = 3
@@ -73,8 +73,8 @@ class JsonTokenizer:
             return cls(Tokenizer.from_file(str(path)), model)
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             raise EngineUnavailable(
-                f"The model {model} cannot be had ({type(error).__name__}); look at engine.model,"
-                " engine.revision and the way to Hugging Face."
+                f"The model {model} is not available ({type(error).__name__}); look at"
+                " engine.model, engine.revision and the connection to Hugging Face."
             ) from error
         except Exception as error:  # the library raises bare Exceptions for unreadable files
             raise EngineUnavailable(f"The tokenizer of {model} cannot be read.") from error
@@ -92,6 +92,29 @@ class JsonTokenizer:
                 " look at guard.name and engine.model."
             )
         return int(token_id)
+
+    def label_tokens(self, labels: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """Where the tokens of labels first differ, and the token of each at that place.
+
+        Raises:
+            EngineUnavailable: two labels do not differ within the shorter one.
+        """
+        encoded = {label: self._ids(label) for label in labels}
+        shortest = min(map(len, encoded.values()))
+        for place in range(shortest):
+            tokens = {label: ids[place] for label, ids in encoded.items()}
+            if len(set(tokens.values())) == len(labels):
+                return place, tokens
+            if len(set(tokens.values())) > 1:
+                break
+        raise EngineUnavailable(
+            f"The tokenizer of {self._model} does not tell the labels {', '.join(labels)} apart by"
+            " one token, so they have no scores; use another guard.name or engine.model."
+        )
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text, none of them special."""
+        return self._ids(text)
 
     async def encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
         """See `Tokenizer`; in a thread, since the library releases the interpreter's lock."""

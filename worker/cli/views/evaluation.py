@@ -1,4 +1,4 @@
-"""An evaluation as a person wants to read it at a terminal."""
+"""An evaluation as tables at a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.domain.escaping import printable
-from worker.domain.verdicts import LABELS, Task
-from worker.evaluation.resampling import Estimate
+from worker.evaluation.intervals import Estimate
 from worker.evaluation.results import Comparison, Evaluation, Slice, TaskFigures
 
 _WIDTH_OF_FILES = 160
@@ -48,8 +47,8 @@ def _parts(evaluation: Evaluation) -> Iterator[RenderableType]:
 def _heading(evaluation: Evaluation) -> str:
     provenance, counts = evaluation.provenance, evaluation.statuses
     by = provenance.guard.model if provenance.guard else provenance.answers or "a guard"
-    said = f"{printable(by)} on {printable(provenance.file)}: {len(evaluation.rows)} rows"
-    return said + "".join(
+    heading = f"{printable(by)} on {printable(provenance.file)}: {len(evaluation.rows)} rows"
+    return heading + "".join(
         f", {counts[status]} {status}" for status in ("inconclusive", "unjudged") if counts[status]
     )
 
@@ -58,7 +57,7 @@ def _figures(evaluation: Evaluation) -> Table:
     share = f"{evaluation.confidence:.0%}"
     return _table(
         ("task", f"F1 [{share}]", "prec.", "recall", "macro", "support", "unread"),
-        ((task, *_row(evaluation.tasks[task])) for task in Task),
+        ((task, *_row(one)) for task, one in evaluation.tasks.items()),
     )
 
 
@@ -75,9 +74,9 @@ def _row(figures: TaskFigures) -> tuple[str, ...]:
 
 def _slices(slices: Sequence[Slice]) -> Iterator[RenderableType]:
     yield _table(
-        (printable(slices[0].field), "rows", *Task),
+        (printable(slices[0].field), "rows", *slices[0].tasks),
         (
-            (printable(one.value), str(one.rows), *(_f1(one.tasks[task]) for task in Task))
+            (printable(one.value), str(one.rows), *map(_f1, one.tasks.values()))
             for one in slices[:_SHOWN_VALUES]
         ),
     )
@@ -87,25 +86,24 @@ def _slices(slices: Sequence[Slice]) -> Iterator[RenderableType]:
 
 def _confusions(evaluation: Evaluation) -> Table:
     rows = []
-    for task in Task:
-        confusion = evaluation.tasks[task].confusion
-        for label in LABELS[task]:
-            said = ", ".join(f"{count} {name}" for name, count in confusion[label].items())
-            rows.append((task, label, said))
-    return _table(("task", "label", "said"), rows)
+    for task, figures in evaluation.tasks.items():
+        for label, row in figures.confusion.items():
+            counts = ", ".join(f"{count} {name}" for name, count in row.items())
+            rows.append((task, label, counts))
+    return _table(("task", "label", "predicted"), rows)
 
 
 def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
-    yield Text(f"Beside {printable(comparison.other)}, on {comparison.rows} rows of both", "bold")
+    yield Text(f"Compared with {printable(comparison.other)} on {comparison.rows} rows", "bold")
     for count, what in (
-        (comparison.only_here, "only here"),
-        (comparison.only_there, "only there"),
+        (comparison.only_here, "only in this run"),
+        (comparison.only_there, "only in the other"),
         (comparison.changed, "with another text there"),
     ):
         if count:
             yield f"Rows {what}, not compared: {count}."
     yield _table(
-        ("task", "F1", "theirs", "difference", "only this right", "only theirs", "McNemar's p"),
+        ("task", "F1", "other", "difference", "only this right", "only other", "McNemar's p"),
         (
             (
                 task,
@@ -120,17 +118,17 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
         ),
     )
     if not comparison.disagreements:
-        yield "They say the same of every row."
+        yield "The two agree on every row."
         return
     yield ""
     shown = comparison.disagreements[:_SHOWN_DISAGREEMENTS]
     yield _table(
-        ("id", "task", "label", "this", "theirs"),
+        ("id", "task", "label", "this", "other"),
         (
             (
                 printable(one.id),
                 one.task,
-                *(said or "-" for said in (one.label, one.ours, one.theirs)),
+                *(label or "-" for label in (one.label, one.ours, one.theirs)),
             )
             for one in shown
         ),
@@ -142,7 +140,7 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
 def _table(names: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
     table = Table(*names, box=None, pad_edge=False)
     for row in rows:
-        # ids and values of fields are whatever someone sent: text, never markup
+        # ids and values of fields are untrusted: text, never markup
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     return table
 

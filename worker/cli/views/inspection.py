@@ -12,20 +12,26 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from worker.cli.views.verdicts import LABEL_STYLES
+from worker.decoding.decoder import EventDecoder
 from worker.decoding.events import turns_of
-from worker.decoding.framing import Framing
 from worker.domain.errors import RecordError
 from worker.domain.escaping import printable
 from worker.domain.guard import CompletionSpan, Guard
+from worker.domain.judgements import Reasoning
 from worker.domain.records import Record
-from worker.domain.verdicts import Reasoning, Task, Verdict, rfc3339
+from worker.domain.verdicts import Verdict, rfc3339
 from worker.operator.inspect.inspection import Again, Buried, Decoded, Finding, Published, decode
 from worker.telemetry.tracing import trace_id
 
 _UNKNOWN = "yellow"
 _MARKS = {"label": "bold reverse", "flag": "yellow reverse", "conclusion": "bold", "step": ""}
 _INNER = ("label", "flag")
-_READ_IN = {"answer": "in the answer", "section": "in its section"}
+_READ_IN = {
+    "answer": "in the answer",
+    "section": "in its section",
+    "score": "by its score",
+    "repair": "in a forced answer",
+}
 _RAW_BYTES = 4_000
 
 
@@ -37,14 +43,14 @@ def show_finding(
     group: str,
     now: float,
     plain: bool,
-    framing: Framing = "none",
+    decoder: EventDecoder | None = None,
 ) -> RenderableType:
     """All there is to know of a record.
 
     `again` is what the engine says now, if it was asked; `now` is Unix seconds; `plain` is without
     colours.
     """
-    parts = [*_record(finding, group, now), *_content(finding, guard, framing)]
+    parts = [*_record(finding, group, now), *_content(finding, guard, decoder or EventDecoder())]
     for outcome in finding.outcomes:
         parts.append(Text())
         if isinstance(outcome, Published):
@@ -135,16 +141,16 @@ def _record(finding: Finding, group: str, now: float) -> Iterator[RenderableType
         yield _line("committed", f"no; {group} has committed nothing there")
     else:
         yes = "yes" if finding.is_committed else "no"
-        yield _line("committed", f"{yes}; {group} goes on at offset {finding.committed}")
+        yield _line("committed", f"{yes}; {group} resumes at offset {finding.committed}")
 
 
-def _content(finding: Finding, guard: Guard, framing: Framing) -> Iterator[RenderableType]:
+def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> Iterator[RenderableType]:
     record = finding.original
     if record is None or record.value is None:
         return
     yield Text()
     try:
-        decoded = decode(record, guard, framing)
+        decoded = decode(record, guard, decoder)
     except RecordError as error:
         yield _heading("Not to be judged")
         yield _line("reason", str(error), _UNKNOWN)
@@ -186,7 +192,7 @@ def _published(finding: Finding, published: Published, now: float) -> Iterator[R
         return
     yield _heading("Verdict", record)
     if not finding.is_of_this_record(published):
-        yield _line("beware", "the topic was made anew; this is of what stood there before", "red")
+        yield _line("beware", "the topic was recreated; this is of a record before that", "red")
     yield from _labels(verdict)
     guard, engine, usage = verdict.guard, verdict.engine, verdict.usage
     revision = f" at {guard.revision}" if guard.revision else ""
@@ -206,9 +212,8 @@ def _published(finding: Finding, published: Published, now: float) -> Iterator[R
 
 def _labels(verdict: Verdict) -> Iterator[RenderableType]:
     yield _line("status", verdict.status, "" if verdict.status == "complete" else _UNKNOWN)
-    for task in Task:
-        reading = getattr(verdict, task)
-        line = _line(task, reading.label or "-", LABEL_STYLES.get(reading.label, ""))
+    for name, reading in verdict.readings().items():
+        line = _line(name, reading.label or "-", LABEL_STYLES.get(reading.label or "", ""))
         if reading.source is not None:
             line.pad_right(12 - len(reading.label or "-"))
             line.append(_READ_IN[reading.source], "dim")
@@ -273,8 +278,8 @@ def _buried(buried: Buried, now: float) -> Iterator[RenderableType]:
     yield _line("error", letter.error, _UNKNOWN)
     yield _line("message", letter.message)
     yield _line("deliveries", str(letter.deliveries))
-    yield _line("buried", _ago(letter.record.timestamp_ms / 1000, now))
-    yield _line("whole", "yes" if letter.whole else "no; it was cut to fit its topic")
+    yield _line("published", _ago(letter.record.timestamp_ms / 1000, now))
+    yield _line("complete", "yes" if letter.whole else "no; it was truncated to fit its topic")
     yield _line("sent back", "yes; as a new record of its topic" if buried.sent_back else "no")
 
 
@@ -292,7 +297,7 @@ def _why_no_outcome(finding: Finding) -> str:
 def _again(
     finding: Finding, again: Again | RecordError, *, plain: bool
 ) -> Iterator[RenderableType]:
-    yield _heading("Asked anew")
+    yield _heading("Asked again")
     if isinstance(again, RecordError):
         yield _line("no answer", str(again), _UNKNOWN)
         return
@@ -314,4 +319,5 @@ def _again(
         )
         said += "; ".join(differences) + (" (that is another guard's)" if other else "")
         yield _line("labels", said, _UNKNOWN if differences else "green")
-    yield quoted_completion(again.completion.text, again.spans, plain=plain)
+    for completion, spans in zip(again.completions, again.spans, strict=True):
+        yield quoted_completion(completion.text, spans, plain=plain)

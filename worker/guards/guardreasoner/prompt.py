@@ -1,16 +1,13 @@
 """GuardReasoner's prompt (Liu et al., "GuardReasoner", arXiv:2501.18492).
 
-The template has no escaping, so text in it can imitate its turns; `imitations` says when.
+The template has no escaping, so text in it can imitate its turns: `imitations` finds such text.
 """
 
-import hashlib
 from typing import Literal
 
-from worker.domain.guard import CompletionSpan, Control, Prompt
 from worker.domain.patterns import Pattern
-from worker.domain.verdicts import FinishReason, Judgement
-from worker.guards.guardreasoner.parser import parse, without
-from worker.guards.guardreasoner.spans import spans
+from worker.domain.prompts import Control, Prompt
+from worker.guards.guardreasoner.scan import without
 
 INSTRUCTION = (
     "You are a classifier for analyzing interactions between humans and AI. \n\n"
@@ -49,53 +46,25 @@ def _input_text(prompt: str, response: str | None) -> str:
     return f"{_OPENING}{prompt}\n\nAI assistant:\n{answer}\n\n"
 
 
-class GuardReasoner:
-    """The guard of the models GuardReasoner-1B, -3B and -8B.
+def render(prompt: str, response: str | None, form: PromptForm = "raw") -> Prompt:
+    """The prompt for one exchange; blanks and control characters are kept as they are."""
+    text = _input_text(prompt, response)
+    if form == "raw":
+        return Prompt((_BEGIN, text), _OPENING)
+    start, end = Control("<|start_header_id|>"), Control("<|end_header_id|>")
+    user = (start, "user", end, "\n\n" + text, Control("<|eot_id|>"))
+    return Prompt((_BEGIN, *user, start, "assistant", end, "\n\n"), "\n\n" + _OPENING)
 
-    Args:
-        form: `raw` is the text as it stands, as the published scores were made; `chat` wraps it
-            in Llama 3's chat turns, as the models were trained.
-    """
 
-    name = "guardreasoner"
-    stop_tokens = ("<|eot_id|>", "<|end_of_text|>")
-
-    def __init__(self, form: PromptForm = "raw") -> None:
-        self._form = form
-        template = self.render("{prompt}", "{response}")
-        shape = "\x00".join(run if isinstance(run, str) else run.name for run in template.runs)
-        self.prompt_sha256 = hashlib.sha256(shape.encode()).hexdigest()
-
-    def render(self, prompt: str, response: str | None) -> Prompt:
-        """The prompt for one exchange; blanks and control characters are kept as they are."""
-        text = _input_text(prompt, response)
-        if self._form == "raw":
-            return Prompt((_BEGIN, text), _OPENING)
-        start, end = Control("<|start_header_id|>"), Control("<|end_header_id|>")
-        user = (start, "user", end, "\n\n" + text, Control("<|eot_id|>"))
-        return Prompt((_BEGIN, *user, start, "assistant", end, "\n\n"), "\n\n" + _OPENING)
-
-    def imitations(self, prompt: str, response: str | None) -> tuple[str, ...]:
-        """`template_imitation` and `special_token_text`, where the exchange holds such text."""
-        text = prompt if response is None else f"{prompt}\n{response}"
-        text = text.replace("\r", "\n")
-        if not text.isascii():
-            text = without(text, _INVISIBLE)
-        flags = []
-        if _IMITATION.found_in(text):
-            flags.append("template_imitation")
-        if "<" in text and _SPECIAL_TOKEN.found_in(text):
-            flags.append("special_token_text")
-        return tuple(flags)
-
-    def read(
-        self, completion: str, *, has_response: bool, finish_reason: FinishReason | None
-    ) -> Judgement:
-        """See `guardreasoner_reading.parse`."""
-        return parse(completion, has_response=has_response, finish_reason=finish_reason)
-
-    def spans(
-        self, completion: str, *, has_response: bool, finish_reason: FinishReason | None
-    ) -> tuple[CompletionSpan, ...]:
-        """See `guardreasoner_marks.spans`."""
-        return spans(completion, has_response=has_response, finish_reason=finish_reason)
+def imitations(prompt: str, response: str | None) -> tuple[str, ...]:
+    """`template_imitation` and `special_token_text`, where the exchange holds such text."""
+    text = prompt if response is None else f"{prompt}\n{response}"
+    text = text.replace("\r", "\n")
+    if not text.isascii():
+        text = without(text, _INVISIBLE)
+    flags = []
+    if _IMITATION.found_in(text):
+        flags.append("template_imitation")
+    if "<" in text and _SPECIAL_TOKEN.found_in(text):
+        flags.append("special_token_text")
+    return tuple(flags)

@@ -10,10 +10,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from worker.domain.engines import FinishReason
 from worker.domain.guard import CompletionSpan, CompletionSpanKind
+from worker.domain.judgements import Judgement, LabelSource
 from worker.domain.patterns import Pattern
-from worker.domain.verdicts import LABELS, FinishReason, Judgement, Label, LabelSource, Task
+from worker.domain.questions import STANDARD_QUESTIONS
 from worker.guards.guardreasoner.parser import (
+    chosen_answer,
+    concluded_label,
+    parse,
+    section_blocks,
+)
+from worker.guards.guardreasoner.scan import (
     FIELDS,
     INVISIBLE,
     MAX_LINE_CHARS,
@@ -21,11 +29,7 @@ from worker.guards.guardreasoner.parser import (
     Block,
     Place,
     Scan,
-    chosen_answer,
-    concluded_label,
-    parse,
     scan_lines,
-    section_blocks,
     token_spans,
     words_only,
 )
@@ -34,13 +38,15 @@ _NAMES = {task: name for name, task in FIELDS.items()}
 _GROUND_TRUTH = Pattern("ground truth")
 # a field's value behind its name; between them what the reader passes over
 _VALUES = {
-    (task, label): Pattern(rf"{_NAMES[task]}[\t-\r\x1c-\x20\x{{85}}\p{{Z}}:.]*({label})")
-    for task, labels in LABELS.items()
-    for label in labels
+    (question.name, label): Pattern(
+        rf"{_NAMES[question.name]}[\t-\r\x1c-\x20\x{{85}}\p{{Z}}:.]*({label})"
+    )
+    for question in STANDARD_QUESTIONS
+    for label in question.labels
 }
 
 
-def spans(
+def find_spans(
     completion: str, *, has_response: bool, finish_reason: FinishReason | None
 ) -> tuple[CompletionSpan, ...]:
     """What `parse` read of the completion, in the order in which it stands there."""
@@ -106,8 +112,8 @@ class _Marker:
     completion: str
 
     def labels(self) -> Iterator[CompletionSpan]:
-        for task in Task:
-            reading = self.judgement.reading(task)
+        for question in STANDARD_QUESTIONS:
+            task, reading = question.name, self.judgement.reading(question.name)
             if reading.label is None or reading.source is None:
                 continue
             for start, end in self._taken(task, reading.label, reading.source):
@@ -127,14 +133,14 @@ class _Marker:
             whole = _Line(self.completion, list(range(len(self.completion)))).lowered()
             for match in _GROUND_TRUTH.finditer(whole.text):
                 yield CompletionSpan(*whole.span(*match.span()), "flag", "mentions_ground_truth")
-        for task in Task:
-            reading = self.judgement.reading(task)
-            said = concluded_label(self.scan, task)
-            if reading.source == "answer" and said is not None and said != reading.label:
-                for start, end in self._concluded(task, said):
+        for question in STANDARD_QUESTIONS:
+            task, reading = question.name, self.judgement.reading(question.name)
+            stated = concluded_label(self.scan, task)
+            if reading.source == "answer" and stated is not None and stated != reading.label:
+                for start, end in self._concluded(task, stated):
                     yield CompletionSpan(start, end, "flag", "contradicts_conclusion")
 
-    def _taken(self, task: Task, label: Label, source: LabelSource) -> Iterator[tuple[int, int]]:
+    def _taken(self, task: str, label: str, source: LabelSource) -> Iterator[tuple[int, int]]:
         if source == "answer":
             answer = chosen_answer(self.scan)
             blocks = [answer] if answer is not None else []
@@ -145,7 +151,7 @@ class _Marker:
         for block in blocks:
             yield from self._field(block, task, label)
 
-    def _field(self, block: Block, task: Task, label: Label) -> Iterator[tuple[int, int]]:
+    def _field(self, block: Block, task: str, label: str) -> Iterator[tuple[int, int]]:
         """The value of a field: of its first line, as the block keeps it."""
         number = self._first_lines.get((id(block), task))
         if number is None:
@@ -155,7 +161,7 @@ class _Marker:
         if match := _VALUES[task, label].search(line.text):
             yield line.span(*match.span(1))
 
-    def _concluded(self, task: Task, label: Label) -> Iterator[tuple[int, int]]:
+    def _concluded(self, task: str, label: str) -> Iterator[tuple[int, int]]:
         """The label's every occurrence in the conclusion: they agree, or it would not be read."""
         section = self.scan.sections.get(task)
         if section is None or section.conclusion is None:
@@ -172,7 +178,7 @@ class _Marker:
                 start += len(word)
 
     def _part(
-        self, part: list[str], kind: CompletionSpanKind, task: Task
+        self, part: list[str], kind: CompletionSpanKind, task: str
     ) -> Iterator[CompletionSpan]:
         for line in self._read(part):
             yield CompletionSpan(*line.span(0, len(line.text)), kind, task)
@@ -188,9 +194,9 @@ class _Marker:
             left -= len(line.text) + 1
 
     @cached_property
-    def _first_lines(self) -> dict[tuple[int, Task], int]:
+    def _first_lines(self) -> dict[tuple[int, str], int]:
         """The first line of each field, by its block and its task."""
-        found: dict[tuple[int, Task], int] = {}
+        found: dict[tuple[int, str], int] = {}
         for number, held, task in self.places:
             if task is not None:
                 found.setdefault((id(held), task), number)

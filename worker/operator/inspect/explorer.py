@@ -9,7 +9,7 @@ from worker.adapters.kafka.connection import Connection, describe_topics
 from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_ranges
 from worker.domain.errors import GuardstreamError
 from worker.domain.records import Partition, Record
-from worker.operator.inspect.inspection import Finding, Place, Search, read_place, read_verdict
+from worker.operator.inspect.inspection import Finding, Place, Search, read_place, read_published
 from worker.operator.redrive.redriving import read_letter
 
 # whoever stamped the record and the worker that judged it need not agree on the time
@@ -220,7 +220,7 @@ def _source(record: Record | None, place: Place) -> Place:
     letter = read_letter(record) if record else None
     if letter is not None:
         return Place(Partition(letter.topic, letter.partition), letter.offset)
-    published = read_verdict(record) if record else None
+    published = read_published(record) if record else None
     if published is None:
         raise NotFound(f"{place} is neither a verdict nor a dead letter.")
     return published.source

@@ -11,24 +11,25 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from worker.decoding.decoder import EventDecoder
 from worker.decoding.events import decode_event
-from worker.decoding.framing import Framing, unframe
+from worker.decoding.framing import unframe
 from worker.decoding.json_values import parse_json
 from worker.decoding.side_fields import identifier
+from worker.domain.engines import Completion
 from worker.domain.errors import NotAnEvent, RecordError
-from worker.domain.events import Event, Exchange, judged_exchange
-from worker.domain.guard import CompletionSpan, Guard
+from worker.domain.events import Event, Exchange
+from worker.domain.guard import CompletionSpan, Guard, first_prompt
 from worker.domain.patterns import Pattern
-from worker.domain.ports import Completion
 from worker.domain.records import Partition, Record
-from worker.domain.verdicts import Label, Task, Verdict, rfc3339
+from worker.domain.verdict_records import read_verdict
+from worker.domain.verdicts import Verdict, rfc3339
 from worker.flow.judge import Judge
 from worker.operator.redrive.redriving import Letter, read_letter, read_note
 
 _POSITION = Pattern(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})")
-_VERDICT = TypeAdapter(Verdict)
 
 
 class Place(NamedTuple):
@@ -70,11 +71,11 @@ class Published:
         return Place(Partition(source.topic, source.partition), source.offset)
 
 
-def read_verdict(record: Record) -> Published | None:
+def read_published(record: Record) -> Published | None:
     """The verdict in a record of the verdict topic; None for anything else."""
     try:
         document = orjson.loads(record.value or b"")
-        return Published(record, _VERDICT.validate_python(document), document)
+        return Published(record, read_verdict(document), document)
     except (orjson.JSONDecodeError, ValidationError):
         return None
 
@@ -111,7 +112,7 @@ class Search:
             # most records are others', and their values need not be read
             if ("guardstream.event_id", wanted) not in record.headers:
                 return
-        published = read_verdict(record)
+        published = read_published(record)
         if published is not None and self._means(published.source, published.verdict.event_id):
             self._verdicts[published.source].append(published)
 
@@ -250,52 +251,45 @@ class Decoded:
     prompt: str
 
 
-def decode(record: Record, guard: Guard, framing: Framing = "none") -> Decoded:
-    """The event of a record, and the exact prompt for it.
+def decode(record: Record, guard: Guard, decoder: EventDecoder) -> Decoded:
+    """The event of a record, and the exact first prompt for it.
 
     Raises:
         RecordError: there is none.
     """
-    if record.unreadable:
-        raise NotAnEvent(record.unreadable)
-    headers = dict(record.headers)
-    event = decode_event(unframe(record.value or b"", framing, headers), headers)
-    exchange = judged_exchange(event)
-    return Decoded(event, exchange, guard.render(exchange.prompt, exchange.response).text)
+    event, exchange = decoder.decode(record)
+    return Decoded(event, exchange, first_prompt(guard, exchange).text)
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
     """What the engine says of a record when it is asked anew."""
 
-    completion: Completion
-    spans: tuple[CompletionSpan, ...]
+    completions: tuple[Completion, ...]
+    spans: tuple[tuple[CompletionSpan, ...], ...]
     verdict: Verdict
 
-    def disagreements(self, verdict: Verdict) -> Iterator[tuple[Task, Label | None, Label | None]]:
-        """The tasks that a published verdict labels otherwise: its label, and that of now."""
-        for task in Task:
-            then, now = getattr(verdict, task).label, getattr(self.verdict, task).label
+    def disagreements(self, verdict: Verdict) -> Iterator[tuple[str, str | None, str | None]]:
+        """The questions that a published verdict answers otherwise: its label, and that of now."""
+        before, after = verdict.readings(), self.verdict.readings()
+        for name in before | after:
+            then, now = (one[name].label if name in one else None for one in (before, after))
             if then != now:
-                yield task, then, now
+                yield name, then, now
 
 
-async def ask_again(judge: Judge, guard: Guard, record: Record) -> Again | RecordError:
-    """Judge a record once more and keep the completion; or why it cannot be judged.
+async def ask_again(judge: Judge, record: Record) -> Again | RecordError:
+    """Judge a record once more and keep the completions; or why it cannot be judged.
 
     Raises:
         Fatal: no record can.
     """
-    case = (await judge.prepare([record]))[0]
-    if isinstance(case, RecordError):
-        return case
+    prepared = (await judge.prepare([record]))[0]
+    if isinstance(prepared, RecordError):
+        return prepared
     try:
-        completion = await judge.complete(case)
+        answer = await judge.ask(prepared)
     except RecordError as error:
         return error
-    spans = guard.spans(
-        completion.text,
-        has_response=case.exchange.response is not None,
-        finish_reason=completion.finish_reason,
-    )
-    return Again(completion, spans, judge.conclude(case, completion))
+    spans = judge.guard.spans(prepared.exchange, answer.completions)
+    return Again(answer.completions, spans, judge.conclude(prepared, answer))

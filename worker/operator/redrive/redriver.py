@@ -135,7 +135,7 @@ class Redriver:
         return f"{self._topic}.redrive"
 
     def _refused(self, error: BaseException | None) -> BusUnavailable:
-        before = f"{self._sent} letters were sent back before; they are noted and stay sent."
+        before = f"{self._sent} dead letters were sent back before; they are marked as sent."
         match error:
             case ProducerFenced():
                 what = f"Another redrive of {self._topic} has begun, so this one ends; wait for it."
@@ -151,7 +151,7 @@ class Redriver:
                 )
             case _:
                 what = (
-                    f"Letters could not be sent back ({type(error).__name__}); look at Kafka at"
-                    f" {self._connection.bootstrap_servers} and run redrive again."
+                    f"The dead letters could not be sent back ({type(error).__name__}); look at"
+                    f" Kafka at {self._connection.bootstrap_servers} and run redrive again."
                 )
         return BusUnavailable(f"{what} {before}" if self._sent else what)

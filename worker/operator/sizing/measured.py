@@ -87,4 +87,4 @@ async def take_figures(base: URL, seconds: float) -> Figures:
     try:
         return figures_of(seen.change)
     except Unreadable as fault:
-        raise NoWorker(f"{seen.name} tells nothing to size by: {fault}.") from None
+        raise NoWorker(f"{seen.name} has no metrics to size by: {fault}.") from None

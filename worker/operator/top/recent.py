@@ -15,6 +15,7 @@ class RecentVerdict:
     """What a verdict said, and of which record.
 
     Attributes:
+        labels: by the names of the questions.
         judged_at: Unix seconds.
         age_seconds: from Kafka's timestamp of the event until the verdict was durable.
     """
@@ -23,9 +24,7 @@ class RecentVerdict:
     partition: int
     offset: int
     status: str
-    prompt_harmfulness: str | None
-    response_refusal: str | None
-    response_harmfulness: str | None
+    labels: dict[str, str | None]
     flags: tuple[str, ...]
     judged_at: _Seconds
     age_seconds: _Seconds

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from worker.domain.verdicts import Task
+from worker.domain.questions import in_order
 from worker.operator.top.changes import Change
 from worker.operator.top.distributions import Distribution, Percentiles
 from worker.operator.top.loads import Load, measure
@@ -70,7 +70,7 @@ class StageView:
 class Mix:
     """What a task's labels were, in shares of the verdicts."""
 
-    task: Task
+    task: str
     shares: dict[str, float]
 
 
@@ -174,7 +174,7 @@ def _stages(changes: Sequence[Change]) -> Iterable[StageView]:
 
 def _mixes(changes: Sequence[Change]) -> Iterable[Mix]:
     found = _sums(changes, names.VERDICTS, "task", "label")
-    for task in Task:
+    for task in in_order(task for task, _ in found):
         counts = {label: count for (of, label), count in found.items() if of == task}
         total = sum(counts.values())
         yield Mix(task, {label: count / total for label, count in counts.items() if count})

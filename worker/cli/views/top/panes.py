@@ -20,8 +20,8 @@ from worker.cli.views.top.pieces import (
     table_of,
 )
 from worker.cli.views.top.quantities import bar, count, duration, rate, share, sparkline, up_to
-from worker.cli.views.verdicts import LABEL_STYLES, TASK_NAMES
-from worker.domain.verdicts import LABELS, Task
+from worker.cli.views.verdicts import LABEL_STYLES
+from worker.domain.questions import heading_of, in_order, standard
 from worker.operator.top.loads import Flow, Load
 from worker.operator.top.recent import RecentVerdict
 from worker.operator.top.view import Mix, View
@@ -86,7 +86,7 @@ def engine(load: Load) -> Pane:
 
 def _vllm(load: Load) -> str:
     if load.running is None:
-        return "tells nothing"
+        return "no metrics"
     return f"{count(load.running)} run, {count(load.waiting)} wait, KV {share(load.kv_share)}"
 
 
@@ -124,19 +124,20 @@ def verdicts(view: View) -> Pane:
 
 
 def _mix(mix: Mix, width: int) -> Text:
-    first, second = LABELS[mix.task]
-    parts = [mix.shares.get(label, 0.0) for label in (first, second, "none")]
+    question = standard(mix.task)
+    labels = question.labels if question else sorted(mix.shares.keys() - {"none"})
+    parts = [mix.shares.get(label, 0.0) for label in (*labels, "none")]
     # beside a bar that is worth it: for an exchange without response there is no label
     with_none = width >= _NONE_FROM
     room = max(4, width - (35 if with_none else 23))
     drawn = bar(parts, room, "█░·")
-    line = Text.assemble((f"{TASK_NAMES[mix.task]:<8} ", NAME))
-    for piece, label in zip(drawn, (first, second, ""), strict=True):
+    line = Text.assemble((f"{heading_of(mix.task):<8} ", NAME))
+    for piece, label in zip(drawn, (*labels, ""), strict=True):
         line.append(piece, LABEL_STYLES.get(label, FAINT))
     line.append(" " * (room - sum(map(len, drawn))))
-    said = f"{share(parts[0] if mix.shares else None):>6} {first}"
-    none = f", {share(parts[2])} none" if parts[2] and with_none else ""
-    return one_line(line.append(said + none))
+    first = f"{share(parts[0] if mix.shares else None):>6} {labels[0]}" if labels else ""
+    none = f", {share(parts[-1])} none" if parts[-1] and with_none else ""
+    return one_line(line.append(first + none))
 
 
 def partitions(view: View) -> Pane:
@@ -192,22 +193,25 @@ def last_verdicts(view: View, now: float) -> Pane:
         if not recent:
             return Text("none yet", FAINT)
         traced = width >= _TRACES_FROM
+        asked = in_order(name for verdict in recent for name in verdict.labels)
         table = table_of(
-            *(("ago", -5), ("record", 0), ("request", 9), ("response", 10), ("and is", 9)),
+            *(("ago", -5), ("record", 0)),
+            *((heading_of(name), 10) for name in asked),
             *(("took", -5), ("flags", width // 7), *([("trace", 32)] if traced else [])),
         )
         for verdict in recent[: lines - 1]:
-            add_row(table, *_verdict(verdict, now), *([_trace(verdict)] if traced else []))
+            cells = _verdict(verdict, asked, now)
+            add_row(table, *cells, *([_trace(verdict)] if traced else []))
         return table
 
     return Pane("Last verdicts", 3, 1 + len(recent or ()), body)
 
 
-def _verdict(verdict: RecentVerdict, now: float) -> Iterable[Text]:
+def _verdict(verdict: RecentVerdict, asked: Sequence[str], now: float) -> Iterable[Text]:
     yield Text(duration(max(0.0, now - verdict.judged_at)), FAINT)
     yield Text(f"{shown(verdict.topic)}/{verdict.partition}@{verdict.offset}")
-    for task in Task:
-        label = getattr(verdict, task)
+    for name in asked:
+        label = verdict.labels.get(name)
         yield Text(shown(label or "-"), LABEL_STYLES.get(label or "", FAINT))
     yield Text(duration(max(0.0, verdict.age_seconds)))
     notes = [] if verdict.status == "complete" else [verdict.status]

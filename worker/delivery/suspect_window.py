@@ -13,8 +13,8 @@ class SuspectWindow:
     """Which records of a partition may be begun, under one owner.
 
     Args:
-        mark: the one under which the owner began.
-        most: how many records may be begun behind the committed offset when nobody is suspect:
+        mark: the one under which the owner starts.
+        most: how many records may be begun behind the committed offset when there is no suspect:
             what is begun beyond it could not be found after a death.
     """
 
@@ -38,7 +38,7 @@ class SuspectWindow:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether a commit would make room that is soon wanted, or is wanted already."""
+        """Whether a commit would make room that is needed now or soon."""
         most = 0 if self._mark.deaths else self._most // 2
         return len(self._begun) > most
 
@@ -49,7 +49,7 @@ class SuspectWindow:
 
     @property
     def is_condemned(self) -> bool:
-        """Whether the next record is the one that killed its workers."""
+        """Whether the next record is taken for the one that killed its workers."""
         return self._mark.deaths >= CONDEMNED and not self._begun
 
     @property
@@ -59,11 +59,11 @@ class SuspectWindow:
 
     @property
     def is_suspecting(self) -> bool:
-        """Whether a record is being judged alone, and a death would be put down to it."""
+        """Whether a record is being judged alone, and a death would be attributed to it."""
         return self._mark.deaths >= ALONE and self._mark.working
 
     def suspect(self, *, begins: bool) -> None:
-        """A record is about to be begun alone, or has been judged: `mark` says so from now on."""
+        """A record is about to be begun alone, or has been judged: `mark` shows it from now on."""
         self._mark = replace(self._mark, working=begins)
 
     def begin(self, offset: int) -> None:
@@ -79,8 +79,8 @@ class SuspectWindow:
     def _released(mark: PoisonMark) -> PoisonMark:
         return replace(mark, working=False, begins=False)
 
-    def committed(self, offset: int) -> None:
-        """This offset was committed, with what `mark_at` said."""
+    def pass_commit(self, offset: int) -> None:
+        """This offset was committed, with the mark of `mark_at`."""
         passed = bisect_left(self._begun, offset)
         self._mark = self._mark.after_passing(passed)
         del self._begun[:passed]

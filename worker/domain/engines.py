@@ -1,0 +1,180 @@
+"""Requests to an engine and their completions, and the ports of engines and tokenizers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from worker.domain.prompts import Prompt
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReference:
+    """Which engine ran the model."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one judgement; `cached_tokens` of the prompts were read from the prefix cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    requests: int = 1
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.requests + other.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the engine made of a request.
+
+    Attributes:
+        token_ids: of `text`, without what stopped it.
+        logprobs: natural logarithms of the probability of each label of `EngineRequest.scores`,
+            as the model had it before any constraint: of the token at which the labels differ.
+    """
+
+    text: str
+    finish_reason: FinishReason | None
+    usage: Usage
+    token_ids: tuple[int, ...] = ()
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+
+
+def total_usage(completions: Sequence[Completion]) -> Usage:
+    """The tokens of all completions of a judgement."""
+    first, *others = (completion.usage for completion in completions)
+    return sum(others, first)
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A prompt that goes on from an earlier request of the same judgement.
+
+    Its tokens are those of that prompt, then those of the completion if one is given, then those of
+    `text`. What was tokenised before is not tokenised again, so that the engine finds it in its
+    prefix cache.
+    """
+
+    of: "EngineRequest"
+    text: str
+    completion: Completion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What a guard asks of an engine.
+
+    Attributes:
+        max_tokens: of the completion; None leaves it to `engine.max_tokens`, which also bounds it.
+        stop_tokens: control tokens that end the completion, by name.
+        stop: texts that end it; they are not part of it.
+        choices: the completion is one of these.
+        scores: labels whose probability is wanted at the start of the completion. Two labels whose
+            tokens do not differ are refused.
+        temperature: 0 is greedy.
+        priority: the lowest goes first.
+    """
+
+    prompt: Prompt | Continuation
+    max_tokens: int | None = None
+    stop_tokens: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    temperature: float = 0.0
+    priority: int = 0
+
+
+class Engine(Protocol):
+    """Completes prompts, many at a time."""
+
+    @property
+    def reference(self) -> EngineReference:
+        """Name and version, for the verdict."""
+        ...
+
+    @property
+    def max_num_seqs(self) -> int:
+        """How many prompts it runs at once."""
+        ...
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """The longest prompt that still leaves space for an answer."""
+        ...
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags that every verdict of this engine carries."""
+        ...
+
+    @property
+    def progress(self) -> int:
+        """A count that grows while the engine works; it stands still while the engine hangs."""
+        ...
+
+    async def start(self) -> None:
+        """Load the model; after `stop`, load it again.
+
+        Raises:
+            EngineUnavailable: it cannot be loaded.
+        """
+        ...
+
+    async def complete(
+        self,
+        request: EngineRequest,
+        prompt_token_ids: Sequence[int],
+        *,
+        request_id: str,
+        trace: Mapping[str, str],
+    ) -> Completion:
+        """Complete a request whose prompt is tokenised; cancelling the call frees the engine of it.
+
+        Raises:
+            InvalidRequest: it refuses this request.
+            Retriable: it failed for a passing reason.
+            EngineDead: it is gone.
+            EngineInterrupted: it died under this request and is being restarted.
+        """
+        ...
+
+    async def ready(self) -> None:
+        """Return when requests are taken: at once, except during a restart.
+
+        Raises:
+            EngineDead: they never will be.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Free the device."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """Turns prompts into token ids."""
+
+    async def encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
+        """Token ids of each prompt; None for one that has more than `limit` tokens."""
+        ...
+
+    def token_id(self, name: str) -> int:
+        """The id of a control token.
+
+        Raises:
+            EngineUnavailable: this model has no such token.
+        """
+        ...

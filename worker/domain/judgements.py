@@ -1,0 +1,89 @@
+"""What a guard reads out of the completions for one exchange."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.domain.questions import Question
+
+LabelSource = Literal["answer", "section", "score", "repair"]
+Status = Literal["complete", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The answer to one question.
+
+    Attributes:
+        label: null where none was written; no label is ever guessed.
+        score: the probability of the positive label; null where none was asked for.
+        source: where the label was read: the `answer`, the question's own `section` of the
+            reasoning, a `score`, or an answer that was forced to `repair` a completion.
+    """
+
+    label: str | None = None
+    score: float | None = None
+    source: LabelSource | None = None
+
+
+NO_READING = Reading()
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """What kind of harm a guard found.
+
+    Attributes:
+        task: the question that it explains.
+        code: the guard's own; `name` is for people.
+    """
+
+    task: str
+    code: str
+    name: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The section of a completion on one question: its steps in order, and its conclusion."""
+
+    task: str
+    steps: tuple[str, ...]
+    conclusion: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answers to a guard's questions about one exchange.
+
+    Attributes:
+        status: `inconclusive` when a question that applies has no label.
+        readings: by the question's name, of the questions that apply.
+        severity: the guard's own level.
+        reasoned: whether the guard reasoned before it answered.
+    """
+
+    status: Status
+    readings: Mapping[str, Reading]
+    reasoning: tuple[Reasoning, ...] = ()
+    flags: tuple[str, ...] = ()
+    categories: tuple[Category, ...] = ()
+    severity: str | None = None
+    reasoned: bool = True
+
+    def reading(self, name: str) -> Reading:
+        """The answer to the question of this name; without a label where it does not apply."""
+        return self.readings.get(name, NO_READING)
+
+
+def status_of(
+    questions: Iterable[Question], readings: Mapping[str, Reading], *, has_response: bool
+) -> Status:
+    """`complete` when every question that applies has a label."""
+    answered = all(
+        readings.get(question.name, NO_READING).label is not None
+        for question in questions
+        if question.applies(has_response=has_response)
+    )
+    return "complete" if answered else "inconclusive"

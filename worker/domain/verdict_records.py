@@ -1,0 +1,135 @@
+"""The Kafka record of a verdict: its key, its headers, and the input's headers that it carries."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from worker.domain.questions import STANDARD_QUESTIONS
+from worker.domain.records import Headers, OutgoingRecord, Record
+from worker.domain.verdicts import VERDICT_SCHEMA, Verdict, encode_verdict
+
+# headers of the input that describe its value, or its way here, and not the exchange; lower case
+_NOT_CARRIED = frozenset(
+    {
+        "traceparent",
+        "tracestate",
+        "baggage",
+        # what the value is, under the names that clients use
+        "content-type",
+        "content_type",
+        "contenttype",
+        "originalcontenttype",
+        "content-encoding",
+        "content_encoding",
+        "contentencoding",
+        "content-length",
+        "content_length",
+        "contentlength",
+        "datacontenttype",
+        "dataschema",
+        # Confluent's serialisers
+        "__value_schema_id",
+        "__key_schema_id",
+        # Spring
+        "__typeid__",
+        "__keytypeid__",
+        "__contenttypeid__",
+        "spring_json_header_types",
+        "nativeheaders",
+    }
+)
+_NOT_CARRIED_PREFIXES = (
+    "guardstream.",
+    "__dlq.",
+    "__connect.errors.",
+    # CloudEvents
+    "ce_",
+    "ce-",
+    "cloudevents:",
+    "cloudevents_",
+    # registries and change data capture
+    "schema",
+    "apicurio.",
+    "confluent.value.",
+    "confluent.key.",
+    "__debezium.",
+    # Spring Kafka, its retries, and Spring Cloud Stream
+    "__key_",
+    "kafka_",
+    "retry_topic-",
+    "springdeserializerexception",
+    "scst_",
+)
+_VERDICT = TypeAdapter(Verdict)
+_VERSION_1 = "guardstream.verdict/1"
+_SINCE_VERSION_2: dict[str, Any] = {
+    "user_id": None,
+    "tenant": None,
+    "criteria": {},
+    "categories": (),
+    "severity": None,
+    "reasoned": True,
+}
+_SAME_FOR_ALL: Headers = (
+    ("content-type", b"application/json"),
+    ("guardstream.schema", VERDICT_SCHEMA.encode()),
+)
+
+
+def cloudevent_headers(verdict: Verdict, group: str) -> Headers:
+    """What makes a verdict's record a CloudEvent (1.0.2, Kafka protocol binding, binary mode)."""
+    attributes = {
+        "specversion": "1.0",
+        "id": verdict.verdict_id,
+        "source": f"/guardstream/{quote(group, safe='')}",
+        "type": VERDICT_SCHEMA.replace("/", "."),
+        "subject": verdict.event_id,
+        "time": verdict.judged_at,
+    }
+    return tuple((f"ce_{name}", v.encode("utf-8", "replace")) for name, v in attributes.items())
+
+
+def verdict_record(
+    verdict: Verdict, *, topic: str, record: Record, added: Headers = ()
+) -> OutgoingRecord:
+    """The record that carries a verdict; its headers let a consumer route without parsing.
+
+    `added` are headers beside those: of the trace, of an envelope.
+    """
+    carried = [header for header in record.headers if _is_carried(header[0].lower())]
+    own = [
+        *_SAME_FOR_ALL,
+        ("guardstream.event_id", verdict.event_id.encode("utf-8", "replace")),
+        ("guardstream.status", verdict.status.encode()),
+    ]
+    own += [
+        (f"guardstream.{question.name}", label.encode())
+        for question in STANDARD_QUESTIONS
+        if (label := getattr(verdict, question.name).label) is not None
+    ]
+    own += [
+        (f"guardstream.criteria.{name}", reading.label.encode())
+        for name, reading in verdict.criteria.items()
+        if reading.label is not None
+    ]
+    key = record.key
+    if key is None:
+        key = (verdict.conversation_id or verdict.event_id).encode("utf-8", "replace")
+    return OutgoingRecord(topic, key, encode_verdict(verdict), (*carried, *own, *added))
+
+
+def _is_carried(name: str) -> bool:
+    return name not in _NOT_CARRIED and not name.startswith(_NOT_CARRIED_PREFIXES)
+
+
+def read_verdict(document: Mapping[str, Any]) -> Verdict:
+    """The verdict of a decoded JSON document, of this version of the schema or of version 1.
+
+    Raises:
+        ValueError: it is no verdict.
+    """
+    if document.get("schema") == _VERSION_1:
+        document = {**_SINCE_VERSION_2, **document, "schema": VERDICT_SCHEMA}
+    return _VERDICT.validate_python(document)

@@ -1,0 +1,143 @@
+"""The way of a record from its queue to its outcome: decode → judge → publish."""
+
+import asyncio
+from collections.abc import Sequence
+
+from worker.delivery.base import Delivery
+from worker.domain.errors import RecordError
+from worker.domain.outcomes import Outcome
+from worker.domain.ports import Clock
+from worker.domain.records import Record, in_hand
+from worker.flow.admission import Admission
+from worker.flow.batching import MicroBatch
+from worker.flow.circuit_breaking import CircuitBreakingJudge
+from worker.flow.judge import PreparedRecord
+from worker.flow.outcomes import Outcomes
+from worker.flow.ownership import Ownership
+from worker.flow.scheduler import Scheduler
+from worker.telemetry import Telemetry
+from worker.telemetry.names import CloseReason
+
+
+class Processor:
+    """Prepares records in groups, and judges each admitted one in a task of its own."""
+
+    def __init__(
+        self,
+        *,
+        judge: CircuitBreakingJudge,
+        outcomes: Outcomes,
+        scheduler: Scheduler,
+        ownership: Ownership,
+        admission: Admission,
+        delivery: Delivery,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._judge = judge
+        self._outcomes = outcomes
+        self._scheduler = scheduler
+        self._ownership = ownership
+        self._admission = admission
+        self._delivery = delivery
+        self._telemetry = telemetry
+        self._clock = clock
+        self._group: asyncio.TaskGroup
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def serve(self, group: asyncio.TaskGroup) -> None:
+        """Judge in this group, so that a fatal error of one record's task stops the worker."""
+        self._group = group
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What judges at the moment."""
+        return list(self._tasks)
+
+    # decode
+
+    async def prepare(self, records: Sequence[Record]) -> list[PreparedRecord]:
+        """Decode, render and tokenise; what has its outcome already is sent at once."""
+        taken_at = self._clock.now()
+        judgeable = []
+        for record in records:
+            if record.value is None:
+                await self._send_at_once(self._outcomes.tombstone(record, taken_at))
+            else:
+                judgeable.append(record)
+        ready = []
+        for record, prepared in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
+            if isinstance(prepared, RecordError):
+                await self.refuse(record, prepared, taken_at)
+            else:
+                ready.append(prepared)
+        return ready
+
+    async def refuse(self, record: Record, error: RecordError, taken_at: float) -> None:
+        """Dead-letter a record that does not go to the engine."""
+        with in_hand(record), self._telemetry.process(record, taken_at) as span:
+            outcome = self._outcomes.dead_letter(record, error, taken_at, span)
+        await self._send_at_once(outcome)
+
+    # judge
+
+    async def admit(self, batch: MicroBatch[PreparedRecord]) -> None:
+        """Start to judge a batch as soon as there is room."""
+        records = [prepared.record for prepared in batch.items]
+        self._telemetry.batched(records, batch.tokens, batch.reason, batch.opened_at)
+        await self._admission.room(len(batch.items))
+        for prepared in batch.items:
+            # partitions may have gone while the batch was gathered
+            if not self._ownership.is_ours(prepared.record):
+                self._admission.drop(prepared.record)
+                continue
+            self._admission.acquire(prepared.record)
+            task = self._group.create_task(self._judge_one(prepared))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def admit_alone(self, record: Record) -> None:
+        """Prepare a suspect, and start to judge it."""
+        for prepared in await self.prepare([record]):
+            tokens, now = len(prepared.prompt_token_ids), self._clock.monotonic()
+            await self.admit(MicroBatch((prepared,), tokens, CloseReason.SUSPECT, now))
+
+    async def _judge_one(self, prepared: PreparedRecord) -> None:
+        record, taken_at = prepared.record, prepared.taken_at
+        admitted_at = self._telemetry.admitted(taken_at)
+        outcome: Outcome | None = None
+        try:
+            with (
+                self._scheduler.counting_deaths(),
+                in_hand(record),
+                self._telemetry.process(record, taken_at) as span,
+            ):
+                try:
+                    verdict = await self._judge.judge(
+                        prepared, wanted=lambda: self._ownership.is_ours(record)
+                    )
+                    if verdict is not None:
+                        outcome = self._outcomes.verdict(prepared, verdict, admitted_at)
+                except RecordError as error:
+                    outcome = self._outcomes.dead_letter(record, error, taken_at, span)
+            if outcome is not None:
+                await self._deliver(outcome)
+        finally:
+            # not before its outcome is accepted: else the bound would not count it meanwhile
+            self._admission.returned(record)
+
+    # publish
+
+    async def _deliver(self, outcome: Outcome) -> None:
+        """Hand an outcome to the delivery; a record that was judged alone is no suspect now."""
+        partition = outcome.record.partition
+        window = self._delivery.window(partition)
+        if window is not None and window.is_suspecting:
+            # first, since publishing may take long: no later death may be attributed to it
+            await self._delivery.suspect(partition, begins=False)
+        await self._delivery.deliver([outcome])
+
+    async def _send_at_once(self, outcome: Outcome) -> None:
+        """Send an outcome that never went to the engine."""
+        self._admission.acquire(outcome.record)
+        await self._deliver(outcome)
+        self._admission.release(outcome.record)

@@ -1,0 +1,82 @@
+"""The engines that `engine.kind` names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+
+from worker.adapters.clock import SystemClock
+from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.adapters.vllm.engine import VllmEngine
+from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.domain.engines import Engine
+from worker.runtime.settings import Settings
+
+DEMONSTRATION = "demonstration"
+_DEMONSTRATION_MAX_TOKENS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What an engine loads.
+
+    Attributes:
+        place: a folder, or a name at Hugging Face.
+        max_tokens: of a completion.
+        seed: of requests with a temperature.
+    """
+
+    place: str
+    tokenizer: JsonTokenizer
+    max_tokens: int
+    seed: int = 0
+
+
+def demonstration_model() -> str:
+    """The folder of the guard that ships with the package."""
+    return str(resources.files("worker") / "models" / "demonstration")
+
+
+def load_model(settings: Settings, seed: int = 0) -> Model:
+    """The model of the settings, by its tokenizer; the engine loads the rest.
+
+    Raises:
+        EngineUnavailable: the model is not there.
+    """
+    chosen = settings.engine
+    ships = chosen.model == DEMONSTRATION
+    place = demonstration_model() if ships or chosen.kind == "simulated" else chosen.model
+    max_tokens = min(chosen.max_tokens, _DEMONSTRATION_MAX_TOKENS) if ships else chosen.max_tokens
+    return Model(place, JsonTokenizer.load(place, chosen.revision), max_tokens, seed)
+
+
+def _simulated(settings: Settings, model: Model) -> Engine:
+    chosen = settings.engine
+    return SimulatedEngine(
+        behaviour=Behaviour(**chosen.simulated.model_dump(exclude={"allowed"})),
+        clock=SystemClock(),
+        max_num_seqs=chosen.max_num_seqs,
+        max_model_len=chosen.max_model_len or 8192,
+        max_tokens=model.max_tokens,
+    )
+
+
+def _vllm(settings: Settings, model: Model) -> Engine:
+    chosen = settings.engine
+    return VllmEngine(
+        model=model.place,
+        revision=chosen.revision,
+        tokenizer=model.tokenizer,
+        max_tokens=model.max_tokens,
+        max_num_seqs=chosen.max_num_seqs,
+        max_model_len=chosen.max_model_len,
+        gpu_memory_utilization=chosen.gpu_memory_utilization,
+        otlp_endpoint=settings.telemetry.otlp_endpoint,
+        extra=chosen.extra,
+        seed=model.seed,
+    )
+
+
+ENGINES: dict[str, Callable[[Settings, Model], Engine]] = {
+    "vllm": _vllm,
+    "simulated": _simulated,
+}
