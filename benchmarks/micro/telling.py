@@ -63,6 +63,6 @@ class Teller:
                 span, _ = telemetry.sending(record, "verdicts")
                 telemetry.judged(record, self._verdict, taken_at=now, admitted_at=admitted_at)
                 now_concluded = self._clock.now()
-                outcomes.append(Outcome(record, "verdict", self._outgoing, now_concluded, span))
+                outcomes.append(Outcome(record, "verdict", (self._outgoing,), now_concluded, span))
         with telemetry.operation("publish"):
             telemetry.durable(outcomes)

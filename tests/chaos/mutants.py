@@ -86,7 +86,7 @@ def stale_epoch() -> None:
     async def commit_what_was_left(self, buffer, transactor) -> None:
         if buffer.partition in left:
             outcomes, end = left.pop(buffer.partition)
-            outgoing = [o.outgoing for o in outcomes if o.outgoing is not None]
+            outgoing = [outgoing for o in outcomes for outgoing in o.outgoing]
             await transactor.commit(outgoing, {buffer.partition: CommittedOffset(end)})
         try:
             await commit(self, buffer, transactor)

@@ -78,7 +78,7 @@ async def test_what_is_judged_during_a_commit_waits_for_more(record):
         records = [record(partition=INPUT, epoch=epoch, offset=n) for n in range(9)]
         assert all(delivery.received(one) for one in records)
         verdict = OutgoingRecord("verdicts", None, b"{}", ())
-        coming = (Outcome(one, "verdict", verdict) for one in records)
+        coming = (Outcome(one, "verdict", (verdict,)) for one in records)
 
         async def arrive():
             await delivery.deliver([next(coming)])

@@ -98,8 +98,8 @@ class AtLeastOnce(Delivery):
     async def deliver(self, outcomes: Sequence[Outcome]) -> None:
         """Queue for publishing, which is repeated until each is acknowledged."""
         ours = self._still_ours(outcomes)
-        self._publishing.add(o for o in ours if o.outgoing is not None)
-        if unsent := [o for o in ours if o.outgoing is None]:
+        self._publishing.add(o for o in ours if o.outgoing)
+        if unsent := [o for o in ours if not o.outgoing]:
             self._acknowledged(unsent)
 
     @override

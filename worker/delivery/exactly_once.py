@@ -268,7 +268,7 @@ class ExactlyOnce(Delivery):
         while target is not None and end != target:
             chosen = buffer.leave(target, limit)
             end = target if len(chosen) < limit else chosen[-1].record.offset + 1
-            outgoing = [o.outgoing for o in chosen if o.outgoing is not None]
+            outgoing = [outgoing for outcome in chosen for outgoing in outcome.outgoing]
             with self._telemetry.operation("transaction", partition.topic):
                 await transactor.commit(outgoing, {partition: self._marked(partition, end)})
             marks = False

@@ -4,11 +4,11 @@ from asyncio import Semaphore, Task
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from worker.delivery.outcome_publisher import OutcomePublisher
+from worker.delivery.outcome_publisher import OutcomePublisher, PendingRecord
 from worker.domain.errors import NotWritten, Retriable
 from worker.domain.outcomes import Outcome
 
-# outcomes that one call publishes
+# records that one call publishes
 CHUNK = 500
 
 
@@ -21,8 +21,8 @@ class PartitionPublishing:
         add: publishes an outcome that takes the place of a larger one.
 
     Attributes:
-        outcomes: those that wait.
-        calling: those of the current call.
+        waiting: records that wait.
+        calling: records of the current call.
         error: why the last call failed; None after one that did not.
         task: what publishes them.
     """
@@ -39,8 +39,8 @@ class PartitionPublishing:
         self._slots = slots
         self._report = report
         self._add = add
-        self.outcomes: deque[Outcome] = deque()
-        self.calling: list[Outcome] = []
+        self.waiting: deque[PendingRecord] = deque()
+        self.calling: list[PendingRecord] = []
         self.error: str | None = None
         self.task: Task[None] | None = None
 
@@ -51,18 +51,18 @@ class PartitionPublishing:
             alone: one record in each call, until one call succeeds.
         """
         failures = 0
-        unchanged = 0  # outcomes that failed since the last pause or success
-        while self.outcomes:
-            self.calling = self._publisher.take(self.outcomes, 1 if alone else CHUNK)
+        unchanged = 0  # records that failed since the last pause or success
+        while self.waiting:
+            self.calling = self._publisher.take(self.waiting, 1 if alone else CHUNK)
             try:
                 async with self._slots:
                     failed = await self._publisher.publish(self.calling)
             except Retriable as error:
-                self.outcomes.extend(self.calling)
-                unchanged = len(self.outcomes)
+                self.waiting.extend(self.calling)
+                unchanged = len(self.waiting)
                 self._report(self, error)
             except BaseException:
-                self.outcomes.extend(self.calling)
+                self.waiting.extend(self.calling)
                 raise
             else:
                 if failed:
@@ -74,27 +74,26 @@ class PartitionPublishing:
                     failures = unchanged = 0
             finally:
                 self.calling = []
-            if unchanged and unchanged >= len(self.outcomes):
+            if unchanged and unchanged >= len(self.waiting):
                 unchanged = 0
                 failures += 1
                 await self._publisher.pause_after(failures)
 
     async def _try_smaller(
-        self, failed: Sequence[tuple[Outcome, NotWritten]], *, alone: bool
+        self, failed: Sequence[tuple[PendingRecord, NotWritten]], *, alone: bool
     ) -> int:
         """Queue again what failed, smaller where it was too large; how many stay as they were."""
         unchanged = 0
-        for outcome, failure in failed:
+        for pending, failure in failed:
             if failure.kind == "too_large" and alone:
                 try:
-                    smaller = await self._publisher.smaller(outcome, failure)
+                    smaller = await self._publisher.smaller(pending, failure)
                 except BaseException:
-                    self.outcomes.append(outcome)
+                    self.waiting.append(pending)
                     raise
                 if smaller is not None:
-                    self._publisher.uncount(outcome)
                     self._add(smaller)
                     continue
-            self.outcomes.append(outcome)
+            self.waiting.append(pending)
             unchanged += 1
         return unchanged

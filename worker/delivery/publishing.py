@@ -12,7 +12,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
 
-from worker.delivery.outcome_publisher import OutcomePublisher, PublishingHooks, outgoing
+from worker.delivery.outcome_publisher import OutcomePublisher, PendingRecord, PublishingHooks
 from worker.delivery.partition_publishing import CHUNK, PartitionPublishing
 from worker.domain.errors import NotWritten, Retriable
 from worker.domain.outcomes import Outcome
@@ -43,7 +43,7 @@ class Publishing:
         self._publisher = OutcomePublisher(
             publisher=publisher, clock=clock, telemetry=telemetry, retries=retries, hooks=hooks
         )
-        self._flows: dict[str, deque[Outcome]] = {}
+        self._flows: dict[str, deque[PendingRecord]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._apart: dict[tuple[Partition, str], PartitionPublishing] = {}
         self._troubles: dict[str, str] = {}
@@ -52,16 +52,16 @@ class Publishing:
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Publish these in time; each has something to be sent."""
         for outcome in outcomes:
-            self._add(outcome)
+            for pending in self._publisher.begin(outcome):
+                self._add(pending)
 
-    def _add(self, outcome: Outcome) -> None:
-        self._publisher.count(outcome)
-        topic = outgoing(outcome).topic
-        if (apart := self._apart.get((outcome.record.partition, topic))) is not None:
-            apart.outcomes.append(outcome)
+    def _add(self, pending: PendingRecord) -> None:
+        topic = pending.outgoing.topic
+        if (apart := self._apart.get((pending.partition, topic))) is not None:
+            apart.waiting.append(pending)
             return
         flow = self._flows.setdefault(topic, deque())
-        flow.append(outcome)
+        flow.append(pending)
         running = self._tasks.get(topic)
         # one that was cancelled before its first step has not removed itself
         if running is None or running.done():
@@ -78,10 +78,11 @@ class Publishing:
         refused: Counter[Partition] = Counter()
         refused_bytes: Counter[Partition] = Counter()
         for (partition, _), apart in self._apart.items():
-            for outcome in (*apart.outcomes, *apart.calling):
-                if outcome.kind == "dead_letter":
+            for pending in (*apart.waiting, *apart.calling):
+                # a dead letter is one record
+                if pending.outcome.kind == "dead_letter":
                     refused[partition] += 1
-                    refused_bytes[partition] += outcome.size_bytes
+                    refused_bytes[partition] += pending.outgoing.size_bytes
         found = {}
         for partition in self._publisher.partitions():
             records, size_bytes = self._publisher.size(partition)
@@ -113,16 +114,16 @@ class Publishing:
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget what waits of these; what is in a call is forgotten when the call returns."""
         for flow in self._flows.values():
-            kept = [o for o in flow if o.record.partition not in partitions]
-            self._publisher.drop(o for o in flow if o.record.partition in partitions)
+            kept = [one for one in flow if one.partition not in partitions]
+            self._publisher.drop(one for one in flow if one.partition in partitions)
             flow.clear()
             flow.extend(kept)
         for key in [key for key in self._apart if key[0] in partitions]:
-            outcomes = self._apart.pop(key).outcomes
-            self._publisher.drop(outcomes)
-            outcomes.clear()
+            waiting = self._apart.pop(key).waiting
+            self._publisher.drop(waiting)
+            waiting.clear()
 
-    async def _publish_topic(self, topic: str, waiting: deque[Outcome]) -> None:
+    async def _publish_topic(self, topic: str, waiting: deque[PendingRecord]) -> None:
         failures = 0
         try:
             while waiting:
@@ -147,22 +148,22 @@ class Publishing:
                         # perhaps only the batch was
                         await self._publisher.batch_too_large(topic)
                 finally:
-                    for outcome, failure in failed:
-                        self._set_apart(topic, outcome, failure)
+                    for pending, failure in failed:
+                        self._set_apart(topic, pending, failure)
         finally:
             self._tasks.pop(topic, None)
             self._troubles.pop(topic, None)
 
-    def _set_apart(self, topic: str, outcome: Outcome, failure: NotWritten) -> None:
-        if not self._publisher.is_wanted(outcome):
+    def _set_apart(self, topic: str, pending: PendingRecord, failure: NotWritten) -> None:
+        if not self._publisher.is_wanted(pending):
             return
-        key = outcome.record.partition, topic
+        key = pending.partition, topic
         if (apart := self._apart.get(key)) is None:
             apart = PartitionPublishing(
                 self._publisher,
                 slots=self._calls_apart,
                 report=lambda one, error: self._report(key[0], one, error),
-                add=self._add,
+                add=lambda outcome: self.add([outcome]),
             )
             self._apart[key] = apart
             self._report(key[0], apart, failure)
@@ -171,13 +172,13 @@ class Publishing:
             )
             # what waits in the topic's queue would only fail with it
             flow = self._flows[topic]
-            theirs = [o for o in flow if o.record.partition == key[0]]
+            theirs = [one for one in flow if one.partition == key[0]]
             if theirs:
-                others = [o for o in flow if o.record.partition != key[0]]
+                others = [one for one in flow if one.partition != key[0]]
                 flow.clear()
                 flow.extend(others)
-                apart.outcomes.extend(theirs)
-        apart.outcomes.append(outcome)
+                apart.waiting.extend(theirs)
+        apart.waiting.append(pending)
 
     async def _publish_apart(
         self, key: tuple[Partition, str], apart: PartitionPublishing, *, alone: bool

@@ -20,7 +20,8 @@ class Outcome:
     """What became of a record.
 
     Attributes:
-        outgoing: None for a tombstone, which is only counted.
+        outgoing: what is sent for it; nothing for a tombstone, which is only counted. It is durable
+            when all of these are.
         error: why the record could not be judged; None for what is no dead letter.
         concluded_at: Unix seconds.
         span: of its sending, to be ended when it is durable.
@@ -28,7 +29,7 @@ class Outcome:
 
     record: Record
     kind: OutcomeKind
-    outgoing: OutgoingRecord | None
+    outgoing: tuple[OutgoingRecord, ...]
     concluded_at: float = 0.0
     span: Span = INVALID_SPAN
     error: RecordError | None = None
@@ -36,7 +37,7 @@ class Outcome:
     @property
     def size_bytes(self) -> int:
         """What it weighs while it waits to be sent."""
-        return 0 if self.outgoing is None else self.outgoing.size_bytes
+        return sum(outgoing.size_bytes for outgoing in self.outgoing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,20 @@ class Destinations:
         outgoing = verdict_record(
             verdict, topic=self.verdict_topic, record=record, added=(*envelope, *trace)
         )
-        limit = self.max_bytes(self.verdict_topic)
-        if outgoing.size_bytes > limit:
-            raise VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
+        self.require_fit(outgoing)
         return outgoing
+
+    def require_fit(self, outgoing: OutgoingRecord) -> None:
+        """Refuse a record that its topic does not take.
+
+        Raises:
+            VerdictTooLarge: it is larger.
+        """
+        limit = self.max_bytes(outgoing.topic)
+        if outgoing.size_bytes > limit:
+            raise VerdictTooLarge(
+                f"The verdict exceeds the {limit} bytes that {outgoing.topic} takes."
+            )
 
     def dead_letter(self, record: Record, error: RecordError) -> OutgoingRecord:
         """The dead letter of a record; there is always one, cut if it must be."""

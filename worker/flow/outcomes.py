@@ -41,7 +41,7 @@ class Outcomes:
         outgoing = self._destinations.verdict(record, verdict, trace)
         self._telemetry.judged(record, verdict, taken_at=prepared.taken_at, admitted_at=admitted_at)
         self.counts["verdict"] += 1
-        return Outcome(record, "verdict", outgoing, self._clock.now(), span)
+        return Outcome(record, "verdict", (outgoing,), self._clock.now(), span)
 
     def dead_letter(
         self, record: Record, error: RecordError, taken_at: float, process: Span
@@ -52,28 +52,31 @@ class Outcomes:
         self.counts["dead_letter"] += 1
         _log(error)
         outgoing = self._destinations.dead_letter(record, error)
-        return Outcome(record, "dead_letter", outgoing, self._clock.now(), span, error)
+        return Outcome(record, "dead_letter", (outgoing,), self._clock.now(), span, error)
 
     def tombstone(self, record: Record, taken_at: float) -> Outcome:
         """The outcome of a record without a value: nothing is sent."""
         self.counts["tombstone"] += 1
-        return Outcome(record, "tombstone", None, taken_at)
+        return Outcome(record, "tombstone", (), taken_at)
 
     def rebuild(self, outcome: Outcome) -> Outcome:
         """The outcome of the same record, by what its topic takes now."""
         error = outcome.error
         if outcome.kind == "verdict":
-            limit = self._destinations.max_bytes(self._destinations.verdict_topic)
-            if outcome.size_bytes <= limit:
+            try:
+                for outgoing in outcome.outgoing:
+                    self._destinations.require_fit(outgoing)
+            except VerdictTooLarge as too_large:
+                error = too_large
+            else:
                 return outcome
-            error = VerdictTooLarge(f"The verdict exceeds the {limit} bytes its topic takes.")
             self._telemetry.replaced(error)
             self.counts.update(verdict=-1, dead_letter=1)
             _log(error)
         if error is None:
             return outcome
         outgoing = self._destinations.dead_letter(outcome.record, error)
-        return dataclasses.replace(outcome, kind="dead_letter", outgoing=outgoing, error=error)
+        return dataclasses.replace(outcome, kind="dead_letter", outgoing=(outgoing,), error=error)
 
 
 def _log(error: RecordError) -> None:

@@ -217,8 +217,9 @@ class Telemetry:
         for outcome in outcomes:
             kinds[outcome.kind] += 1
             self._publish.observe(max(now - outcome.concluded_at, 0.0))
-            if outcome.outgoing is not None:
-                topics[outcome.outgoing.topic] += 1
+            for outgoing in outcome.outgoing:
+                topics[outgoing.topic] += 1
+            if outcome.outgoing:
                 outcome.span.end()
             if outcome.kind == "verdict":
                 self._age.observe(max(now - outcome.record.timestamp_ms / 1000, 0.0))
