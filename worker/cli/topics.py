@@ -28,15 +28,16 @@ def topics(
     """Create the topics of the settings that are missing; change none that is there."""
     from worker.adapters.kafka.connection import create_topics, describe_topics
     from worker.runtime.connection import build_connection
+    from worker.runtime.topics import output_topics
 
     settings = read_settings(config)
     connection = build_connection(settings)
-    output = settings.output
-    wanted: dict[str, tuple[int, int]] = {
-        output.dead_letter_topic: (output_partitions or partitions, dead_letter_retention_hours),
-        output.verdict_topic: (output_partitions or partitions, retention_hours),
-        **dict.fromkeys(settings.input.topics, (partitions, retention_hours)),
+    hours_of = {"dead letters": dead_letter_retention_hours, "verdicts": retention_hours}
+    wanted = {
+        topic.name: (output_partitions or partitions, hours_of[topic.holds])
+        for topic in output_topics(settings)
     }
+    wanted |= dict.fromkeys(settings.input.topics, (partitions, retention_hours))
 
     async def work() -> None:
         there = await describe_topics(connection, wanted)

@@ -9,6 +9,7 @@ from worker.domain.errors import BusUnavailable, EngineUnavailable, Fatal, Retri
 from worker.runtime.build import build_judging, build_transactions
 from worker.runtime.connection import build_connection
 from worker.runtime.settings import Settings
+from worker.runtime.topics import names_of, output_topics, uncompacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,13 @@ async def check_settings(settings: Settings, *, load: bool = False) -> list[Find
         load: load the model too.
     """
     connection = build_connection(settings)
-    output = settings.output
     findings = [await _attempt("brokers", _brokers(settings, connection))]
     if findings[0].holds:
-        for name, topics in (
-            ("input topics", settings.input.topics),
-            ("verdict topic", [output.verdict_topic]),
-            ("dead-letter topic", [output.dead_letter_topic]),
-        ):
-            uncompacted = topics if name == "dead-letter topic" else []
-            findings.append(await _attempt(name, _topics(connection, topics, uncompacted)))
+        proof = _topics(connection, settings.input.topics, [])
+        findings.append(await _attempt("input topics", proof))
+        for topic in output_topics(settings):
+            proof = _topics(connection, [topic.name], uncompacted((topic,)))
+            findings.append(await _attempt(topic.title, proof))
         findings.append(await _attempt("rights", _rights(settings, connection)))
         if settings.delivery.guarantee == "exactly_once":
             findings.append(await _attempt("transactions", _transactions(settings, connection)))
@@ -60,19 +58,18 @@ async def _brokers(settings: Settings, connection: Connection) -> str:
     return f"{kafka.bootstrap_servers} ({protocol}{mechanism})"
 
 
-async def _topics(connection: Connection, names: list[str], uncompacted: list[str]) -> str:
-    found = await require_topics(connection, names, uncompacted=uncompacted)
+async def _topics(connection: Connection, names: list[str], never_compacted: list[str]) -> str:
+    found = await require_topics(connection, names, uncompacted=never_compacted)
     return ", ".join(
         f"{t.name} ({t.partitions} partitions, {t.max_bytes:,} bytes)" for t in found.values()
     )
 
 
 async def _rights(settings: Settings, connection: Connection) -> str:
-    output = settings.output
     rights = await find_missing_rights(
         connection,
         reads=settings.input.topics,
-        writes=[output.verdict_topic, output.dead_letter_topic],
+        writes=names_of(output_topics(settings)),
         group_id=settings.input.group_id,
     )
     if rights is None:

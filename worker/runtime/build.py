@@ -27,6 +27,7 @@ from worker.flow.judge import Judge
 from worker.runtime.engines import ENGINES, load_model
 from worker.runtime.exporters import Exporters
 from worker.runtime.settings import Settings
+from worker.runtime.topics import names_of, output_topics, uncompacted
 from worker.telemetry import Telemetry
 
 
@@ -117,7 +118,7 @@ def build_judging(settings: Settings, *, temperature: float = 0.0, seed: int = 0
 
 
 def in_flight_limit(settings: Settings) -> int:
-    """Records at the engine: a batch waits at the door while the engine is full."""
+    """Records at the engine: one batch more than it runs at once, so that it never waits."""
     return settings.engine.max_num_seqs + settings.batch.max_records
 
 
@@ -135,8 +136,10 @@ def build_delivery(
     """The guarantee of the settings."""
     chosen, clock = settings.delivery, SystemClock()
     if chosen.guarantee == "at_least_once":
-        topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
-        publisher = KafkaPublisher(connection, topics=topics, uncompacted=topics[1:])
+        topics = output_topics(settings)
+        publisher = KafkaPublisher(
+            connection, topics=names_of(topics), uncompacted=uncompacted(topics)
+        )
         return AtLeastOnce(
             source=source,
             publisher=publisher,
@@ -161,10 +164,11 @@ def build_delivery(
 
 def build_transactions(settings: Settings, connection: Connection) -> KafkaTransactions:
     """What `exactly_once` writes through."""
+    topics = output_topics(settings)
     return KafkaTransactions(
         connection,
-        topics=[settings.output.verdict_topic, settings.output.dead_letter_topic],
-        uncompacted=[settings.output.dead_letter_topic],
+        topics=names_of(topics),
+        uncompacted=uncompacted(topics),
         group_id=settings.input.group_id,
         timeout_seconds=settings.delivery.transaction_timeout_seconds,
     )

@@ -61,8 +61,7 @@ class Worker:
             delivery=self._delivery,
             judge=self._judging.judge,
             policy=FlowPolicy(
-                # one batch more than the engine runs at once, so that it never waits for records
-                AdmissionPolicy(settings.engine.max_num_seqs + settings.batch.max_records),
+                AdmissionPolicy(self._judging.in_flight_limit),
                 QueueBounds(
                     settings.input.queued_records_per_partition,
                     settings.input.queued_bytes_per_partition,

@@ -1,0 +1,43 @@
+"""The topics that a worker writes: one list for producers, rights, checks and `topics`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTopic:
+    """A topic that a worker writes.
+
+    Attributes:
+        title: what messages call it.
+        compactable: whether `cleanup.policy=compact` is allowed: records without a key are refused
+            by a compacted topic.
+    """
+
+    name: str
+    holds: Literal["verdicts", "dead letters"]
+    title: str
+    compactable: bool
+
+
+def output_topics(settings: Settings) -> tuple[OutputTopic, ...]:
+    """The output topics of the settings."""
+    output = settings.output
+    return (
+        OutputTopic(output.verdict_topic, "verdicts", "verdict topic", compactable=True),
+        OutputTopic(
+            output.dead_letter_topic, "dead letters", "dead-letter topic", compactable=False
+        ),
+    )
+
+
+def names_of(topics: tuple[OutputTopic, ...]) -> list[str]:
+    """The names, in order."""
+    return [topic.name for topic in topics]
+
+
+def uncompacted(topics: tuple[OutputTopic, ...]) -> list[str]:
+    """The names of those that must not be compacted."""
+    return [topic.name for topic in topics if not topic.compactable]
