@@ -28,6 +28,27 @@ def test_render_gives_the_exact_prompt():
     assert line["prompt"].endswith("\n\nHuman user:\nhi\n\nAI assistant:\nNone\n\n")
 
 
+def test_render_reports_a_bad_line_and_reads_the_next():
+    given = '{"id": "a", "prompt": "hi"}\n{"id": "b"}\n{"id": "c", "prompt": "ho"}\n'
+    done = guardstream("render", given=given)
+    first, bad, last = map(json.loads, done.stdout.splitlines())
+    assert (first["id"], last["id"]) == ("a", "c")
+    assert bad.keys() == {"line", "error"}
+    assert bad["line"] == 2
+    assert "messages or prompt is required" in bad["error"]
+    assert done.returncode == 1
+
+
+def test_parse_takes_the_completions_of_a_guard_as_a_list():
+    given = {"id": 1, "completion": ["Answers:\nRequest: harmful"], "has_response": False}
+    (line,) = map(json.loads, guardstream("parse", given=json.dumps(given)).stdout.splitlines())
+    assert line["prompt_harmfulness"]["label"] == "harmful"
+    assert (line["criteria"], line["categories"], line["severity"]) == ({}, [], None)
+    done = guardstream("parse", given=json.dumps(given | {"completion": []}))
+    assert done.returncode == 1
+    assert "Line 1: the guard guardreasoner asks for more than 0 completions" in done.stderr
+
+
 def test_parse_reads_a_completion():
     given = {
         "id": 7,
@@ -38,8 +59,8 @@ def test_parse_reads_a_completion():
     (line,) = map(json.loads, guardstream("parse", given=json.dumps(given)).stdout.splitlines())
     assert line["id"] == 7
     assert line["status"] == "complete"
-    assert line["prompt_harmfulness"] == {"label": "harmful", "source": "answer"}
-    assert line["response_refusal"] == {"label": None, "source": None}
+    assert line["prompt_harmfulness"] == {"label": "harmful", "score": None, "source": "answer"}
+    assert line["response_refusal"] == {"label": None, "score": None, "source": None}
     assert line["reasoning"][0]["steps"] == ["so"]
 
 
@@ -89,6 +110,12 @@ def test_judge_without_kafka():
         (["parse"], {}, 1, "Line 1"),
         (["evaluate", "nowhere.jsonl"], {}, 2, "does not exist"),
         (["nonsense"], {}, 2, "No such command"),
+        (
+            ["parse"],
+            {"GUARDSTREAM_GUARD__NAME": "other"},
+            2,
+            "there is no guard 'other'; use guardr",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(arguments, variables, code, said):

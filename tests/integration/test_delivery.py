@@ -95,7 +95,7 @@ async def test_the_verdict_carries_key_headers_and_provenance(kafka_settings, co
     assert headers["x-tenant"] == b"t1"
     assert headers["guardstream.status"] == b"complete"
     assert "guardstream.response_refusal" not in headers
-    assert verdict["response_refusal"] == {"label": None, "source": None}
+    assert verdict["response_refusal"] == {"label": None, "score": None, "source": None}
     assert verdict["source"]["topic"] == topic
     assert verdict["source"]["offset"] == 0
     assert verdict["flags"] == ["simulated"]
