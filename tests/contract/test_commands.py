@@ -81,7 +81,7 @@ def test_judge_without_kafka():
     [
         (["run"], {"GUARDSTREAM_BATCH__MAX_RECORDS": "0"}, 2, "batch.max_records"),
         (["run", "--config", "none.yaml"], {}, 2, "none.yaml is not there"),
-        (["run"], {"GUARDSTREAM_ENGINE__MODEL": "./nowhere"}, 1, "./nowhere cannot be"),
+        (["run"], {"GUARDSTREAM_ENGINE__MODEL": "./nowhere"}, 1, "./nowhere is not available"),
         (
             ["run"],
             {

@@ -26,7 +26,6 @@ DIALECT = {
     r"as (?:it|they) came": "unchanged",
     r"be had": "is not available",
     r"beside": "next to, with, in addition to",
-    r"besides? whom": "with",
     r"bur(?:y|ies|ied)": "dead-letter, dead-lettered",
     r"by lot": "at random",
     r"come by": "get",
