@@ -85,7 +85,7 @@ def table() -> str:
 
 
 def _head_of_settings() -> str:
-    return f"# {MADE} from worker/runtime/settings.py.\n"
+    return f"# {MADE} from worker/runtime/settings.\n"
 
 
 def _secrets(group: type[BaseModel], path: tuple[str, ...]) -> Iterator[list[str]]:
