@@ -1,7 +1,7 @@
-"""A record and its outcomes, for a terminal.
+"""A record and what became of it, as a person wants to read it.
 
-Untrusted text is escaped and quoted (`quoting`), so that it cannot be mistaken for output of this
-program.
+What others wrote is escaped and stands behind a bar in every line, so that none of it can pass for
+ours.
 """
 
 from collections.abc import Iterator
@@ -43,10 +43,10 @@ def show_finding(
     plain: bool,
     decoder: EventDecoder | None = None,
 ) -> RenderableType:
-    """Everything that is known of a record.
+    """All there is to know of a record.
 
-    `again` is the judgement of the engine of the settings, if it was asked; `now` is Unix seconds;
-    `plain` is without colours.
+    `again` is what the engine says now, if it was asked; `now` is Unix seconds; `plain` is without
+    colours.
     """
     parts = [*_record(finding, group, now), *_content(finding, guard, decoder or EventDecoder())]
     for outcome in finding.outcomes:
@@ -54,7 +54,7 @@ def show_finding(
         if isinstance(outcome, Published):
             parts += _published(finding, outcome, now)
         else:
-            parts += _dead_letter(outcome, now)
+            parts += _buried(outcome, now)
     if not finding.outcomes:
         parts += [Text(), Text(_why_no_outcome(finding), _UNKNOWN)]
     if again is not None:
@@ -165,28 +165,28 @@ def _labels(verdict: Verdict) -> Iterator[RenderableType]:
 
 
 def _times(verdict: Verdict, record: Record, now: float) -> Iterator[RenderableType]:
-    """The time of each step, and the time since the one before."""
+    """Each moment of the way, and how long after the one before."""
     before: datetime | None = None
-    for name, value in (
+    for name, said in (
         ("occurred", verdict.occurred_at),
         ("written", verdict.source.timestamp),
         ("received", verdict.received_at),
         ("judged", verdict.judged_at),
         ("published", rfc3339(record.timestamp_ms / 1000)),
     ):
-        moment = _moment(value)
+        moment = _moment(said)
         if moment is None:
             continue
         after = "" if before is None else f"  {_span(moment - before)} later"
         if before is None:
             after = f"  {_span(datetime.fromtimestamp(now, UTC) - moment)} ago"
-        yield _line(name, f"{value}{after}")
+        yield _line(name, f"{said}{after}")
         before = moment
 
 
-def _moment(value: str | None) -> datetime | None:
+def _moment(said: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(value or "")
+        moment = datetime.fromisoformat(said or "")
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -213,7 +213,7 @@ def _reasoning(reasoning: Reasoning) -> Iterator[RenderableType]:
     yield Quoted(rows)
 
 
-def _dead_letter(buried: Buried, now: float) -> Iterator[RenderableType]:
+def _buried(buried: Buried, now: float) -> Iterator[RenderableType]:
     letter = buried.letter
     yield _heading("Dead letter", letter.record)
     yield _line("stage", letter.stage)
@@ -256,10 +256,10 @@ def _again(
             for task, then, now in again.disagreements(published.verdict)
         ]
         other = published.verdict.verdict_id != verdict.verdict_id
-        labels = (
+        said = (
             f"differ from {published.record}: " if differences else f"agree with {published.record}"
         )
-        labels += "; ".join(differences) + (" (that is another guard's)" if other else "")
-        yield _line("labels", labels, _UNKNOWN if differences else "green")
+        said += "; ".join(differences) + (" (that is another guard's)" if other else "")
+        yield _line("labels", said, _UNKNOWN if differences else "green")
     for completion, spans in zip(again.completions, again.spans, strict=True):
         yield quoted_completion(completion.text, spans, plain=plain)
