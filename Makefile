@@ -59,7 +59,7 @@ schemas: $(VENV)/.installed ## Regenerate schemas/ from the models
 monitoring: $(VENV)/.installed ## Regenerate monitoring/ from the metrics
 	@$(BIN)/python -m monitoring
 
-chart: $(VENV)/.installed ## Regenerate the chart's values, schema, table and copies
+chart: $(VENV)/.installed ## Regenerate the chart's files, and the table of settings in README.md
 	@$(BIN)/python -m helm build
 
 helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds helm with Go, once)

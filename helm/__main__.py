@@ -11,7 +11,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.command()
 def build() -> None:
-    """Regenerate the chart's files."""
+    """Regenerate the chart's files, and the table of settings in the project's README."""
+    readme = documents.ROOT / "README.md"
+    page = documents.with_settings(readme.read_text(encoding="utf-8"))
+    readme.write_text(page, encoding="utf-8")
     for name, text in documents.documents().items():
         (documents.CHART / name).write_text(text, encoding="utf-8")
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from helm.values import Values
-from worker.runtime.settings import Settings
+from worker.runtime.settings import Settings, settings_table
 
 Json = dict[str, Any]
 
@@ -37,6 +37,11 @@ def documents() -> dict[str, str]:
         "files/secret-settings.yaml": secret_settings(),
         "README.md": _TABLE.sub(lambda found: found[1] + table() + found[2], readme),
     } | {name: source.read_text(encoding="utf-8") for name, source in _COPIES.items()}
+
+
+def with_settings(readme: str) -> str:
+    """The project's README with the current table of settings."""
+    return _TABLE.sub(lambda found: found[1] + settings_table() + found[2], readme)
 
 
 def schema() -> Json:
@@ -85,7 +90,7 @@ def table() -> str:
 
 
 def _head_of_settings() -> str:
-    return f"# {MADE} from worker/runtime/settings.py.\n"
+    return f"# {MADE} from worker/runtime/settings.\n"
 
 
 def _secrets(group: type[BaseModel], path: tuple[str, ...]) -> Iterator[list[str]]:

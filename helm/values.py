@@ -417,7 +417,7 @@ class Values(_Group):
     workload: Workload = Workload()
     config: dict[str, Any] = {}
     """The worker's settings; the project's README lists all of them. Validated against
-    `worker/runtime/settings.py`. Do not put passwords here."""
+    `worker/runtime/settings`. Do not put passwords here."""
     input_partitions: Count | None = None
     """Number of partitions of each input topic."""
     credentials: Credentials = Credentials()

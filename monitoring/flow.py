@@ -3,7 +3,7 @@
 from monitoring import objectives
 from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
 from monitoring.promql import ratio, total
-from worker.telemetry import names
+from worker.telemetry import attributes, names
 
 _YES_NO = {1: ("yes", "green"), 0: ("no", "red")}
 _NO_YES = {1: ("yes", "red"), 0: ("no", "green")}
@@ -96,7 +96,7 @@ def keeping_up() -> list[Json]:
             RECORDS_PER_SECOND,
             {
                 "in: {{messaging_destination_name}}": SHOWN.rate(
-                    names.CONSUMED, by=(names.DESTINATION,)
+                    names.CONSUMED, by=(attributes.DESTINATION,)
                 ),
                 "out: {{outcome}}": SHOWN.rate(names.OUTCOMES, by=("outcome",)),
             },

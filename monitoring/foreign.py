@@ -1,6 +1,6 @@
 """Metrics of vLLM, the process and Prometheus that the dashboard and the rules read."""
 
-from worker.telemetry.names import Kind, Metric
+from worker.telemetry.metric import Kind, Metric
 
 _ENGINE = ("model_name", "engine")
 

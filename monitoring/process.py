@@ -2,12 +2,12 @@
 
 from monitoring import foreign
 from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
-from worker.telemetry import names
+from worker.telemetry import attributes, names
 
 
 def kafka() -> list[Json]:
     """How is Kafka?"""
-    call = (names.OPERATION,)
+    call = (attributes.OPERATION,)
     return row(
         "How is Kafka?",
         panel(
@@ -29,7 +29,7 @@ def kafka() -> list[Json]:
                 "{{messaging_operation_name}} {{error_type}}": SHOWN.rate(
                     names.OPERATION_DURATION,
                     'error_type!=""',
-                    by=(*call, names.ERROR_TYPE),
+                    by=(*call, attributes.ERROR_TYPE),
                     part="count",
                 )
             },
@@ -40,7 +40,11 @@ def kafka() -> list[Json]:
             "Records sent",
             "Records that became durable, by topic.",
             RECORDS_PER_SECOND,
-            {"{{messaging_destination_name}}": SHOWN.rate(names.SENT, by=(names.DESTINATION,))},
+            {
+                "{{messaging_destination_name}}": SHOWN.rate(
+                    names.SENT, by=(attributes.DESTINATION,)
+                )
+            },
             width=6,
         ),
         panel(

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from worker.telemetry.names import Kind, Metric, label
+from worker.telemetry.metric import Kind, Metric, label_name
 
 # labels that Prometheus adds to every series of a worker
 WORKER = ("namespace", "job", "instance")
@@ -85,8 +85,8 @@ def series_in(expression: str) -> set[str]:
 
 def _labels(metric: Metric, by: tuple[str, ...]) -> tuple[str, ...]:
     for name in by:
-        _check(metric, label(name))
-    return tuple(label(name) for name in by)
+        _check(metric, label_name(name))
+    return tuple(label_name(name) for name in by)
 
 
 def _check(metric: Metric, name: str) -> None:

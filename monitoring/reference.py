@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from monitoring import dashboard, rules
 from monitoring.promql import series_in
-from worker.telemetry.names import METRICS, Kind
+from worker.telemetry.metric import Kind
+from worker.telemetry.names import METRICS
 
 _PLACE = re.compile(r"(<!-- make monitoring -->\n).*?(<!-- end -->)", re.DOTALL)
 _VALUES = re.compile(r"label_values\((.+), \w+\)")

@@ -8,7 +8,8 @@ from typing import Any
 
 from monitoring import foreign, objectives
 from monitoring.promql import GROUP, WORKER, Scope, ratio, total
-from worker.telemetry import names
+from worker.telemetry import attributes, names
+from worker.telemetry.metric import Metric
 
 Json = dict[str, Any]
 
@@ -74,7 +75,7 @@ def recordings() -> dict[str, str]:
     """Figures per deployment (namespace and job), by name."""
     groups = OVER_5M.level(names.INFO, by=(*WORKER, "group"), how="max")
 
-    def by_consumer_group(metric: names.Metric) -> str:
+    def by_consumer_group(metric: Metric) -> str:
         level = OVER_5M.level(metric, by=WORKER)
         joined = f"{level} * on ({', '.join(WORKER)}) group_left (group) {groups}"
         return total(joined, (*GROUP, "group"))
@@ -199,7 +200,7 @@ def _of_lag() -> list[Alert]:
 
 
 def _of_outcomes() -> list[Alert]:
-    def many(metric: names.Metric, *where: str) -> str:
+    def many(metric: Metric, *where: str) -> str:
         counted = total(f"increase({OVER_15M.select(metric, *where)}[{OVER_15M.window}])", GROUP)
         return f"and {counted} > {objectives.SHARE_RECORDS}"
 
@@ -261,7 +262,7 @@ def _of_the_engine() -> list[Alert]:
 
 def _of_kafka() -> list[Alert]:
     calls = names.OPERATION_DURATION
-    by = (*GROUP, names.OPERATION)
+    by = (*GROUP, attributes.OPERATION)
     failed = OVER_5M.rate(calls, 'error_type!=""', by=by, part="count")
     gone = OVER_5M.select(names.REBALANCES, 'change!="assigned"')
     moved = f"increase({gone}[15m])"

@@ -3,12 +3,12 @@
 from monitoring import foreign
 from monitoring.grafana import COLUMNS, EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, repeated, row
 from monitoring.promql import ratio
-from worker.telemetry import names
+from worker.telemetry import attributes, names
 
 
 def failing() -> list[Json]:
     """Which events fail, and why?"""
-    error = (names.ERROR_TYPE,)
+    error = (attributes.ERROR_TYPE,)
     return row(
         "Which events fail, and why?",
         panel(
@@ -18,7 +18,7 @@ def failing() -> list[Json]:
             RECORDS_PER_SECOND,
             {
                 "{{stage}} {{error_type}}": SHOWN.rate(
-                    names.DEAD_LETTERS, by=("stage", names.ERROR_TYPE)
+                    names.DEAD_LETTERS, by=("stage", attributes.ERROR_TYPE)
                 )
             },
             width=6,
@@ -146,7 +146,7 @@ def gpu() -> list[Json]:
             "suffix: tokens/s",
             {
                 "{{gen_ai_token_type}}": SHOWN.rate(
-                    names.TOKEN_USAGE, by=(names.TOKEN_TYPE,), part="sum"
+                    names.TOKEN_USAGE, by=(attributes.TOKEN_TYPE,), part="sum"
                 )
             },
             width=6,

@@ -3,10 +3,11 @@
 from benchmarks.micro.samples import records
 from worker.adapters.clock import SystemClock
 from worker.decoding.events import decode_event
-from worker.domain.engines import Completion, EngineReference, Usage
+from worker.domain.engines import Completion, EngineReference, EngineRequest, Usage
 from worker.domain.events import judged_exchange
 from worker.domain.judgements import Judgement, Reading
 from worker.domain.outcomes import Outcome
+from worker.domain.prompts import Prompt
 from worker.domain.records import OutgoingRecord, in_hand
 from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event
 from worker.telemetry import Telemetry
@@ -25,6 +26,7 @@ class Teller:
         self._records = records(BATCH)
         event = decode_event(self._records[0].value or b"")
         self._exchange = judged_exchange(event)
+        self._request = EngineRequest(Prompt(("",)))
         self._completion = Completion("", "stop", Usage(200, 100, 110))
         self._outgoing = OutgoingRecord("verdicts", b"k", b"{}", ())
         harmless = Reading("unharmful", source="answer")
@@ -58,7 +60,7 @@ class Teller:
         for record in self._records:
             admitted_at = telemetry.admitted(now)
             with in_hand(record), telemetry.process(record, now):
-                with telemetry.chat(self._exchange, "vllm") as chat:
+                with telemetry.chat(self._exchange, self._request, "vllm") as chat:
                     chat.completion = self._completion
                 span, _ = telemetry.sending(record, "verdicts")
                 telemetry.judged(record, self._verdict, taken_at=now, admitted_at=admitted_at)

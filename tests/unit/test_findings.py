@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from tests.unit.inspected import VALUE, finding, judging, letter_of, searched, verdict_of
-from worker.cli.views.inspection import quoted_completion, show_finding
+from worker.cli.views.inspection import show_finding
 from worker.cli.views.inspection_document import document
+from worker.cli.views.quoting import quoted_completion
 from worker.domain.engines import Completion, Usage
 from worker.domain.errors import InvalidRequest
 from worker.domain.guard import CompletionSpan

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.unit import hostile
-from worker.cli.views.inspection import quoted_completion
+from worker.cli.views.quoting import quoted_completion
 from worker.decoding.events import decode_event
 from worker.domain.dead_letters import ORIGIN_TOPIC, dead_letter
 from worker.domain.errors import NotAnEvent

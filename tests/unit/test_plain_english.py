@@ -60,6 +60,7 @@ _PATTERN = re.compile("|".join(rf"\b(?:{word})\b" for word in DIALECT), re.IGNOR
 
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     ROOT / "SECURITY.md",
     ROOT / "Makefile",

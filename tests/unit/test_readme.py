@@ -30,7 +30,7 @@ def test_example_events_are_judged(text):
 
 
 def test_the_table_names_every_setting():
-    assert settings_table() in README
+    assert settings_table() in README, "run: make chart"
 
 
 def test_variables_and_commands_exist():

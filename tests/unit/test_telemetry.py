@@ -10,6 +10,9 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import generate_latest
 
 from tests.unit.harness import WorkerHarness
+from worker.domain.engines import EngineRequest
+from worker.domain.events import Exchange
+from worker.domain.prompts import Prompt
 from worker.engine.circuit_breaker import BreakerPolicy
 from worker.operator.top.recent import read_recent
 from worker.telemetry import names
@@ -73,6 +76,17 @@ async def test_one_trace_from_producer_to_verdict(guarantee):
     assert process.attributes["messaging.destination.partition.id"] == "0"
     assert process.attributes["messaging.kafka.offset"] == 0
     assert chat.attributes["gen_ai.usage.input_tokens"] > 0
+
+
+@pytest.mark.parametrize(("max_tokens", "temperature"), [(None, 0.0), (4, 0.7)])
+async def test_a_completions_span_has_the_parameters_of_its_request(max_tokens, temperature):
+    traced = Traced("at_least_once")
+    request = EngineRequest(Prompt(("a",)), max_tokens=max_tokens, temperature=temperature)
+    with traced.harness.telemetry.chat(Exchange("a", None), request, "e"):
+        pass
+    (chat,) = traced.spans("chat")
+    assert chat.attributes.get("gen_ai.request.max_tokens") == max_tokens
+    assert chat.attributes["gen_ai.request.temperature"] == temperature
 
 
 async def test_polls_and_batches_link_to_where_records_were_produced():

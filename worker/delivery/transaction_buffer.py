@@ -22,16 +22,16 @@ class PartitionTransactionBuffer:
 
     partition: Partition
     epoch: int
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    ready: int = 0
-    leaving: int = 0
-    size_bytes: int = 0
-    marks: bool = False
-    ready_bytes: int = 0
-    behind: list[int] = field(default_factory=list)
-    work: asyncio.Event = field(default_factory=asyncio.Event)
-    urgent: asyncio.Event = field(default_factory=asyncio.Event)
-    flushes: list[asyncio.Event] = field(default_factory=list)
+    outcomes: dict[int, Outcome] = field(default_factory=dict, init=False)
+    ready: int = field(default=0, init=False)
+    leaving: int = field(default=0, init=False)
+    size_bytes: int = field(default=0, init=False)
+    marks: bool = field(default=False, init=False)
+    ready_bytes: int = field(default=0, init=False)
+    behind: list[int] = field(default_factory=list, init=False)
+    work: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    urgent: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    flushes: list[asyncio.Event] = field(default_factory=list, init=False)
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome until it is committed."""

@@ -159,7 +159,7 @@ class Asker:
         self, request: EngineRequest, token_ids: Sequence[int], exchange: Exchange, request_id: str
     ) -> Completion:
         async def attempt() -> Completion:
-            with self._telemetry.chat(exchange, self.engine.reference.name) as chat:
+            with self._telemetry.chat(exchange, request, self.engine.reference.name) as chat:
                 chat.completion = await self.engine.complete(
                     request, token_ids, request_id=request_id, trace=chat.context
                 )

@@ -47,7 +47,7 @@ class Outcomes:
         self, record: Record, error: RecordError, taken_at: float, process: Span
     ) -> Outcome:
         """The outcome of a record that cannot be judged; `process` is the span of its work."""
-        self._telemetry.buried(error, taken_at, process)
+        self._telemetry.dead_lettered(error, taken_at, process)
         span, _ = self._telemetry.sending(record, self._destinations.dead_letter_topic)
         self.counts["dead_letter"] += 1
         _log(error)

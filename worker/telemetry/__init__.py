@@ -1,20 +1,20 @@
-"""What a worker tells of itself: metrics and spans, by what happened to a record.
+"""Metrics and spans of a worker.
 
-`names` holds every name, `instruments` the metrics, `tracing` the spans. What happens is told
-here once, and both follow from it. Nothing of what people wrote is recorded.
+`names` declares the metrics, `attributes` the names of spans and attributes; `instruments` records
+metrics, `tracing` makes spans. The flow makes one call for each step of a record, from which both
+follow. No text of events is recorded, except on spans where a setting asks for it.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN, Span
 from prometheus_client import CollectorRegistry
 
-from worker.domain.engines import Completion
+from worker.domain.engines import Completion, EngineRequest
 from worker.domain.errors import RecordError
 from worker.domain.events import Exchange
 from worker.domain.outcomes import Outcome, OutcomeKind
@@ -22,30 +22,28 @@ from worker.domain.ports import Clock
 from worker.domain.questions import STANDARD_QUESTIONS, Question
 from worker.domain.records import Headers, Partition, Record
 from worker.domain.verdicts import Verdict
-from worker.telemetry import names
+from worker.telemetry import attributes, names
+from worker.telemetry.chat import Chat
+from worker.telemetry.initial import start_at_zero
 from worker.telemetry.instruments import Instruments
-from worker.telemetry.names import CloseReason, Metric
-from worker.telemetry.tracing import (
-    Tracing,
-    baggage,
-    carried,
-    carrier,
-    fail,
-    trace_headers,
-    trace_id,
-)
+from worker.telemetry.metric import Metric
+from worker.telemetry.names import CloseReason
+from worker.telemetry.recent import RecentVerdicts
+from worker.telemetry.tracing import Tracing, baggage, carried, carrier, fail, trace_headers
 
-_RECENT = 50
 _NO_SPAN = nullcontext(INVALID_SPAN)
 _STATES = ("loading", "running", "stopping")
-_OPERATIONS = ("commit", "transaction", "publish")
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """How a partition stands: records behind its end, received and not committed, its epoch.
+    """The state of a partition that this worker holds.
 
-    `unstable` counts records past that end: behind a producer transaction that is still open.
+    Attributes:
+        lag: records between the committed offset and the end that consumers can read.
+        unsettled: records received and not committed.
+        epoch: of its assignment.
+        unstable: records past that end, behind a producer transaction that is still open.
     """
 
     lag: int
@@ -55,12 +53,12 @@ class PartitionState:
 
 
 class Telemetry:
-    """The one that is told.
+    """Records the metrics and spans of one worker.
 
     Args:
-        tracing: makes the spans; without it none are made.
+        tracing: makes the spans; without it none are recorded.
         registry: what a scrape collects.
-        questions: of the guard: each label is a time series.
+        questions: of the guard; each label is a time series.
     """
 
     def __init__(
@@ -75,8 +73,8 @@ class Telemetry:
         self._clock = clock
         self._tracing = tracing or Tracing()
         self._instruments = made = Instruments(self.registry)
-        self._recent: deque[tuple[Verdict, float, float, Headers]] = deque(maxlen=_RECENT)
-        # children that every record touches are looked up once
+        self._recent = RecentVerdicts()
+        # instruments that every record uses are looked up once
         self._queue, self._batch, self._judge, self._publish = (
             made.histogram(names.STAGE_DURATION, stage)
             for stage in ("queue", "batch", "judge", "publish")
@@ -93,34 +91,22 @@ class Telemetry:
         }
         self._questions = [question.name for question in questions]
         self._cached_tokens = made.counter(names.TOKENS_CACHED)
-        # what is not counted yet shows as zero, so that a first failure is a rise
-        for status in ("complete", "inconclusive"):
-            made.counter(names.JUDGEMENTS, status)
-        for kind in ("verdict", "dead_letter", "tombstone"):
-            made.counter(names.OUTCOMES, kind)
-        for change in ("assigned", "revoked", "lost"):
-            made.counter(names.REBALANCES, change)
-        for operation in _OPERATIONS:
-            made.histogram(names.OPERATION_DURATION, operation, "")
-        for error in RecordError.__subclasses__():
-            made.counter(names.DEAD_LETTERS, error.stage, error.__name__)
-        for reason in CloseReason:
-            made.histogram(names.BATCH_SIZE, reason.value)
+        start_at_zero(made)
 
     # receive, batch
 
     def received(self, records: Sequence[Record], began: float) -> None:
-        """Records came in; the poll `began` at Unix seconds."""
+        """Records were received, by a poll that `began` at Unix seconds."""
         by_topic: defaultdict[str, list[Record]] = defaultdict(list)
         for record in records:
             by_topic[record.partition.topic].append(record)
-        for topic, theirs in by_topic.items():
-            self._instruments.counter(names.CONSUMED, topic).add(len(theirs))
+        for topic, received in by_topic.items():
+            self._instruments.counter(names.CONSUMED, topic).add(len(received))
             if self._tracing.recording:
-                self._tracing.poll(topic, theirs, began)
+                self._tracing.poll(topic, received, began)
 
     def taken(self, records: Sequence[Record]) -> None:
-        """Records left their queues."""
+        """Records were taken out of their queues."""
         now = self._clock.now()
         for record in records:
             self._queue.observe(max(now - record.received_at, 0.0))
@@ -128,7 +114,7 @@ class Telemetry:
     def batched(
         self, records: Sequence[Record], tokens: int, reason: CloseReason, opened_at: float
     ) -> None:
-        """A micro-batch closed that was opened at monotonic seconds."""
+        """A micro-batch closed; `opened_at` is in monotonic seconds."""
         self._instruments.histogram(names.BATCH_SIZE, reason.value).observe(len(records))
         self._instruments.histogram(names.BATCH_TOKENS).observe(tokens)
         if self._tracing.recording:
@@ -142,18 +128,18 @@ class Telemetry:
         return self._tracing.process(record, taken_at) if self._tracing.recording else _NO_SPAN
 
     def admitted(self, taken_at: float) -> float:
-        """A record went to the engine; the time (Unix seconds), to be given to `judged`."""
+        """A record is admitted to the engine; returns the time (Unix seconds), for `judged`."""
         now = self._clock.now()
         self._batch.observe(max(now - taken_at, 0.0))
         return now
 
-    def chat(self, exchange: Exchange, provider: str) -> "Chat":
-        """One completion: its span, its time, its tokens."""
+    def chat(self, exchange: Exchange, request: EngineRequest, provider: str) -> Chat:
+        """One completion: its span, its duration, its tokens."""
         tracing = self._tracing
-        span = tracing.chat(exchange, provider) if tracing.recording else None
-        return Chat(self._clock, span, self._chatted)
+        span = tracing.chat(exchange, request, provider) if tracing.recording else None
+        return Chat(self._clock, span, self._chat_ended)
 
-    def _chatted(
+    def _chat_ended(
         self, seconds: float, completion: Completion | None, error: BaseException | None, span: Span
     ) -> None:
         if error is None:
@@ -175,7 +161,7 @@ class Telemetry:
     def judged(
         self, record: Record, verdict: Verdict, *, taken_at: float, admitted_at: float
     ) -> None:
-        """A verdict was reached."""
+        """A record has a verdict."""
         now = self._clock.now()
         self._judge.observe(max(now - admitted_at, 0.0))
         self._process.observe(max(now - taken_at, 0.0))
@@ -186,23 +172,23 @@ class Telemetry:
         for flag in verdict.flags:
             self._instruments.counter(names.FLAGS, flag).add()
         age = max(now - record.timestamp_ms / 1000, 0.0)
-        self._recent.appendleft((verdict, now, age, record.headers))
+        self._recent.add(verdict, now, age, record.headers)
 
-    def buried(self, error: RecordError, taken_at: float, span: Span) -> None:
-        """A record turned out not to be judgeable."""
+    def dead_lettered(self, error: RecordError, taken_at: float, span: Span) -> None:
+        """A record cannot be judged and becomes a dead letter; `span` is that of its processing."""
         self._process.observe(max(self._clock.now() - taken_at, 0.0))
         kind = type(error).__name__
         self._instruments.counter(names.DEAD_LETTERS, error.stage, kind).add()
         fail(span, error)
 
     def replaced(self, error: RecordError) -> None:
-        """A dead letter takes the place of a verdict that its topic turned out not to take."""
+        """A dead letter replaces a verdict that is too large for its topic."""
         self._instruments.counter(names.DEAD_LETTERS, error.stage, type(error).__name__).add()
 
     # publish, settle
 
     def sending(self, record: Record, topic: str) -> tuple[Span, Headers]:
-        """An outcome is to be sent: its span, and the trace context for its headers."""
+        """The span of an outcome to be sent, and the trace context for its headers."""
         if not self._tracing.recording:
             return INVALID_SPAN, carried(record.headers)
         span = self._tracing.send(topic)
@@ -229,9 +215,9 @@ class Telemetry:
             self._instruments.counter(names.SENT, topic).add(count)
 
     def void(self, outcomes: Sequence[Outcome]) -> None:
-        """Outcomes were dropped, since their records have another owner."""
+        """Outcomes were dropped, because another worker owns their records."""
         for outcome in outcomes:
-            outcome.span.set_attribute(names.ERROR_TYPE, "stale_epoch")
+            outcome.span.set_attribute(attributes.ERROR_TYPE, "stale_epoch")
             outcome.span.end()
 
     @contextmanager
@@ -249,8 +235,9 @@ class Telemetry:
                     fail(span, error)
                     raise
         finally:
-            took = self._clock.monotonic() - began
-            self._instruments.histogram(names.OPERATION_DURATION, name, failure).observe(took)
+            seconds = self._clock.monotonic() - began
+            duration = self._instruments.histogram(names.OPERATION_DURATION, name, failure)
+            duration.observe(seconds)
 
     def rebalanced(self, change: str, partitions: int) -> None:
         """Partitions were `assigned`, `revoked` or `lost`."""
@@ -259,7 +246,7 @@ class Telemetry:
     # the worker as a whole
 
     def watch(self, metric: Metric, read: Callable[[], float]) -> None:
-        """Have a gauge read whenever it is collected."""
+        """Read a gauge by this function whenever it is collected."""
         self._instruments.gauge(metric).read = read
 
     def set(self, metric: Metric, value: float) -> None:
@@ -271,7 +258,7 @@ class Telemetry:
         self._instruments.counter(metric).add(value)
 
     def partitions(self, states: Mapping[Partition, PartitionState]) -> None:
-        """How the partitions that are held stand."""
+        """Replace the gauges of partitions by those of the partitions that are held."""
         for metric, field in (
             (names.LAG_RECORDS, "lag"),
             (names.LAG_UNSTABLE, "unstable"),
@@ -284,70 +271,14 @@ class Telemetry:
             )
 
     def state(self, state: str) -> None:
-        """What the worker is: `loading`, `running` or `stopping`."""
+        """The worker is `loading`, `running` or `stopping`."""
         self._instruments.replace(names.STATE, {(s,): float(s == state) for s in _STATES})
 
-    def info(self, **said: str) -> None:
-        """What runs here, by the attributes of `names.INFO`."""
-        values = tuple(said[attribute] for attribute in names.INFO.attributes)
-        self._instruments.replace(names.INFO, {values: 1.0})
+    def info(self, **values: str) -> None:
+        """Set the labels of `names.INFO`."""
+        labels = tuple(values[attribute] for attribute in names.INFO.attributes)
+        self._instruments.replace(names.INFO, {labels: 1.0})
 
     def recent(self) -> list[dict[str, Any]]:
-        """The last verdicts, newest first: labels and whereabouts, no text."""
-        return [
-            {
-                "topic": verdict.source.topic,
-                "partition": verdict.source.partition,
-                "offset": verdict.source.offset,
-                "status": verdict.status,
-                "labels": {name: reading.label for name, reading in verdict.readings().items()},
-                "flags": list(verdict.flags),
-                "judged_at": at,
-                "age_seconds": age,
-                "trace_id": trace_id(headers),
-            }
-            for verdict, at, age, headers in self._recent
-        ]
-
-
-class Chat:
-    """One completion under way: a context that does without a generator, as each record has one.
-
-    Attributes:
-        context: to be carried into the engine, so that its spans join the trace.
-        completion: what came of it, to be set by whoever asked.
-    """
-
-    __slots__ = ("_began", "_clock", "_entered", "_span", "_told", "completion", "context")
-
-    def __init__(
-        self,
-        clock: Clock,
-        span: AbstractContextManager[Span] | None,
-        told: Callable[[float, Completion | None, BaseException | None, Span], None],
-    ) -> None:
-        self._clock = clock
-        self._span = span
-        self._told = told
-        self._began = 0.0
-        self._entered: Span = INVALID_SPAN
-        self.context: Mapping[str, str] = {}
-        self.completion: Completion | None = None
-
-    def __enter__(self) -> Self:
-        self._began = self._clock.monotonic()
-        if self._span is not None:
-            self._entered = self._span.__enter__()
-            self.context = carrier(self._entered)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        took = self._clock.monotonic() - self._began
-        self._told(took, self.completion, error, self._entered)
-        if self._span is not None:
-            self._span.__exit__(kind, error, traceback)
+        """The last verdicts, newest first, without text of events."""
+        return self._recent.documents()

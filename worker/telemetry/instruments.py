@@ -1,9 +1,9 @@
-"""The metrics as objects that record.
+"""The objects that record metrics.
 
-A worker makes some fifteen recordings for each record. OpenTelemetry's SDK takes 4 to 8 µs for one
-(1.45 on Python 3.11), prometheus_client 0.4 to 0.7, these 0.1 to 0.2: they take no lock, since all
-of them are made and collected in the event loop's thread. They join a registry of
-prometheus_client as a collector, beside vLLM's own metrics, so that all go out together.
+A worker records some fifteen values for each record. One takes OpenTelemetry's SDK 4 to 8 µs (1.45
+on Python 3.11), prometheus_client 0.4 to 0.7, and these 0.1 to 0.2: they need no lock, because all
+are used in the event loop's thread only. They are a collector in a registry of prometheus_client,
+next to vLLM's own metrics, so that one scrape returns both.
 """
 
 from bisect import bisect_left
@@ -21,13 +21,14 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from worker.telemetry.names import METRICS, Kind, Metric
+from worker.telemetry.metric import Kind, Metric
+from worker.telemetry.names import METRICS
 
 Values = tuple[str, ...]
 
 
 class Counter:
-    """Grows."""
+    """A value that only grows."""
 
     __slots__ = ("value",)
 
@@ -35,12 +36,12 @@ class Counter:
         self.value = 0.0
 
     def add(self, amount: float = 1.0) -> None:
-        """Grow by an amount."""
+        """Add an amount."""
         self.value += amount
 
 
 class Gauge:
-    """Goes up and down: set, or read when it is collected."""
+    """A value that is set, or read when it is collected."""
 
     __slots__ = ("read",)
 
@@ -48,15 +49,15 @@ class Gauge:
         self.read: Callable[[], float] = float
 
     def set(self, value: float) -> None:
-        """Be this from now on."""
+        """Set the value."""
         self.read = lambda: value
 
 
 class Histogram:
-    """Counts values by their size.
+    """Counts values in buckets.
 
     Args:
-        bounds: upper and inclusive, ascending; one for all that is larger is added.
+        bounds: upper and inclusive, ascending; a bucket for all larger values is added.
     """
 
     __slots__ = ("_bounds", "counts", "sum")
@@ -72,7 +73,7 @@ class Histogram:
         self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Upper bounds as Prometheus writes them, and how many values are not above."""
+        """Upper bounds as Prometheus writes them, each with the number of values up to it."""
         bounds = [_written(bound) for bound in (*self._bounds, float("inf"))]
         return list(zip(bounds, map(float, accumulate(self.counts)), strict=True))
 
@@ -116,28 +117,30 @@ class Instruments(Collector):
         return _child(self._histograms[metric], values, lambda: Histogram(metric.buckets))
 
     def replace(self, metric: Metric, series: Mapping[Values, float]) -> None:
-        """Set all series of a gauge; those that are not named are gone."""
+        """Set all series of a gauge; its other series are removed."""
         self._gauges[metric] = {}
         for values, value in series.items():
             self.gauge(metric, *values).set(value)
 
     def collect(self) -> Iterable[Family]:
-        """See `prometheus_client.registry.Collector`."""
+        """Return all metrics with their current values."""
         for metric, counters in self._counters.items():
-            grown = CounterMetricFamily(metric.base, metric.description, labels=metric.labels)
+            totals = CounterMetricFamily(metric.base, metric.description, labels=metric.labels)
             for values, counter in counters.items():
-                grown.add_metric(values, counter.value)
-            yield grown
+                totals.add_metric(values, counter.value)
+            yield totals
         for metric, gauges in self._gauges.items():
-            read = GaugeMetricFamily(metric.base, metric.description, labels=metric.labels)
+            current = GaugeMetricFamily(metric.base, metric.description, labels=metric.labels)
             for values, gauge in gauges.items():
-                read.add_metric(values, float(gauge.read()))
-            yield read
+                current.add_metric(values, float(gauge.read()))
+            yield current
         for metric, histograms in self._histograms.items():
-            spread = HistogramMetricFamily(metric.base, metric.description, labels=metric.labels)
+            distribution = HistogramMetricFamily(
+                metric.base, metric.description, labels=metric.labels
+            )
             for values, histogram in histograms.items():
-                spread.add_metric(values, histogram.buckets(), histogram.sum)
-            yield spread
+                distribution.add_metric(values, histogram.buckets(), histogram.sum)
+            yield distribution
 
 
 def _child(

@@ -1,12 +1,12 @@
-"""Every span, metric and attribute name, in one place.
+"""The metrics of a worker.
 
-Where OpenTelemetry has a name (semantic conventions v1.44, messaging and gen_ai, all in
-development) it is used; ours begin with `guardstream.`. On `/metrics` a name is written as
-OpenTelemetry's compatibility rules say: dots become underscores, the unit and `_total` follow.
+Names follow OpenTelemetry's semantic conventions, as those of `attributes` do.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from worker.telemetry import attributes
+from worker.telemetry.metric import Kind, Metric
 
 
 class CloseReason(StrEnum):
@@ -18,98 +18,7 @@ class CloseReason(StrEnum):
     SUSPECT = "suspect"
 
 
-class Kind(StrEnum):
-    """What a metric does: grows, goes up and down, or is distributed."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A metric.
-
-    Attributes:
-        unit: UCUM, as OpenTelemetry has it: seconds `s`, bytes `By`, things `{thing}`.
-        attributes: each takes few values: never an id, never anybody's text.
-        buckets: upper bounds, of a histogram.
-    """
-
-    name: str
-    kind: Kind
-    unit: str
-    description: str
-    attributes: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-
-    @property
-    def base(self) -> str:
-        """The name on `/metrics`, less what a counter or histogram adds to it."""
-        suffix = {"s": "_seconds", "By": "_bytes"}.get(self.unit, "")
-        return self.name.replace(".", "_") + suffix
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The attributes' names on `/metrics`."""
-        return tuple(label(attribute) for attribute in self.attributes)
-
-    @property
-    def series(self) -> tuple[str, ...]:
-        """The names of its series on `/metrics`."""
-        match self.kind:
-            case Kind.COUNTER:
-                return (f"{self.base}_total",)
-            case Kind.GAUGE:
-                return (self.base,)
-            case Kind.HISTOGRAM:
-                return tuple(f"{self.base}_{part}" for part in ("bucket", "count", "sum"))
-
-
-def label(attribute: str) -> str:
-    """An attribute's name on `/metrics`."""
-    return attribute.replace(".", "_")
-
-
-# attributes
-
-SYSTEM = "messaging.system"
-DESTINATION = "messaging.destination.name"
-PARTITION_ID = "messaging.destination.partition.id"
-GROUP = "messaging.consumer.group.name"
-OFFSET = "messaging.kafka.offset"
-MESSAGE_COUNT = "messaging.batch.message_count"
-OPERATION = "messaging.operation.name"
-OPERATION_TYPE = "messaging.operation.type"
-ERROR_TYPE = "error.type"
-GENAI_OPERATION = "gen_ai.operation.name"
-PROVIDER = "gen_ai.provider.name"
-REQUEST_MODEL = "gen_ai.request.model"
-REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
-REQUEST_TEMPERATURE = "gen_ai.request.temperature"
-FINISH_REASONS = "gen_ai.response.finish_reasons"
-INPUT_TOKENS = "gen_ai.usage.input_tokens"
-OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
-CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
-TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - no secret
-INPUT_MESSAGES = "gen_ai.input.messages"
-OUTPUT_MESSAGES = "gen_ai.output.messages"
-EVENT_ID = "guardstream.event_id"
-VERDICT_ID = "guardstream.verdict_id"
-STATUS = "guardstream.status"
-BATCH_REASON = "guardstream.batch.reason"
-BATCH_TOKENS_USED = "guardstream.batch.tokens"
-
-# spans: what precedes a topic or a model
-
-POLL = "poll"
-BATCH = "batch"
-PROCESS = "process"
-CHAT = "chat"
-SEND = "send"
-COMMIT = "commit"
-
-# metrics
+# buckets
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0)
@@ -117,26 +26,28 @@ _AGES = (*_LONG, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 _TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768)
 _POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+# metrics
+
 CONSUMED = Metric(
     "messaging.client.consumed.messages",
     Kind.COUNTER,
     "{message}",
     "Records received, by topic.",
-    (DESTINATION,),
+    (attributes.DESTINATION,),
 )
 SENT = Metric(
     "messaging.client.sent.messages",
     Kind.COUNTER,
     "{message}",
     "Records that became durable, by topic.",
-    (DESTINATION,),
+    (attributes.DESTINATION,),
 )
 OPERATION_DURATION = Metric(
     "messaging.client.operation.duration",
     Kind.HISTOGRAM,
     "s",
     "Calls to Kafka: `commit` of offsets, `transaction` of outcomes with offsets, `publish`.",
-    (OPERATION, ERROR_TYPE),
+    (attributes.OPERATION, attributes.ERROR_TYPE),
     _SHORT,
 )
 PROCESS_DURATION = Metric(
@@ -152,7 +63,7 @@ CHAT_DURATION = Metric(
     Kind.HISTOGRAM,
     "s",
     "Duration of one completion, including the wait at the engine.",
-    (ERROR_TYPE,),
+    (attributes.ERROR_TYPE,),
     _LONG,
 )
 TOKEN_USAGE = Metric(
@@ -160,7 +71,7 @@ TOKEN_USAGE = Metric(
     Kind.HISTOGRAM,
     "{token}",
     "Tokens of a prompt (`input`) and of its completion (`output`).",
-    (TOKEN_TYPE,),
+    (attributes.TOKEN_TYPE,),
     _TOKENS,
 )
 TOKENS_CACHED = Metric(
@@ -196,7 +107,7 @@ DEAD_LETTERS = Metric(
     Kind.COUNTER,
     "{record}",
     "Records that could not be judged, by stage and error.",
-    ("stage", ERROR_TYPE),
+    ("stage", attributes.ERROR_TYPE),
 )
 VERDICT_AGE = Metric(
     "guardstream.verdict.age",

@@ -1,7 +1,7 @@
 """Spans: one trace from the producer of an event to the consumer of its verdict.
 
-Where nothing is recorded, the producer's context is carried on as it came. What people wrote is
-recorded only when a setting says so, and then cut.
+Where nothing is recorded, the producer's context is passed on unchanged. Text of events is recorded
+only if a setting asks for it, up to a number of characters.
 """
 
 import json
@@ -13,10 +13,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.domain.engines import Completion
+from worker.domain.engines import Completion, EngineRequest
 from worker.domain.events import Exchange
 from worker.domain.records import Headers, Record
-from worker.telemetry import names
+from worker.telemetry import attributes
 
 _CONTEXT = ("traceparent", "tracestate", "baggage")
 # not the baggage: nothing here uses it, and OpenTelemetry splits it in quadratic time
@@ -25,7 +25,7 @@ _MAX_CARRIED_BYTES = 8192
 _MAX_BAGGAGE_MEMBERS = 180
 # the SDK keeps no more
 _MAX_LINKS = 128
-_KAFKA = {names.SYSTEM: "kafka"}
+_KAFKA = {attributes.SYSTEM: "kafka"}
 
 
 class Tracing:
@@ -33,7 +33,7 @@ class Tracing:
 
     Args:
         tracer: without one nothing is recorded, and `recording` is False.
-        content_characters: how much of a prompt and of a completion is recorded.
+        content_characters: of a prompt and of a completion that are recorded.
     """
 
     def __init__(
@@ -51,106 +51,110 @@ class Tracing:
         self._content_characters = content_characters
 
     def poll(self, topic: str, records: Sequence[Record], began: float) -> None:
-        """Records of a topic came in."""
+        """The span of a poll that returned records of a topic."""
         self._tracer.start_span(
-            f"{names.POLL} {topic}",
+            f"{attributes.POLL} {topic}",
             kind=SpanKind.CLIENT,
             start_time=_nanoseconds(began),
             links=_links(records),
             attributes=_KAFKA
             | {
-                names.OPERATION: names.POLL,
-                names.OPERATION_TYPE: "receive",
-                names.DESTINATION: topic,
-                names.GROUP: self._group,
-                names.MESSAGE_COUNT: len(records),
+                attributes.OPERATION: attributes.POLL,
+                attributes.OPERATION_TYPE: "receive",
+                attributes.DESTINATION: topic,
+                attributes.GROUP: self._group,
+                attributes.MESSAGE_COUNT: len(records),
             },
         ).end()
 
     def batch(self, records: Sequence[Record], tokens: int, reason: str, began: float) -> None:
-        """A micro-batch closed."""
+        """The span of a micro-batch that closed."""
         self._tracer.start_span(
-            names.BATCH,
+            attributes.BATCH,
             start_time=_nanoseconds(began),
             links=_links(records),
             attributes={
-                names.MESSAGE_COUNT: len(records),
-                names.BATCH_TOKENS_USED: tokens,
-                names.BATCH_REASON: reason,
+                attributes.MESSAGE_COUNT: len(records),
+                attributes.BATCH_TOKENS_USED: tokens,
+                attributes.BATCH_REASON: reason,
             },
         ).end()
 
     @contextmanager
     def process(self, record: Record, began: float) -> Iterator[Span]:
-        """The span of one record, in the trace of whoever produced it."""
+        """The span of one record, in the trace of its producer."""
         topic = record.partition.topic
         with self._tracer.start_as_current_span(
-            f"{names.PROCESS} {topic}",
+            f"{attributes.PROCESS} {topic}",
             context=_context(record),
             kind=SpanKind.CONSUMER,
             start_time=_nanoseconds(began),
-            # a failed record is told by its error's name alone
+            # an error's message can contain text of the event: only its name is recorded
             record_exception=False,
             set_status_on_exception=False,
             attributes=_KAFKA
             | {
-                names.OPERATION: names.PROCESS,
-                names.OPERATION_TYPE: "process",
-                names.DESTINATION: topic,
-                names.PARTITION_ID: str(record.partition.number),
-                names.GROUP: self._group,
-                names.OFFSET: record.offset,
+                attributes.OPERATION: attributes.PROCESS,
+                attributes.OPERATION_TYPE: "process",
+                attributes.DESTINATION: topic,
+                attributes.PARTITION_ID: str(record.partition.number),
+                attributes.GROUP: self._group,
+                attributes.OFFSET: record.offset,
             },
         ) as span:
             yield span
 
     @contextmanager
-    def chat(self, exchange: Exchange, provider: str) -> Iterator[Span]:
+    def chat(self, exchange: Exchange, request: EngineRequest, provider: str) -> Iterator[Span]:
         """The span of one completion."""
-        attributes: dict[str, str | float] = {
-            names.GENAI_OPERATION: names.CHAT,
-            names.PROVIDER: provider,
-            names.REQUEST_MODEL: self._model,
-            names.REQUEST_TEMPERATURE: 0.0,
+        known: dict[str, str | float] = {
+            attributes.GENAI_OPERATION: attributes.CHAT,
+            attributes.PROVIDER: provider,
+            attributes.REQUEST_MODEL: self._model,
+            attributes.REQUEST_TEMPERATURE: request.temperature,
         }
+        if request.max_tokens is not None:
+            known[attributes.REQUEST_MAX_TOKENS] = request.max_tokens
         if self._content_characters:
-            attributes[names.INPUT_MESSAGES] = self._messages(
+            known[attributes.INPUT_MESSAGES] = self._messages(
                 user=exchange.prompt, assistant=exchange.response
             )
         with self._tracer.start_as_current_span(
-            f"{names.CHAT} {self._model}",
+            f"{attributes.CHAT} {self._model}",
             kind=SpanKind.CLIENT,
             record_exception=False,
             set_status_on_exception=False,
-            attributes=attributes,
+            attributes=known,
         ) as span:
             yield span
 
     def completed(self, span: Span, completion: Completion) -> None:
-        """Say of a chat's span what came of it."""
+        """Add the result of a completion to its span."""
         if not span.is_recording():
             return
         span.set_attributes(
             {
-                names.FINISH_REASONS: [completion.finish_reason or "unknown"],
-                names.INPUT_TOKENS: completion.usage.prompt_tokens,
-                names.OUTPUT_TOKENS: completion.usage.completion_tokens,
-                names.CACHED_TOKENS: completion.usage.cached_tokens,
+                attributes.FINISH_REASONS: [completion.finish_reason or "unknown"],
+                attributes.INPUT_TOKENS: completion.usage.prompt_tokens,
+                attributes.OUTPUT_TOKENS: completion.usage.completion_tokens,
+                attributes.CACHED_TOKENS: completion.usage.cached_tokens,
             }
         )
         if self._content_characters:
-            span.set_attribute(names.OUTPUT_MESSAGES, self._messages(assistant=completion.text))
+            span.set_attribute(
+                attributes.OUTPUT_MESSAGES, self._messages(assistant=completion.text)
+            )
 
     def send(self, topic: str) -> Span:
         """The span of an outcome, from now until it is durable."""
         return self._tracer.start_span(
-            f"{names.SEND} {topic}",
+            f"{attributes.SEND} {topic}",
             kind=SpanKind.PRODUCER,
             attributes=_KAFKA
             | {
-                names.OPERATION: names.SEND,
-                names.OPERATION_TYPE: "send",
-                names.DESTINATION: topic,
+                attributes.OPERATION: attributes.SEND,
+                attributes.OPERATION_TYPE: "send",
+                attributes.DESTINATION: topic,
             },
         )
 
@@ -158,20 +162,20 @@ class Tracing:
     def commit(self, topic: str | None) -> Iterator[Span]:
         """The span of a commit, of offsets alone or of a transaction."""
         with self._tracer.start_as_current_span(
-            f"{names.COMMIT} {topic}" if topic else names.COMMIT,
+            f"{attributes.COMMIT} {topic}" if topic else attributes.COMMIT,
             context=Context(),
             kind=SpanKind.CLIENT,
             record_exception=False,
             set_status_on_exception=False,
             attributes=_KAFKA
-            | {names.OPERATION: names.COMMIT, names.OPERATION_TYPE: "settle"}
-            | ({names.DESTINATION: topic} if topic else {})
-            | {names.GROUP: self._group},
+            | {attributes.OPERATION: attributes.COMMIT, attributes.OPERATION_TYPE: "settle"}
+            | ({attributes.DESTINATION: topic} if topic else {})
+            | {attributes.GROUP: self._group},
         ) as span:
             yield span
 
     def _messages(self, **contents: str | None) -> str:
-        """Messages as the conventions' JSON, each cut to what may be recorded."""
+        """Messages as the JSON of the conventions, each truncated to `content_characters`."""
         limit = self._content_characters
         return json.dumps(
             [
@@ -184,13 +188,13 @@ class Tracing:
 
 
 def fail(span: Span, error: BaseException) -> None:
-    """Mark a span as failed, by the error's name alone."""
-    span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+    """Mark a span as failed, with the name of the error but not its message."""
+    span.set_attribute(attributes.ERROR_TYPE, type(error).__name__)
     span.set_status(Status(StatusCode.ERROR))
 
 
 def carrier(span: Span) -> dict[str, str]:
-    """A span's context, to be sent on."""
+    """The context of a span, to be passed on."""
     found: dict[str, str] = {}
     propagate.inject(found, trace.set_span_in_context(span))
     return found
@@ -202,7 +206,7 @@ def trace_headers(context: Mapping[str, str]) -> Headers:
 
 
 def carried(headers: Headers) -> Headers:
-    """The producer's context as it came: trace and baggage, each only if it is valid."""
+    """The producer's context unchanged: trace and baggage, each only if it is valid."""
     found: dict[str, bytes] = {}
     for name, value in headers:
         lowered = name.lower()

@@ -5,11 +5,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from worker.operator.top.changes import Change
 from worker.operator.top.scrapes import KV_CACHE_USED, RUNNING, WAITING, read_metrics
 from worker.telemetry import names
+from worker.telemetry.metric import Kind
 
 _MADE_AS = {
-    names.Kind.COUNTER: Counter,
-    names.Kind.GAUGE: Gauge,
-    names.Kind.HISTOGRAM: Histogram,
+    Kind.COUNTER: Counter,
+    Kind.GAUGE: Gauge,
+    Kind.HISTOGRAM: Histogram,
 }
 
 

@@ -4,19 +4,19 @@ What others wrote is escaped and stands behind a bar in every line, so that none
 ours.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from worker.cli.views.quoting import Quoted, quoted_completion, untrusted
 from worker.cli.views.verdicts import LABEL_STYLES
 from worker.decoding.decoder import EventDecoder
 from worker.decoding.events import turns_of
 from worker.domain.errors import RecordError
 from worker.domain.escaping import printable
-from worker.domain.guard import CompletionSpan, Guard
+from worker.domain.guard import Guard
 from worker.domain.judgements import Reasoning
 from worker.domain.records import Record
 from worker.domain.verdicts import Verdict, rfc3339
@@ -24,8 +24,6 @@ from worker.operator.inspect.inspection import Again, Buried, Decoded, Finding, 
 from worker.telemetry.tracing import trace_id
 
 _UNKNOWN = "yellow"
-_MARKS = {"label": "bold reverse", "flag": "yellow reverse", "conclusion": "bold", "step": ""}
-_INNER = ("label", "flag")
 _READ_IN = {
     "answer": "in the answer",
     "section": "in its section",
@@ -62,62 +60,6 @@ def show_finding(
     if again is not None:
         parts += [Text(), *_again(finding, again, plain=plain)]
     return Group(*parts, Text())
-
-
-class Quoted:
-    """Text of others: behind a bar, each row named where there is something to say of it."""
-
-    def __init__(self, rows: Iterable[tuple[str, Text]]) -> None:
-        self._rows: list[tuple[str, Text]] = []
-        for name, text in rows:
-            first, *others = text.split(allow_blank=True)
-            self._rows += [(name, first), *(("", line) for line in others)]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Wrapped at a terminal, line by line as it stands elsewhere."""
-        wide = max((len(name) for name, _ in self._rows), default=0)
-        room = max(options.max_width - wide - 5, 20)
-        for name, line in self._rows:
-            pieces = line.wrap(console, room, overflow="fold") if console.is_terminal else [line]
-            for at, piece in enumerate(pieces):
-                yield Text.assemble((f"  {'' if at else name:<{wide}} │ ", "dim"), piece)
-
-
-def quoted_completion(completion: str, spans: Iterable[CompletionSpan], *, plain: bool) -> Quoted:
-    """A completion with what was read marked: by colours, or by guillemets where there are none."""
-    given = list(spans)
-    opened: Counter[tuple[int, str]] = Counter((mark.start, mark.kind) for mark in given)
-    closed: Counter[tuple[int, str]] = Counter((mark.end, mark.kind) for mark in given)
-    edges = sorted({at for mark in given for at in (mark.start, mark.end)}, reverse=True)
-    # how many spans of a kind stand over the current place; one pass over text and spans
-    over: Counter[str] = Counter()
-    rows, start = [], 0
-    for text in completion.split("\n"):
-        end = start + len(text)
-        line, seen, low = Text(), set[str](), start
-        while low < end:
-            while edges and edges[-1] <= low:
-                edge = edges.pop()
-                for kind in _MARKS:
-                    over[kind] += opened[edge, kind] - closed[edge, kind]
-            high = min(edges[-1], end) if edges else end
-            kinds = [kind for kind in _MARKS if over[kind]]
-            seen.update(kinds)
-            open_, close = "", ""
-            if plain:
-                open_ = "«" * sum(opened[low, kind] for kind in _INNER)
-                close = "»" * sum(closed[high, kind] for kind in _INNER)
-            style = _MARKS[kinds[0]] if kinds else "dim"
-            line.append(f"{open_}{printable(completion[low:high])}{close}", style)
-            low = high
-        rows.append((next((kind for kind in _MARKS if kind in seen), ""), line))
-        start = end + 1
-    return Quoted(rows)
-
-
-def _foreign(text: str, style: str = "") -> Text:
-    """Text of others over several lines, as safe as on one."""
-    return Text("\n".join(map(printable, text.split("\n"))), style)
 
 
 def _heading(what: str, where: object = "", more: str = "") -> Text:
@@ -162,12 +104,12 @@ def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> Iterator[
     for published in finding.verdicts:
         if published.verdict.guard.prompt_sha256 != guard.prompt_sha256:
             yield _line("not exact", f"{published.record} was made with another template", _UNKNOWN)
-    yield Quoted([("", _foreign(decoded.prompt))])
+    yield Quoted([("", untrusted(decoded.prompt))])
 
 
 def _raw(value: bytes) -> Quoted:
     shown = value[:_RAW_BYTES].decode("utf-8", "backslashreplace")
-    rows = [("", _foreign(shown))]
+    rows = [("", untrusted(shown))]
     if len(value) > _RAW_BYTES:
         rows.append(("", Text(f"and {len(value) - _RAW_BYTES} bytes more", "dim")))
     return Quoted(rows)
@@ -181,7 +123,7 @@ def _event(finding: Finding, decoded: Decoded) -> Iterator[RenderableType]:
     for name in ("conversation_id", "occurred_at", "model", "user_id", "tenant"):
         if fields[name] is not None:
             yield _line(name, fields[name])
-    yield Quoted((printable(role), _foreign(content)) for role, content in turns_of(event))
+    yield Quoted((printable(role), untrusted(content)) for role, content in turns_of(event))
 
 
 def _published(finding: Finding, published: Published, now: float) -> Iterator[RenderableType]:
@@ -265,9 +207,9 @@ def _span(time: timedelta) -> str:
 
 def _reasoning(reasoning: Reasoning) -> Iterator[RenderableType]:
     yield Text(f"  {reasoning.task}", "dim")
-    rows = [(f"step {n}", _foreign(step)) for n, step in enumerate(reasoning.steps, start=1)]
+    rows = [(f"step {n}", untrusted(step)) for n, step in enumerate(reasoning.steps, start=1)]
     if reasoning.conclusion is not None:
-        rows.append(("conclusion", _foreign(reasoning.conclusion, "bold")))
+        rows.append(("conclusion", untrusted(reasoning.conclusion, "bold")))
     yield Quoted(rows)
 
 

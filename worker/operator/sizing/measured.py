@@ -10,7 +10,8 @@ from worker.operator.top.changes import Change
 from worker.operator.top.distributions import Distribution
 from worker.operator.top.scrapes import Unreadable
 from worker.operator.top.watching import NoWorker, Watch, open_session
-from worker.telemetry import names
+from worker.telemetry import attributes, names
+from worker.telemetry.metric import label_name
 
 # below this share of its places taken, an engine could have done more in the same time
 _FULL_SHARE = 0.8
@@ -46,7 +47,7 @@ def figures_of(change: Change) -> Figures:
     Raises:
         Unreadable: it judged nothing meanwhile.
     """
-    spent = change.distributions(names.TOKEN_USAGE, names.label(names.TOKEN_TYPE))
+    spent = change.distributions(names.TOKEN_USAGE, label_name(attributes.TOKEN_TYPE))
     prompts, completions = (spent.get(kind, Distribution()) for kind in ("input", "output"))
     busy = change.increase(names.ENGINE_BUSY) or 0.0
     if not completions.count or not prompts.count or not busy:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from worker.operator.top.distributions import Distribution
 from worker.operator.top.scrapes import Labels, Snapshot, values_of
-from worker.telemetry.names import Metric
+from worker.telemetry.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)

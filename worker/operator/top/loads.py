@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from worker.operator.top.changes import Change
 from worker.operator.top.distributions import Distribution, Percentiles
 from worker.operator.top.scrapes import KV_CACHE_USED, RUNNING, WAITING
-from worker.telemetry import names
+from worker.telemetry import attributes, names
+from worker.telemetry.metric import Metric, label_name
 
-_TOKEN_TYPE = names.label(names.TOKEN_TYPE)
+_TOKEN_TYPE = label_name(attributes.TOKEN_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,13 @@ def flow_of(changes: Sequence[Change]) -> Flow | None:
 def measure(changes: Sequence[Change]) -> Load:
     """The load of these workers."""
 
-    def total(metric: names.Metric | str) -> float | None:
+    def total(metric: Metric | str) -> float | None:
         return _over(sum, (change.later.total(metric) for change in changes))
 
-    def largest(metric: names.Metric | str) -> float | None:
+    def largest(metric: Metric | str) -> float | None:
         return _over(max, (change.later.largest(metric) for change in changes))
 
-    def rate(metric: names.Metric) -> float | None:
+    def rate(metric: Metric) -> float | None:
         return _over(sum, (change.rate(metric) for change in changes))
 
     tokens = [change.distributions(names.TOKEN_USAGE, _TOKEN_TYPE) for change in changes]

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker.domain.errors import GuardstreamError
-from worker.telemetry.names import INFO, METRICS, Metric
+from worker.telemetry.metric import Metric
+from worker.telemetry.names import INFO, METRICS
 
 # vLLM's own, on the same page
 RUNNING = "vllm:num_requests_running"

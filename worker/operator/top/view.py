@@ -9,10 +9,11 @@ from worker.operator.top.distributions import Distribution, Percentiles
 from worker.operator.top.loads import Load, measure
 from worker.operator.top.recent import RecentVerdict
 from worker.operator.top.scrapes import Snapshot, values_of
-from worker.telemetry import names
+from worker.telemetry import attributes, names
+from worker.telemetry.metric import Metric, label_name
 
 STAGES = ("queue", "batch", "judge", "publish")
-_ERROR = names.label(names.ERROR_TYPE)
+_ERROR = label_name(attributes.ERROR_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,16 +214,12 @@ def _held(worker: str, snapshot: Snapshot) -> Iterable[PartitionView]:
         )
 
 
-def _ranked(
-    changes: Sequence[Change], metric: names.Metric
-) -> Iterable[tuple[tuple[str, ...], float]]:
+def _ranked(changes: Sequence[Change], metric: Metric) -> Iterable[tuple[tuple[str, ...], float]]:
     found = _sums(changes, metric, *metric.labels).items()
     return sorted((item for item in found if item[1]), key=lambda item: (-item[1], item[0]))
 
 
-def _sums(
-    changes: Sequence[Change], metric: names.Metric, *labels: str
-) -> dict[tuple[str, ...], float]:
+def _sums(changes: Sequence[Change], metric: Metric, *labels: str) -> dict[tuple[str, ...], float]:
     sums: dict[tuple[str, ...], float] = {}
     for change in changes:
         for key, amount in change.increases(metric, *labels).items():

@@ -1,0 +1,95 @@
+"""Settings of batches, the engine and the guard."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from worker.guards import GUARDS
+from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds, Share
+
+
+class BatchSettings(Group):
+    """When a micro-batch goes to the engine; whichever is met first."""
+
+    max_records: Count = 64
+    max_tokens: Count = Field(65_536, description="Maximum prompt tokens of a batch.")
+    linger_seconds: Seconds = Field(
+        0.02, description="How long the first record of a batch waits for more."
+    )
+
+
+class SimulatedSettings(Group):
+    """How the simulated engine answers."""
+
+    allowed: bool = Field(False, description="Let `check` pass with the simulated engine.")
+    time_to_first_token_seconds: Seconds = 0.05
+    time_per_output_token_seconds: Seconds = 0.0005
+    failure_rate: Share = Field(0.0, description="Share of calls that fail and are retried.")
+    refusal_rate: Share = Field(0.0, description="Share of prompts that become dead letters.")
+    hang_rate: Share = Field(0.0, description="Share of calls that never complete.")
+    death_rate: Share = Field(0.0, description="Share of calls at which the engine dies.")
+    poison_rate: Share = Field(
+        0.0, description="Share of prompts, chosen by hash, that kill the engine every time."
+    )
+
+
+class EngineSettings(Group):
+    """What runs the model."""
+
+    kind: Literal["vllm", "simulated"] = "vllm"
+    model: str = Field(
+        "yueliu1999/GuardReasoner-3B",
+        description="A folder, a Hugging Face name, or `demonstration` for the bundled guard.",
+    )
+    revision: str | None = Field(None, description="Pin it in production.")
+    gpu_memory_utilization: float = Field(0.95, gt=0, le=1)
+    max_num_seqs: Count = Field(256, description="Maximum number of concurrent prompts.")
+    max_tokens: Count = Field(2048, description="Maximum tokens of a completion.")
+    max_model_len: int | None = Field(None, ge=64, description="The model's own limit if unset.")
+    request_timeout_seconds: PositiveSeconds = 120.0
+    attempts: Count = Field(
+        3, description="Attempts for one record before it becomes a dead letter."
+    )
+    on_death: Literal["exit", "restart"] = Field(
+        "exit",
+        description="When the engine dies or hangs: exit the worker, or load the model again. In"
+        " both cases a record that kills the engine is dead-lettered after at most four deaths.",
+    )
+    restarts: Count = Field(
+        5,
+        description="Restarts within an hour before the worker exits.",
+    )
+    stall_seconds: PositiveSeconds = Field(
+        60.0,
+        description="Time without a step, with prompts at the engine, until it counts as hung.",
+    )
+    extra: dict[str, Any] = Field({}, description="Other arguments of vLLM's engine.")
+    simulated: SimulatedSettings = SimulatedSettings()
+
+
+class GuardSettings(Group):
+    """How the model is asked and read."""
+
+    name: str = Field("guardreasoner", description="A guard that ships.")
+    prompt_form: Literal["raw", "chat"] = Field(
+        "raw", description="The published scores were measured with `raw`."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _ships(cls, name: str) -> str:
+        if name not in GUARDS:
+            raise ValueError(f"there is no guard {name!r}; use {', '.join(GUARDS)}")
+        return name
+
+
+class BreakerSettings(Group):
+    """When the worker waits, rather than turn everything into dead letters."""
+
+    max_failed_run: Count = Field(20, description="Consecutive records on which the engine failed.")
+    max_failed_share: Share = Field(0.5, description="Share of the last `window_records`.")
+    window_records: Count = 100
+    cool_seconds: PositiveSeconds = Field(
+        1.0, description="Time until one record probes the engine; doubles on each failure."
+    )
+    max_cool_seconds: PositiveSeconds = 30.0

@@ -1,0 +1,155 @@
+"""Settings of the brokers, and of what is read from and written to them."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds
+
+
+class OauthSettings(Group):
+    """Where tokens for `OAUTHBEARER` come from: the client credentials grant."""
+
+    token_endpoint_url: str | None = Field(None, pattern="^https?://")
+    client_id: str | None = None
+    client_secret: SecretStr | None = Field(
+        None, description="Prefer `kafka.oauth.client_secret_file`."
+    )
+    client_secret_file: Path | None = Field(None, description="Read again for each token.")
+    scope: str | None = None
+    ca_file: Path | None = Field(None, description="CA certificates for the token endpoint, PEM.")
+
+
+class KafkaSettings(Group):
+    """Connection to the brokers."""
+
+    bootstrap_servers: str = Field("localhost:9092", description="Brokers, comma separated.")
+    connect_timeout_seconds: PositiveSeconds | None = Field(
+        None,
+        description="How long `run` waits at startup for unreachable brokers; without limit if"
+        " unset. Other commands do not wait.",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="`docs/security.md` has an example of each."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
+    username: str | None = None
+    password: SecretStr | None = Field(None, description="Prefer `kafka.password_file`.")
+    password_file: Path | None = Field(None, description="Read when a client is created.")
+    ca_file: Path | None = Field(
+        None, description="Trusted CA certificates, PEM; the system's if unset."
+    )
+    certificate_file: Path | None = Field(
+        None,
+        description="Client certificate for mTLS, PEM; read again before a handshake if it"
+        " changed.",
+    )
+    key_file: Path | None = Field(
+        None, description="Key of the client certificate, unless it is in the same file."
+    )
+    key_password_file: Path | None = None
+    client_id: str = "guardstream"
+    oauth: OauthSettings = OauthSettings()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for name, group in (("kafka.password", self), ("kafka.oauth.client_secret", self.oauth)):
+            key = name.rpartition(".")[2]
+            if getattr(group, key) and getattr(group, f"{key}_file"):
+                raise ValueError(f"{name} and {name}_file are both set; keep one")
+        if self.security_protocol.startswith("SASL"):
+            missing = self._missing()
+            if missing:
+                raise ValueError(f"{self.sasl_mechanism} needs {' and '.join(missing)}")
+        return self
+
+    def _missing(self) -> list[str]:
+        oauth = self.oauth
+        if self.sasl_mechanism == "OAUTHBEARER":
+            needed: dict[str, object] = {
+                "kafka.oauth.token_endpoint_url": oauth.token_endpoint_url,
+                "kafka.oauth.client_id": oauth.client_id,
+                "kafka.oauth.client_secret_file": oauth.client_secret or oauth.client_secret_file,
+            }
+        else:
+            needed = {
+                "kafka.username": self.username,
+                "kafka.password_file": self.password or self.password_file,
+            }
+        return [name for name, value in needed.items() if not value]
+
+
+class InputSettings(Group):
+    """What is consumed."""
+
+    topics: list[str] = Field(["chat-events"], min_length=1)
+    group_id: str = Field("guardstream", min_length=1)
+    group_instance_id: str | None = Field(
+        None,
+        min_length=1,
+        description="A name unique to this worker (static membership): a restart within the session"
+        " moves no partition.",
+    )
+    session_timeout_seconds: PositiveSeconds = Field(
+        10.0, description="Time without a heartbeat after which the group evicts a worker."
+    )
+    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    framing: Literal["none", "confluent"] = Field(
+        "none",
+        description="`confluent`: the wire format of a schema registry's serialisers. Values"
+        " begin with byte 0 and a schema id, or have the id in the header `__value_schema_id`;"
+        " only JSON is supported.",
+    )
+    start_from: Literal["earliest", "latest"] = Field(
+        "earliest", description="Where a group without committed offsets starts."
+    )
+    on_offset_lost: Literal["earliest", "latest"] | None = Field(
+        None,
+        description="Where to resume after retention deleted unread records; the worker stops if"
+        " unset.",
+    )
+    queued_records_per_partition: Count = 512
+    queued_bytes_per_partition: Count = 16 << 20
+    queued_bytes: Count = Field(256 << 20, description="Limit over all partitions.")
+    unsettled_records_per_partition: Count = Field(
+        4096, description="Records read past one slow record before its partition is paused."
+    )
+
+
+class OutputSettings(Group):
+    """Where outcomes go."""
+
+    verdict_topic: str = Field("moderation-verdicts", min_length=1)
+    dead_letter_topic: str = Field("moderation-dead-letters", min_length=1)
+    reasoning: Literal["full", "none"] = Field(
+        "full",
+        description="`none` leaves the reasoning out of verdicts; reasoning can quote chat text.",
+    )
+    cloudevents: bool = Field(
+        False,
+        description="Add `ce_*` headers, so that verdicts are CloudEvents (Kafka's binary mode).",
+    )
+
+
+class DeliverySettings(Group):
+    """When offsets move."""
+
+    guarantee: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once",
+        description="`exactly_once` requires `read_committed` consumers of the outputs.",
+    )
+    commit_interval_seconds: PositiveSeconds = 1.0
+    transaction_max_records: Count = 500
+    transaction_interval_seconds: Seconds = Field(
+        0.2, description="How long judged records wait for more before their transaction opens."
+    )
+    transactions_per_second: float = Field(
+        50.0,
+        gt=0,
+        description="Limit over all partitions; with many partitions, transactions wait longer.",
+    )
+    transaction_timeout_seconds: PositiveSeconds = Field(
+        20.0,
+        description="Time after which the brokers abort the transaction of a worker that is gone.",
+    )
