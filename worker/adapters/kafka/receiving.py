@@ -29,13 +29,12 @@ logger = logging.getLogger(__name__)
 
 Batches = Mapping[TopicPartition, list[Any]]
 _POLL_SECONDS = 0.2
-# a batch can hold a million records, and all that is returned is worked on at once
-_MOST_RECORDS = 2000
 _IDLE_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 # each partition by itself for so long: an error needs a fetch before it shows again
 _SUSPECT_SECONDS = 10.0
 _TROUBLE_SECONDS = 15.0
+# a batch can hold a million records, and all that is returned is worked on at once
 _MOST_RECORDS = 500
 _LOG_EVERY = 10
 # these are the caller's: none means that records cannot be read
