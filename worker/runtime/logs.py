@@ -19,7 +19,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
 from worker.domain.escaping import encodable, printable
-from worker.domain.records import record_in_hand
+from worker.domain.records import current_record
 from worker.domain.verdicts import rfc3339
 from worker.runtime.log_rate_limit import LogRateLimit
 from worker.telemetry.tracing import trace_id
@@ -101,14 +101,14 @@ def _line(_: Any, __: str, said: Any) -> Line:
         "event": said["event"],
         "logger": record.name,
     }
-    in_hand = record_in_hand()
-    if in_hand is not None:
-        line["record"] = str(in_hand)
+    current = current_record()
+    if current is not None:
+        line["record"] = str(current)
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         line["trace_id"] = trace.format_trace_id(span.trace_id)
         line["span_id"] = trace.format_span_id(span.span_id)
-    elif in_hand is not None and (producers := trace_id(in_hand.headers)):
+    elif current is not None and (producers := trace_id(current.headers)):
         line["trace_id"] = producers
     if suppressed := getattr(record, "suppressed", 0):
         line["suppressed"] = suppressed
