@@ -1,7 +1,7 @@
-"""A record and what became of it, as a person wants to read it.
+"""The history of a record, for a terminal.
 
-What others wrote is escaped and stands behind a bar in every line, so that none of it can pass for
-ours.
+Untrusted text is escaped and follows a bar in each of its lines, so that it cannot be mistaken for
+output of the program.
 """
 
 from collections import Counter
@@ -20,7 +20,14 @@ from worker.domain.guard import CompletionSpan, Guard
 from worker.domain.judgements import Reasoning
 from worker.domain.records import Record
 from worker.domain.verdicts import Verdict, rfc3339
-from worker.operator.inspect.inspection import Again, Buried, Decoded, Finding, Published, decode
+from worker.operator.inspect.inspection import (
+    Decoded,
+    PublishedDeadLetter,
+    PublishedVerdict,
+    RecordHistory,
+    Rejudged,
+    decode,
+)
 from worker.telemetry.tracing import trace_id
 
 _UNKNOWN = "yellow"
@@ -35,37 +42,36 @@ _READ_IN = {
 _RAW_BYTES = 4_000
 
 
-def show_finding(
-    finding: Finding,
+def show_history(
+    history: RecordHistory,
     guard: Guard,
-    again: Again | RecordError | None,
+    rejudged: Rejudged | RecordError | None,
     *,
     group: str,
     now: float,
     plain: bool,
     decoder: EventDecoder | None = None,
 ) -> RenderableType:
-    """All there is to know of a record.
+    """Everything that is known about a record.
 
-    `again` is what the engine says now, if it was asked; `now` is Unix seconds; `plain` is without
-    colours.
+    `rejudged` is the result of `--again`; `now` is Unix seconds; `plain` is without colours.
     """
-    parts = [*_record(finding, group, now), *_content(finding, guard, decoder or EventDecoder())]
-    for outcome in finding.outcomes:
+    parts = [*_record(history, group, now), *_content(history, guard, decoder or EventDecoder())]
+    for outcome in history.outcomes:
         parts.append(Text())
-        if isinstance(outcome, Published):
-            parts += _published(finding, outcome, now)
+        if isinstance(outcome, PublishedVerdict):
+            parts += _published(history, outcome, now)
         else:
-            parts += _buried(outcome, now)
-    if not finding.outcomes:
-        parts += [Text(), Text(_why_no_outcome(finding), _UNKNOWN)]
-    if again is not None:
-        parts += [Text(), *_again(finding, again, plain=plain)]
+            parts += _dead_letter(outcome, now)
+    if not history.outcomes:
+        parts += [Text(), Text(_why_no_outcome(history), _UNKNOWN)]
+    if rejudged is not None:
+        parts += [Text(), *_rejudged(history, rejudged, plain=plain)]
     return Group(*parts, Text())
 
 
 class Quoted:
-    """Text of others: behind a bar, each row named where there is something to say of it."""
+    """Untrusted text after a bar; a row can have a name."""
 
     def __init__(self, rows: Iterable[tuple[str, Text]]) -> None:
         self._rows: list[tuple[str, Text]] = []
@@ -74,22 +80,22 @@ class Quoted:
             self._rows += [(name, first), *(("", line) for line in others)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Wrapped at a terminal, line by line as it stands elsewhere."""
+        """Wrapped in a terminal, unchanged lines elsewhere."""
         wide = max((len(name) for name, _ in self._rows), default=0)
-        room = max(options.max_width - wide - 5, 20)
+        width = max(options.max_width - wide - 5, 20)
         for name, line in self._rows:
-            pieces = line.wrap(console, room, overflow="fold") if console.is_terminal else [line]
+            pieces = line.wrap(console, width, overflow="fold") if console.is_terminal else [line]
             for at, piece in enumerate(pieces):
                 yield Text.assemble((f"  {'' if at else name:<{wide}} │ ", "dim"), piece)
 
 
 def quoted_completion(completion: str, spans: Iterable[CompletionSpan], *, plain: bool) -> Quoted:
-    """A completion with what was read marked: by colours, or by guillemets where there are none."""
+    """A completion with its spans marked, by colours or, without colours, by guillemets."""
     given = list(spans)
     opened: Counter[tuple[int, str]] = Counter((mark.start, mark.kind) for mark in given)
     closed: Counter[tuple[int, str]] = Counter((mark.end, mark.kind) for mark in given)
     edges = sorted({at for mark in given for at in (mark.start, mark.end)}, reverse=True)
-    # how many spans of a kind stand over the current place; one pass over text and spans
+    # the number of spans of each kind at the current position; one pass over text and spans
     over: Counter[str] = Counter()
     rows, start = [], 0
     for text in completion.split("\n"):
@@ -115,8 +121,8 @@ def quoted_completion(completion: str, spans: Iterable[CompletionSpan], *, plain
     return Quoted(rows)
 
 
-def _foreign(text: str, style: str = "") -> Text:
-    """Text of others over several lines, as safe as on one."""
+def _untrusted(text: str, style: str = "") -> Text:
+    """Untrusted text of several lines, each one escaped."""
     return Text("\n".join(map(printable, text.split("\n"))), style)
 
 
@@ -128,24 +134,26 @@ def _line(name: str, value: str, style: str = "") -> Text:
     return Text.assemble((f"  {name:<22}", "dim"), (printable(value), style))
 
 
-def _record(finding: Finding, group: str, now: float) -> Iterator[RenderableType]:
-    yield _heading("Record", finding.place)
-    if finding.missing:
-        yield _line("missing", finding.missing, _UNKNOWN)
-    if (record := finding.record) is not None:
+def _record(history: RecordHistory, group: str, now: float) -> Iterator[RenderableType]:
+    yield _heading("Record", history.place)
+    if history.missing:
+        yield _line("missing", history.missing, _UNKNOWN)
+    if (record := history.record) is not None:
         key = record.key
         yield _line("key", "-" if key is None else key.decode("utf-8", "backslashreplace"))
         yield _line("written", _ago(record.timestamp_ms / 1000, now))
         yield _line("trace", trace_id(record.headers) or "-")
-    if finding.committed is None:
+    if history.committed is None:
         yield _line("committed", f"no; {group} has committed nothing there")
     else:
-        yes = "yes" if finding.is_committed else "no"
-        yield _line("committed", f"{yes}; {group} resumes at offset {finding.committed}")
+        yes = "yes" if history.is_committed else "no"
+        yield _line("committed", f"{yes}; {group} resumes at offset {history.committed}")
 
 
-def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> Iterator[RenderableType]:
-    record = finding.original
+def _content(
+    history: RecordHistory, guard: Guard, decoder: EventDecoder
+) -> Iterator[RenderableType]:
+    record = history.original
     if record is None or record.value is None:
         return
     yield Text()
@@ -156,42 +164,44 @@ def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> Iterator[
         yield _line("reason", str(error), _UNKNOWN)
         yield _raw(record.value)
         return
-    yield from _event(finding, decoded)
+    yield from _event(history, decoded)
     yield Text()
     yield _heading("Prompt")
-    for published in finding.verdicts:
+    for published in history.verdicts:
         if published.verdict.guard.prompt_sha256 != guard.prompt_sha256:
             yield _line("not exact", f"{published.record} was made with another template", _UNKNOWN)
-    yield Quoted([("", _foreign(decoded.prompt))])
+    yield Quoted([("", _untrusted(decoded.prompt))])
 
 
 def _raw(value: bytes) -> Quoted:
     shown = value[:_RAW_BYTES].decode("utf-8", "backslashreplace")
-    rows = [("", _foreign(shown))]
+    rows = [("", _untrusted(shown))]
     if len(value) > _RAW_BYTES:
         rows.append(("", Text(f"and {len(value) - _RAW_BYTES} bytes more", "dim")))
     return Quoted(rows)
 
 
-def _event(finding: Finding, decoded: Decoded) -> Iterator[RenderableType]:
+def _event(history: RecordHistory, decoded: Decoded) -> Iterator[RenderableType]:
     event = decoded.event
-    kept = "" if finding.record else ", as its dead letter kept it"
+    kept = "" if history.record else ", as its dead letter kept it"
     yield _heading("Event", event.id or "", kept)
     fields = event.document()
     for name in ("conversation_id", "occurred_at", "model", "user_id", "tenant"):
         if fields[name] is not None:
             yield _line(name, fields[name])
-    yield Quoted((printable(role), _foreign(content)) for role, content in turns_of(event))
+    yield Quoted((printable(role), _untrusted(content)) for role, content in turns_of(event))
 
 
-def _published(finding: Finding, published: Published, now: float) -> Iterator[RenderableType]:
+def _published(
+    history: RecordHistory, published: PublishedVerdict, now: float
+) -> Iterator[RenderableType]:
     verdict, record = published.verdict, published.record
     if published.repeats is not None:
         yield _heading("Verdict", record, f", a repeat of {printable(str(published.repeats))}")
         yield _line("judged", verdict.judged_at)
         return
     yield _heading("Verdict", record)
-    if not finding.is_of_this_record(published):
+    if not history.is_of_this_record(published):
         yield _line("beware", "the topic was recreated; this is of a record before that", "red")
     yield from _labels(verdict)
     guard, engine, usage = verdict.guard, verdict.engine, verdict.usage
@@ -223,31 +233,31 @@ def _labels(verdict: Verdict) -> Iterator[RenderableType]:
 
 
 def _times(verdict: Verdict, record: Record, now: float) -> Iterator[RenderableType]:
-    """Each moment of the way, and how long after the one before."""
+    """The times of processing, each with the time since the previous one."""
     before: datetime | None = None
-    for name, said in (
+    for name, time in (
         ("occurred", verdict.occurred_at),
         ("written", verdict.source.timestamp),
         ("received", verdict.received_at),
         ("judged", verdict.judged_at),
         ("published", rfc3339(record.timestamp_ms / 1000)),
     ):
-        moment = _moment(said)
-        if moment is None:
+        parsed = _parse_time(time)
+        if parsed is None:
             continue
-        after = "" if before is None else f"  {_span(moment - before)} later"
+        after = "" if before is None else f"  {_span(parsed - before)} later"
         if before is None:
-            after = f"  {_span(datetime.fromtimestamp(now, UTC) - moment)} ago"
-        yield _line(name, f"{said}{after}")
-        before = moment
+            after = f"  {_span(datetime.fromtimestamp(now, UTC) - parsed)} ago"
+        yield _line(name, f"{time}{after}")
+        before = parsed
 
 
-def _moment(said: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(said or "")
+        time = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _ago(unix_seconds: float, now: float) -> str:
@@ -265,28 +275,30 @@ def _span(time: timedelta) -> str:
 
 def _reasoning(reasoning: Reasoning) -> Iterator[RenderableType]:
     yield Text(f"  {reasoning.task}", "dim")
-    rows = [(f"step {n}", _foreign(step)) for n, step in enumerate(reasoning.steps, start=1)]
+    rows = [(f"step {n}", _untrusted(step)) for n, step in enumerate(reasoning.steps, start=1)]
     if reasoning.conclusion is not None:
-        rows.append(("conclusion", _foreign(reasoning.conclusion, "bold")))
+        rows.append(("conclusion", _untrusted(reasoning.conclusion, "bold")))
     yield Quoted(rows)
 
 
-def _buried(buried: Buried, now: float) -> Iterator[RenderableType]:
-    letter = buried.letter
-    yield _heading("Dead letter", letter.record)
-    yield _line("stage", letter.stage)
-    yield _line("error", letter.error, _UNKNOWN)
-    yield _line("message", letter.message)
-    yield _line("deliveries", str(letter.deliveries))
-    yield _line("published", _ago(letter.record.timestamp_ms / 1000, now))
-    yield _line("complete", "yes" if letter.whole else "no; it was truncated to fit its topic")
-    yield _line("sent back", "yes; as a new record of its topic" if buried.sent_back else "no")
+def _dead_letter(published: PublishedDeadLetter, now: float) -> Iterator[RenderableType]:
+    dead_letter = published.dead_letter
+    yield _heading("Dead letter", dead_letter.record)
+    yield _line("stage", dead_letter.stage)
+    yield _line("error", dead_letter.error, _UNKNOWN)
+    yield _line("message", dead_letter.message)
+    yield _line("deliveries", str(dead_letter.deliveries))
+    yield _line("published", _ago(dead_letter.record.timestamp_ms / 1000, now))
+    yield _line(
+        "complete", "yes" if dead_letter.complete else "no; it was truncated to fit its topic"
+    )
+    yield _line("sent back", "yes; as a new record of its topic" if published.sent_back else "no")
 
 
-def _why_no_outcome(finding: Finding) -> str:
-    if finding.record is not None and finding.record.value is None:
+def _why_no_outcome(history: RecordHistory) -> str:
+    if history.record is not None and history.record.value is None:
         return "A tombstone: it is skipped and has no outcome."
-    if finding.is_committed:
+    if history.is_committed:
         return (
             "No outcome was found, though the group has moved on: retention took it, it is older"
             " than --since, or the group began behind this record."
@@ -294,30 +306,30 @@ def _why_no_outcome(finding: Finding) -> str:
     return "No outcome yet."
 
 
-def _again(
-    finding: Finding, again: Again | RecordError, *, plain: bool
+def _rejudged(
+    history: RecordHistory, rejudged: Rejudged | RecordError, *, plain: bool
 ) -> Iterator[RenderableType]:
     yield _heading("Asked again")
-    if isinstance(again, RecordError):
-        yield _line("no answer", str(again), _UNKNOWN)
+    if isinstance(rejudged, RecordError):
+        yield _line("no answer", str(rejudged), _UNKNOWN)
         return
-    verdict = again.verdict
+    verdict = rejudged.verdict
     yield _line(
         "completion",
         "of the engine of the settings, now, at temperature 0; the verdict may be made of another",
     )
     yield from _labels(verdict)
     yield _line("ended by", verdict.finish_reason or "-")
-    if (published := finding.latest) is not None:
+    if (published := history.latest) is not None:
         differences = [
             f"{task} was {then or '-'}, is {now or '-'}"
-            for task, then, now in again.disagreements(published.verdict)
+            for task, then, now in rejudged.disagreements(published.verdict)
         ]
         other = published.verdict.verdict_id != verdict.verdict_id
-        said = (
+        agreement = (
             f"differ from {published.record}: " if differences else f"agree with {published.record}"
         )
-        said += "; ".join(differences) + (" (that is another guard's)" if other else "")
-        yield _line("labels", said, _UNKNOWN if differences else "green")
-    for completion, spans in zip(again.completions, again.spans, strict=True):
+        agreement += "; ".join(differences) + (" (that is another guard's)" if other else "")
+        yield _line("labels", agreement, _UNKNOWN if differences else "green")
+    for completion, spans in zip(rejudged.completions, rejudged.spans, strict=True):
         yield quoted_completion(completion.text, spans, plain=plain)
