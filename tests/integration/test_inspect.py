@@ -199,7 +199,9 @@ async def test_a_record_that_retention_took_is_told_by_its_outcomes(judged, conn
     assert await findings(judged, "7") == [found]
     code, out, said = await command(judged, f"{topic}/0@11")
     assert (code, out) == (1, "")
-    assert said.startswith(f"guardstream: {topic}/0@11 is gone: {topic}/0 begins at offset 12. Nor")
+    assert said.startswith(
+        f"guardstream: {topic}/0@11 is gone: {topic}/0 begins at offset 12. There is"
+    )
 
 
 async def test_what_its_dead_letter_kept_is_shown_of_a_record_that_is_gone(

@@ -16,19 +16,19 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from worker.operator.preflight import Finding, check_settings
+    from worker.operator.preflight import CheckResult, check_settings
 
     settings = read_settings(config)
-    table = Table("", "check", "finding", box=None)
-    findings: list[Finding] = []
+    table = Table("", "check", "result", box=None)
+    results: list[CheckResult] = []
 
     async def work() -> None:
-        findings.extend(await check_settings(settings, load=load))
+        results.extend(await check_settings(settings, load=load))
 
     run_async(work())
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.holds else "[red]✗[/]"
-        table.add_row(mark, finding.check, finding.text)
+    for result in results:
+        mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
+        table.add_row(mark, result.check, result.text)
     Console().print(table)
-    if not all(finding.holds for finding in findings):
+    if not all(result.passed for result in results):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Proves the settings against the real brokers, topics, rights and model."""
+"""Checks the settings against the actual brokers, topics, access rights and model."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -12,44 +12,44 @@ from worker.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What came of one check."""
+class CheckResult:
+    """The result of one check."""
 
     check: str
-    holds: bool
+    passed: bool
     text: str
 
 
-async def check_settings(settings: Settings, *, load: bool = False) -> list[Finding]:
-    """Every check, in the order in which a worker would meet them.
+async def check_settings(settings: Settings, *, load: bool = False) -> list[CheckResult]:
+    """Run all checks, in the order in which a starting worker needs them.
 
     Args:
-        settings: what is to be proven.
+        settings: the settings to check.
         load: load the model too.
     """
     connection = build_connection(settings)
     output = settings.output
-    findings = [await _attempt("brokers", _brokers(settings, connection))]
-    if findings[0].holds:
+    results = [await _attempt("brokers", _brokers(settings, connection))]
+    if results[0].passed:
         for name, topics in (
             ("input topics", settings.input.topics),
             ("verdict topic", [output.verdict_topic]),
             ("dead-letter topic", [output.dead_letter_topic]),
         ):
             uncompacted = topics if name == "dead-letter topic" else []
-            findings.append(await _attempt(name, _topics(connection, topics, uncompacted)))
-        findings.append(await _attempt("rights", _rights(settings, connection)))
+            results.append(await _attempt(name, _topics(connection, topics, uncompacted)))
+        results.append(await _attempt("rights", _rights(settings, connection)))
         if settings.delivery.guarantee == "exactly_once":
-            findings.append(await _attempt("transactions", _transactions(settings, connection)))
-    findings.append(await _attempt("model", _model(settings, load=load)))
-    return findings
+            results.append(await _attempt("transactions", _transactions(settings, connection)))
+    results.append(await _attempt("model", _model(settings, load=load)))
+    return results
 
 
-async def _attempt(name: str, proof: Awaitable[str]) -> Finding:
+async def _attempt(name: str, check: Awaitable[str]) -> CheckResult:
     try:
-        return Finding(name, holds=True, text=await proof)
+        return CheckResult(name, passed=True, text=await check)
     except Fatal as error:
-        return Finding(name, holds=False, text=str(error))
+        return CheckResult(name, passed=False, text=str(error))
 
 
 async def _brokers(settings: Settings, connection: Connection) -> str:
@@ -76,18 +76,17 @@ async def _rights(settings: Settings, connection: Connection) -> str:
         group_id=settings.input.group_id,
     )
     if rights is None:
-        return "these brokers do not tell"
+        return "not checked: these brokers do not report access rights"
     if rights.missing:
         raise BusUnavailable(
-            f"Kafka does not grant us {', '.join(rights.missing)}; docs/security.md lists all"
-            " rights that a worker needs."
+            f"Kafka does not grant {', '.join(rights.missing)}; grant what docs/security.md lists."
         )
     if rights.unsized:
         return (
-            f"all that it takes; without DescribeConfigs on {', '.join(sorted(rights.unsized))}"
+            f"complete; without DescribeConfigs on {', '.join(sorted(rights.unsized))}"
             " Kafka's default for the largest record is assumed"
         )
-    return "all that it takes"
+    return "complete"
 
 
 async def _transactions(settings: Settings, connection: Connection) -> str:
@@ -107,12 +106,12 @@ async def _model(settings: Settings, *, load: bool) -> str:
     if settings.engine.kind == "simulated":
         if not settings.engine.simulated.allowed:
             raise EngineUnavailable(
-                "The simulated engine judges nothing; set engine.simulated.allowed for a"
-                " rehearsal, or engine.kind to vllm."
+                "The simulated engine judges nothing: set engine.kind to vllm, or, for a rehearsal,"
+                " engine.simulated.allowed."
             )
         return "simulated, as allowed"
     if load:
         await judging.start()
         await judging.stop()
         return f"{settings.engine.model} loads"
-    return f"{settings.engine.model} is there (--load loads it)"
+    return f"{settings.engine.model} is available (--load loads it)"

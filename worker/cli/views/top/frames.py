@@ -23,7 +23,7 @@ _GUTTER = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FrameTime:
     """Now, on the clock of the looks and in Unix seconds."""
 
     monotonic: float
@@ -31,7 +31,7 @@ class Moment:
 
 
 def frame(
-    view: View, flows: Sequence[Flow], now: Moment, *, width: int, height: int | None = None
+    view: View, flows: Sequence[Flow], now: FrameTime, *, width: int, height: int | None = None
 ) -> tuple[Layout, int]:
     """The frame and its height; without a height, as high as it wants to be."""
     head = heads.head(view)
@@ -78,7 +78,7 @@ def share_out(room: int | None, least: Sequence[int], wanted: Sequence[int]) -> 
     return given
 
 
-def _bands(view: View, flows: Sequence[Flow], now: Moment) -> list[tuple[Pane, ...]]:
+def _bands(view: View, flows: Sequence[Flow], now: FrameTime) -> list[tuple[Pane, ...]]:
     """What stands side by side, from the top."""
     bands: list[tuple[Pane, ...]] = [(heads.workers(view),)] if len(view.workers) > 1 else []
     if view.load is None:
