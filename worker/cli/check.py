@@ -1,4 +1,4 @@
-"""`guardstream check`: do the settings hold against the real world?"""
+"""`guardstream check`: checks the settings against Kafka and the model."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ def check(
     config: Config = None,
     load: Annotated[bool, typer.Option(help="Load the model and judge one event too.")] = False,
 ) -> None:
-    """Prove the settings against the brokers, the topics, the rights and the model."""
+    """Check the settings against the brokers, topics, access rights and the model."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`guardstream size`: how many GPUs a load needs, out of measured figures."""
+"""`guardstream size`: the number of GPUs that a load needs, from measured figures."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -166,9 +166,9 @@ def _tokens(
     from worker.operator.sizing.plan import Tokens
 
     if measured is not None:
-        told = measured.tokens
-        prompt, completion = prompt or told.prompt, completion or told.completion
-        shared = told.shared if shared is None else shared
+        tokens = measured.tokens
+        prompt, completion = prompt or tokens.prompt, completion or tokens.completion
+        shared = tokens.shared if shared is None else shared
     if prompt is None or completion is None:
         raise typer.BadParameter(
             "say how many tokens a record has, with --completion-tokens",
