@@ -81,7 +81,7 @@ class SpanPush:
 
 
 class MetricPush:
-    """Sends all metrics at an interval while `run` is running, and once more at the end."""
+    """Sends all metrics at an interval while `run` is running, and a last time at the end."""
 
     def __init__(
         self,

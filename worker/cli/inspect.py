@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @app.command()
 def inspect(
     where: Annotated[
-        str, typer.Argument(help="An event's id, or its place as topic/partition@offset.")
+        str, typer.Argument(help="The id of an event, or its position as topic/partition@offset.")
     ],
     config: Config = None,
     since: Annotated[
         str | None,
         typer.Option(
-            help="Look at outcomes of this time (RFC 3339), or this long ago (2h), or later."
+            help="Only outcomes from this time (RFC 3339), or from this long ago (2h), on."
         ),
     ] = None,
     again: Annotated[
@@ -39,14 +39,14 @@ def inspect(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One document, for programs.")] = False,
 ) -> None:
-    """Show an event, the exact prompt made of it, and what became of it.
+    """Show an event, its exact prompt and its outcomes.
 
-    A place is read at once, and its outcomes are looked for from the record's
-    time on. For an id, the verdict and dead-letter topics are searched,
+    A position is read directly, and its outcomes are searched from the time of
+    the record on. For an id, the verdict and dead-letter topics are searched,
     completely or from --since on.
 
-    Verdicts do not hold the model's words. --again loads the engine of the
-    settings and asks it once more, at temperature 0.
+    Verdicts do not contain the completions of the model. --again loads the
+    engine of the settings and sends the prompt again, at temperature 0.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -88,9 +88,10 @@ def size(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say how many GPUs, replicas and partitions a load needs.
+    """Calculate how many GPUs, replicas and partitions a load needs.
 
-    Figures are the options', or a worker's (--from-metrics). What is assumed is said.
+    Figures come from options or from a worker (--from-metrics). Assumptions are
+    printed.
     """
     from worker.cli.views import sizing as view
     from worker.operator.sizing import plan as sizing

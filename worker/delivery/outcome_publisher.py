@@ -56,7 +56,7 @@ class OutcomePublisher:
         self._bytes: Counter[Partition] = Counter()
 
     def count(self, outcome: Outcome) -> None:
-        """Count an outcome that is to be published."""
+        """Count an outcome that is not published yet."""
         partition = outcome.record.partition
         self._records[partition] += 1
         self._bytes[partition] += outcome.size_bytes

@@ -20,7 +20,7 @@ from worker.telemetry.names import CloseReason
 
 
 class Processor:
-    """Prepares records in groups, and judges each admitted one in a task of its own."""
+    """Prepares records in groups, and judges each admitted one in a separate task."""
 
     def __init__(
         self,
