@@ -103,9 +103,9 @@ def size(
     if measured is not None:
         events = events or measured.events_per_second
     if not events:
-        raise typer.BadParameter("say how many events come in", param_hint="--events")
+        raise typer.BadParameter("required: the number of events per second", param_hint="--events")
     if peak and peak < events:
-        raise typer.BadParameter("less than the mean", param_hint="--peak")
+        raise typer.BadParameter("must not be less than --events", param_hint="--peak")
     if gpu_seconds is None and prefill and decode:
         tokens = _tokens(prompt_tokens, shared_tokens, completion_tokens, measured)
         gpu_seconds = sizing.gpu_seconds(tokens, sizing.Speed(prefill, decode))
@@ -115,8 +115,8 @@ def size(
         assumed.append(view.of_engine(measured))
     if gpu_seconds is None:
         raise typer.BadParameter(
-            "say what a record costs: this, or --from-metrics, or --prefill and --decode with"
-            " tokens",
+            "the cost of a record is required: this option, or --from-metrics, or --prefill and"
+            " --decode with tokens",
             param_hint="--gpu-seconds",
         )
     load = sizing.Load(events, peak or events, gpu_seconds)
@@ -153,7 +153,8 @@ def _measure(url: str, seconds: float) -> "Figures":
         base = base_url(url)
     except ValueError as error:
         raise typer.BadParameter(
-            f"{error}: no address of a worker", param_hint="--from-metrics"
+            f"{error} is not the address of a worker: give host, host:port or a URL",
+            param_hint="--from-metrics",
         ) from None
     return asyncio.run(take_figures(base, seconds))
 
@@ -172,9 +173,11 @@ def _tokens(
         shared = tokens.shared if shared is None else shared
     if prompt is None or completion is None:
         raise typer.BadParameter(
-            "say how many tokens a record has, with --completion-tokens",
+            "required, with --completion-tokens: the tokens of a record",
             param_hint="--prompt-tokens",
         )
     if shared is not None and shared > prompt:
-        raise typer.BadParameter("more than the prompt has", param_hint="--shared-tokens")
+        raise typer.BadParameter(
+            "must not be more than --prompt-tokens", param_hint="--shared-tokens"
+        )
     return Tokens(prompt, shared or 0.0, completion)

@@ -51,7 +51,10 @@ def top(
     try:
         bases = list(dict.fromkeys(base_url(url) for url in urls or ["localhost"]))
     except ValueError as error:
-        raise typer.BadParameter(f"{error}: no address of a worker", param_hint="URL") from None
+        raise typer.BadParameter(
+            f"{error} is not the address of a worker: give host, host:port or a URL",
+            param_hint="URL",
+        ) from None
     once = once or not (json or sys.stdout.isatty())
 
     async def work() -> None:

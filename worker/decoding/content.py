@@ -262,10 +262,10 @@ def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> Read
     if kind == "message":
         # OpenAI Responses; only one level of nesting is allowed
         if _nests(part):
-            raise NotAnEvent(f"Not an event: {place} holds messages within messages.")
+            raise NotAnEvent(f"Not an event: {place} has messages within messages.")
         return read_message(part, place, None, "assistant")
     if kind and kind not in _MEDIA_TYPES and isinstance(part.get("content"), str | list | dict):
-        raise NotAnEvent(f"Not an event: {place} has content in a form that is not known.")
+        raise NotAnEvent(f"Not an event: {place} has content in an unknown format.")
     if kind or not _MEDIA_KEYS.isdisjoint(part):
         return None, True
     if not part or "text" in part or not _SKIPPED_KEYS.isdisjoint(part):

@@ -168,7 +168,7 @@ class SupervisedEngine(Engine):
         logger.error("%s", reason)
         if named := [*about, *self._calls.values()]:
             more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-            logger.error("At the engine were %s%s.", ", ".join(named[:_NAMED]), more)
+            logger.error("In flight at the engine: %s%s.", ", ".join(named[:_NAMED]), more)
         # in a context without a record: the restart does not belong to one
         self._restarting = asyncio.create_task(
             self._restart(reason), name="restart the engine", context=contextvars.Context()
@@ -194,5 +194,5 @@ class SupervisedEngine(Engine):
         except EngineUnavailable as error:
             raise EngineDead(f"{reason} It could not be started again: {error}") from error
         self._telemetry.add(names.ENGINE_RESTARTS, 1)
-        logger.info("The engine is back.")
+        logger.info("The engine was restarted.")
         self._restarting = None

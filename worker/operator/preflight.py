@@ -96,7 +96,7 @@ async def _transactions(settings: Settings, connection: Connection) -> str:
     try:
         transactor = await found.open(f"{group}.check")
     except Retriable as error:
-        raise BusUnavailable(f"No transaction is possible: {error}") from error
+        raise BusUnavailable(f"Transactions are not possible: {error}") from error
     await transactor.close()
     return f"group {group} may use transactional ids that begin with {group}."
 
