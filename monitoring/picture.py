@@ -26,7 +26,7 @@ from PIL import Image
 from monitoring.__main__ import DOCS
 from monitoring.dashboard import build
 from monitoring.grafana import COLUMNS, Json
-from worker.cli.moments import moment_ms
+from worker.cli.times import parse_time_ms
 from worker.domain.questions import STANDARD_TASKS
 
 POINTS = 240
@@ -54,7 +54,7 @@ def main(
 ) -> None:
     """Draw the dashboard's panels in their order."""
     now = datetime.now(UTC)
-    times = (moment_ms(start, now=now) / 1000, moment_ms(end, now=now) / 1000)
+    times = (parse_time_ms(start, now=now) / 1000, parse_time_ms(end, now=now) / 1000)
     chosen = {"namespace": ".*", "job": job, "instance": ".*", "__rate_interval": window}
     panels = [one for panel in build(DOCS)["panels"] for one in expand(panel)]
     drawn = [(panel, list(_ask(prometheus, panel, chosen, times))) for panel in panels]

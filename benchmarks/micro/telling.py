@@ -8,7 +8,7 @@ from worker.domain.events import judged_exchange
 from worker.domain.judgements import Judgement, Reading
 from worker.domain.outcomes import Outcome
 from worker.domain.prompts import Prompt
-from worker.domain.records import OutgoingRecord, in_hand
+from worker.domain.records import OutgoingRecord, working_on
 from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event
 from worker.telemetry import Telemetry
 from worker.telemetry.names import CloseReason
@@ -59,7 +59,7 @@ class Teller:
         outcomes = []
         for record in self._records:
             admitted_at = telemetry.admitted(now)
-            with in_hand(record), telemetry.process(record, now):
+            with working_on(record), telemetry.process(record, now):
                 with telemetry.chat(self._exchange, self._request, "vllm") as chat:
                     chat.completion = self._completion
                 span, _ = telemetry.sending(record, "verdicts")

@@ -11,7 +11,7 @@ from benchmarks.scaling.autoscaler import UP, Policy, Rules, Target, kafka_lag
 from benchmarks.scaling.engine import Engine
 from benchmarks.scaling.fleet import Habits
 from benchmarks.scaling.picture import draw
-from benchmarks.scaling.simulation import Measures, Scaling, Seen, World, simulate
+from benchmarks.scaling.simulation import Measures, Scaling, WorkerStatus, World, simulate
 from worker.operator.sizing.plan import Load, Queues, Terms, plan
 
 _TARGET_SECONDS = 60.0
@@ -91,13 +91,13 @@ def ways(world: World) -> list[Scaling]:
     # for the assumed engine, not the actual one: operators do not know theirs exactly
     prompts = Engine().prompts_at(1 - _HEADROOM)
 
-    def lag(seen: Seen) -> Target:
+    def lag(seen: WorkerStatus) -> Target:
         return kafka_lag(seen.lag, records, world.partitions)
 
-    def backlog(seen: Seen) -> Target:
+    def backlog(seen: WorkerStatus) -> Target:
         return Target(seen.told.backlog_gpu_seconds, _TARGET_SECONDS)
 
-    def at_work(seen: Seen) -> Target:
+    def at_work(seen: WorkerStatus) -> Target:
         return Target(seen.told.in_flight, prompts)
 
     measures: dict[str, Measures] = {

@@ -17,7 +17,7 @@ _KEEP_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class WorkerStatus:
     """What an autoscaler can know.
 
     Attributes:
@@ -29,7 +29,7 @@ class Seen:
     told: Telling
 
 
-Measures = Callable[[Seen], Sequence[Target]]
+Measures = Callable[[WorkerStatus], Sequence[Target]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FrameTime:
     """How things stood at the end of some minutes; `age_p99` of what got its outcome in them."""
 
     at: float
@@ -76,7 +76,7 @@ class Day:
     """What came of it."""
 
     name: str
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[FrameTime] = field(default_factory=list)
     ages: Counter[int] = field(default_factory=Counter)
     came: float = 0.0
     went: float = 0.0
@@ -122,14 +122,14 @@ def simulate(world: World, scaling: Scaling) -> Day:
             # a rule sees the scrape before this one
             scraped.append(told)
         if scaling.targets is not None and _every(_SYNC_SECONDS, number):
-            wished = wish(scaling.targets(Seen(fleet.lag, scraped[0])), replicas)
+            wished = wish(scaling.targets(WorkerStatus(fleet.lag, scraped[0])), replicas)
             decided = autoscaler.decide(now, replicas, wished)
             day.changes += decided != replicas
             replicas = decided
             fleet.scale(replicas, now)
         if _every(_KEEP_SECONDS, number + 1):
             age = _quantile(recent, 0.99) if recent else 0.0
-            day.moments.append(Moment(now, replicas, fleet.joined, fleet.lag, age))
+            day.moments.append(FrameTime(now, replicas, fleet.joined, fleet.lag, age))
             day.ages += recent
             recent.clear()
     day.ages += recent

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from tests.unit.console.pages import Page, verdict
-from worker.operator.top.watching import Lookout, base_url, open_session
+from worker.operator.top.watching import WatchedWorkers, base_url, open_session
 from worker.telemetry import names
 
 QUICK = ("--interval", "0.2")
@@ -274,7 +274,7 @@ async def test_it_ends_with_its_terminal():
 async def looked(addresses, *, window, seconds):
     """The views of each round within this time."""
     async with open_session() as session:
-        lookout = Lookout([base_url(address) for address in addresses], session, window)
+        lookout = WatchedWorkers([base_url(address) for address in addresses], session, window)
         async with aclosing(lookout.rounds(0.1)) as rounds:
             await anext(rounds)
             began = asyncio.get_running_loop().time()

@@ -119,7 +119,7 @@ async def test_a_dead_letter_by_its_records_place_by_its_event_and_by_its_own(ju
     assert by_place["not_judged"]["error"] == "NotAnEvent"
     (outcome,) = by_place["outcomes"]
     expected = {"kind": "dead_letter", "stage": "decode", "error": "NotAnEvent", "deliveries": 1}
-    assert outcome == outcome | expected | {"at": str(letter), "whole": True, "sent_back": False}
+    assert outcome == outcome | expected | {"at": str(letter), "complete": True, "sent_back": False}
     for where in ("bad", str(letter)):
         assert await findings(judged, where) == [by_place]
 
@@ -132,7 +132,7 @@ async def test_what_is_not_there_is_said_in_a_sentence(judged, connection):
         ("nobody", f"No verdict or dead letter in {verdicts} and "),
         ("\x1b[31m/0@1", f"No verdict or dead letter in {verdicts} and "),
         ("no-topic/0@1", "There is no topic no-topic. No verdict or dead letter in "),
-        (f"{topic}/0@11", f"{topic}/0@11 is not there yet: {topic}/0 ends before offset 11.\n"),
+        (f"{topic}/0@11", f"{topic}/0@11 does not exist yet: {topic}/0 ends before offset 11.\n"),
         (f"{topic}/1@0", f"{topic} has no partition 1; it has 1, from 0 on.\n"),
         (f"{verdicts}/1@{max(ends)}", f"{verdicts}/1@{max(ends)} is neither a verdict nor"),
     ):
@@ -142,7 +142,7 @@ async def test_what_is_not_there_is_said_in_a_sentence(judged, connection):
         assert said.count("\n") == 1
     code, _, said = await command(judged, "7", "--since", "0s")
     assert code == 1
-    assert " since the time given is of an event of this id" in said
+    assert " since the time given has this event id" in said
 
 
 async def test_a_verdict_that_was_repeated_is_shown_with_its_repeats(judged, connection):
@@ -199,7 +199,9 @@ async def test_a_record_that_retention_took_is_told_by_its_outcomes(judged, conn
     assert await findings(judged, "7") == [found]
     code, out, said = await command(judged, f"{topic}/0@11")
     assert (code, out) == (1, "")
-    assert said.startswith(f"guardstream: {topic}/0@11 is gone: {topic}/0 begins at offset 12. Nor")
+    assert said.startswith(
+        f"guardstream: {topic}/0@11 is gone: {topic}/0 begins at offset 12. There is"
+    )
 
 
 async def test_what_its_dead_letter_kept_is_shown_of_a_record_that_is_gone(

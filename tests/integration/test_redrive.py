@@ -20,7 +20,7 @@ from worker.domain.dead_letters import dead_letter
 from worker.domain.errors import BusUnavailable, InvalidRequest, NotAnEvent
 from worker.domain.records import OutgoingRecord, Partition, Record
 from worker.operator.redrive.redriver import Redriver, redrive
-from worker.operator.redrive.redriving import Left, Selection, read_letter
+from worker.operator.redrive.redriving import Selection, SkipReason, read_dead_letter
 from worker.runtime.worker import Worker
 
 pytestmark = pytest.mark.integration
@@ -42,7 +42,7 @@ async def records_of(connection, topic):
 
 
 async def letters_of(connection, topic):
-    return [letter for r in await records_of(connection, topic) if (letter := read_letter(r))]
+    return [letter for r in await records_of(connection, topic) if (letter := read_dead_letter(r))]
 
 
 async def work_through(settings, *, refusal_rate=None, count):
@@ -165,11 +165,11 @@ async def test_no_letter_is_sent_twice_whatever_the_filters(buried, connection, 
     assert (await send(Selection(), limit=2)).taken.total() == 2
     rest = await send(Selection())
     assert rest.taken.total() == len(letters) - 3
-    assert sum(rest.left_for(Left.REDRIVEN).values()) == 3
+    assert sum(rest.skipped_for(SkipReason.REDRIVEN).values()) == 3
     nothing = await send(Selection())
     assert nothing.taken.total() == 0
-    assert sum(nothing.left_for(Left.REDRIVEN).values()) == len(letters)
-    assert nothing.foreign == 0
+    assert sum(nothing.skipped_for(SkipReason.REDRIVEN).values()) == len(letters)
+    assert nothing.other_records == 0
     assert len(await records_of(connection, settings.input.topics[0])) == EVENTS + len(letters)
 
 
@@ -257,7 +257,9 @@ async def test_what_cannot_be_sent_back_is_named_and_the_others_go(kafka_setting
     )
     assert "1 dead letter sent back." in out
     assert "no dead letters of Guardstream: 1." in out
-    assert f"{topic}/" in out.split("1 dead letter cut to fit the topic cannot be sent back")[1]
+    assert (
+        f"{topic}/" in out.split("1 dead letter truncated to fit the topic cannot be sent back")[1]
+    )
     assert "\\x1b[31m[red]\\nkey" in out
     assert "\x1b" not in out
     (back,) = await records_of(connection, settings.input.topics[0])

@@ -7,7 +7,7 @@ from worker.domain.dead_letters import dead_letter
 from worker.domain.errors import InvalidRequest
 from worker.domain.records import Partition, Record
 from worker.domain.verdict_records import verdict_record
-from worker.operator.inspect.inspection import Finding, Place, Search
+from worker.operator.inspect.inspection import Place, RecordHistory, Search
 
 VALUE = b'{"id": "e", "prompt": "hello", "response": "hi"}'
 
@@ -39,13 +39,13 @@ def letter_of(record, *, max_bytes=1 << 20, **where):
 def searched(meant, *, verdicts=(), letters=()):
     search = Search(meant)
     for one in verdicts:
-        search.see_verdict(one)
+        search.add_verdict(one)
     for one in letters:
-        search.see_dead_letter(one)
+        search.add_dead_letter(one)
     return search
 
 
 def finding(record=None, outcomes=(), committed=None):
     place = Place(Partition("events", 0), 3)
     missing = None if record else "It is gone."
-    return Finding(place, record, missing, committed, tuple(outcomes))
+    return RecordHistory(place, record, missing, committed, tuple(outcomes))

@@ -23,7 +23,7 @@ from worker.operator.schemas import documents as schemas
 from worker.operator.top.changes import Change
 from worker.operator.top.recent import read_recent
 from worker.operator.top.scrapes import read_metrics
-from worker.operator.top.view import Seen, view_of
+from worker.operator.top.view import WorkerStatus, view_of
 from worker.runtime.build import build_judging
 from worker.runtime.settings import load_settings
 from worker.telemetry import Telemetry, names
@@ -83,7 +83,7 @@ async def test_the_console_shows_its_questions():
     before = scrape(Telemetry(harness.clock, questions=ThreeLevels.questions), at=0.0)
     page = scrape(harness.telemetry, at=10.0)
     recent = read_recent(orjson.dumps(harness.telemetry.recent()))
-    view = view_of([Seen("w", Change(before, page), recent=recent)], now=10.0)
+    view = view_of([WorkerStatus("w", Change(before, page), recent=recent)], now=10.0)
     shares = {mix.task: mix.shares for mix in view.mixes}
     assert shares.keys() == {"self_harm", "tone"}
     assert set(shares["self_harm"]) == set(SELF_HARM.labels)

@@ -381,5 +381,5 @@ def test_messages_within_messages_are_refused_at_any_depth(name):
         nested = {"type": "message", name: [nested]}
     with pytest.raises(NotAnEvent):
         judged(USER, response=[nested])
-    with pytest.raises(NotAnEvent, match="content in a form that is not known"):
+    with pytest.raises(NotAnEvent, match="content in an unknown format"):
         judged(USER, response=[{"type": "odd", "content": "words"}])

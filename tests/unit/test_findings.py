@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.unit.inspected import VALUE, finding, judging, letter_of, searched, verdict_of
-from worker.cli.views.inspection import show_finding
+from worker.cli.views.inspection import show_history
 from worker.cli.views.inspection_document import document
 from worker.cli.views.quoting import quoted_completion
 from worker.domain.engines import Completion, Usage
@@ -18,7 +18,7 @@ from worker.domain.judgements import Reasoning
 from worker.domain.questions import PROMPT_HARMFULNESS
 from worker.domain.records import Partition
 from worker.guards.guardreasoner.guard import GuardReasoner
-from worker.operator.inspect.inspection import Again, Place, ask_again
+from worker.operator.inspect.inspection import Place, Rejudged, judge_again
 
 NASTY = "\x1b[31mred\x1b]0;title\x07 \u202eleft-to-right\u2066 \r[bold]\x9b"
 ESCAPED = "\\x1b[31mred\\x1b]0;title\\x07 \\u202eleft-to-right\\u2066 \\r[bold]\\x9b"
@@ -35,7 +35,7 @@ def shown(renderable, **options):
 
 
 def text_of(found, again=None, *, plain=True, **options):
-    renderable = show_finding(found, GuardReasoner(), again, group="g", now=NOW, plain=plain)
+    renderable = show_history(found, GuardReasoner(), again, group="g", now=NOW, plain=plain)
     return shown(renderable, **options)
 
 
@@ -51,7 +51,7 @@ async def changed(record, **fields):
 
 
 def again_of(record_verdict, text, spans=()):
-    return Again((Completion(text, "stop", Usage(1, 1, 0)),), (tuple(spans),), record_verdict)
+    return Rejudged((Completion(text, "stop", Usage(1, 1, 0)),), (tuple(spans),), record_verdict)
 
 
 async def verdict(record):
@@ -197,7 +197,7 @@ def test_why_there_is_no_outcome(record, value, committed, said):
 
 
 async def test_the_answer_of_now_is_marked_and_compared(record):
-    asked = await ask_again(judging(), record(VALUE, offset=3))
+    asked = await judge_again(judging(), record(VALUE, offset=3))
     same = finding(outcomes=outcomes(await verdict_of(record(VALUE, offset=3))))
     label = asked.verdict.prompt_harmfulness.label
     text = text_of(same, asked)

@@ -10,12 +10,12 @@ from worker.domain.records import Partition, Record
 from worker.guards.guardreasoner.guard import GuardReasoner
 from worker.guards.guardreasoner.prompt import render
 from worker.operator.inspect.inspection import (
-    Again,
-    Buried,
     Place,
-    Published,
-    ask_again,
+    PublishedDeadLetter,
+    PublishedVerdict,
+    Rejudged,
     decode,
+    judge_again,
     read_place,
 )
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
@@ -94,7 +94,7 @@ async def test_outcomes_of_an_event_stand_by_their_records(record):
     )
     assert [place.offset for place in search.sources] == [9, 1]
     kinds = [type(outcome) for outcome in search.outcomes(search.sources[0])]
-    assert kinds == [Published, Buried]
+    assert kinds == [PublishedVerdict, PublishedDeadLetter]
 
 
 async def test_a_verdict_of_the_id_is_told_by_its_header_alone(record):
@@ -172,8 +172,8 @@ def test_decoding_gives_the_prompt_or_says_why_not(record):
 
 
 async def test_asking_anew_keeps_the_completion_and_compares(record):
-    asked = await ask_again(judging(), record(VALUE))
-    assert isinstance(asked, Again)
+    asked = await judge_again(judging(), record(VALUE))
+    assert isinstance(asked, Rejudged)
     ((completion,), (spans,)) = asked.completions, asked.spans
     labels = [m for m in spans if m.kind == "label"]
     assert [completion.text[m.start : m.end] for m in labels] == [
@@ -195,5 +195,5 @@ async def test_asking_anew_keeps_the_completion_and_compares(record):
 
 @pytest.mark.parametrize(("value", "behaviour"), [(b"?", {}), (VALUE, {"refusal_rate": 1.0})])
 async def test_asking_anew_says_why_there_is_no_answer(record, value, behaviour):
-    said = await ask_again(judging(**behaviour), record(value))
+    said = await judge_again(judging(**behaviour), record(value))
     assert isinstance(said, RecordError)

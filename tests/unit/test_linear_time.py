@@ -23,7 +23,7 @@ from worker.guards.guardreasoner.parser import parse
 from worker.guards.guardreasoner.prompt import imitations
 from worker.guards.guardreasoner.spans import find_spans
 from worker.operator.inspect.inspection import read_place
-from worker.operator.redrive.redriving import read_letter, read_note
+from worker.operator.redrive.redriving import read_dead_letter, read_note
 from worker.telemetry.tracing import _context, trace_id
 
 GUARD = GuardReasoner()
@@ -69,7 +69,7 @@ def dead_letter_of(text):
     whole = record(value, [("h", value), (ORIGIN_TOPIC, value), TRACEPARENT, ("baggage", value)])
     for limit in (1 << 30, 1_000):
         letter = dead_letter(whole, NotAnEvent(text), topic="d", group="g", max_bytes=limit)
-        read_letter(record(letter.value or b"", letter.headers))
+        read_dead_letter(record(letter.value or b"", letter.headers))
     read_note(record(b"", [("guardstream.redriven.offsets", value)]))
 
 

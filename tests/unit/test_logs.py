@@ -18,7 +18,7 @@ from opentelemetry.trace import (
 from tests.unit.harness import WorkerHarness
 from worker.adapters.simulated import Behaviour
 from worker.cli import read_settings
-from worker.domain.records import Partition, in_hand
+from worker.domain.records import Partition, working_on
 from worker.runtime.log_rate_limit import LogRateLimit
 from worker.runtime.logs import LogRateLimitFilter, install_logs
 
@@ -69,7 +69,7 @@ def test_a_line_in_json_has_the_ids(record):
     lines = install()
     with (
         use_span(NonRecordingSpan(SPAN)),
-        in_hand(record(partition=Partition("events", 3), offset=41)),
+        working_on(record(partition=Partition("events", 3), offset=41)),
     ):
         logger.warning("%d of %s.", 2, "them")
     line = orjson.loads(lines()[0])
@@ -86,7 +86,7 @@ def test_a_line_in_json_has_the_ids(record):
 
 def test_a_line_between_records_has_no_ids(record):
     lines = install()
-    with in_hand(record()), in_hand(record(offset=1)):
+    with working_on(record()), working_on(record(offset=1)):
         pass
     with use_span(trace.INVALID_SPAN):
         logger.info("Idle.")
@@ -110,7 +110,7 @@ async def test_the_worker_names_each_record_that_it_buries():
 
 def test_a_terminal_gets_text_for_humans(record):
     lines = install(stream=Terminal())
-    with in_hand(record()):
+    with working_on(record()):
         logger.warning("Trouble.")
     (line,) = lines()
     assert "\x1b[" in line
@@ -139,7 +139,7 @@ def test_colours_can_be_refused(monkeypatch):
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_no_value_begins_a_line_or_steers_a_terminal(form, record):
     lines = install(form)
-    with in_hand(record(partition=Partition(NASTY, 0))):
+    with working_on(record(partition=Partition(NASTY, 0))):
         logger.warning("Not %s.", NASTY)
     (line,) = lines()
     assert not set(line) & CONTROLS
@@ -258,9 +258,9 @@ def test_the_settings_decide_in_place_of_what_was_installed(monkeypatch, capsys)
 def test_without_spans_the_producers_trace_is_named(record):
     lines = install()
     traceparent = f"00-{0xABC:032x}-{0xDEF:016x}-01".encode()
-    with in_hand(record(headers=(("traceparent", traceparent),))):
+    with working_on(record(headers=(("traceparent", traceparent),))):
         logger.warning("Trouble.")
-    with in_hand(record(headers=(("traceparent", b"00-forged\n-01"),))):
+    with working_on(record(headers=(("traceparent", b"00-forged\n-01"),))):
         logger.warning("Other trouble.")
     first, second = map(orjson.loads, lines())
     assert first["trace_id"] == f"{0xABC:032x}"

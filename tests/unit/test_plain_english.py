@@ -1,9 +1,11 @@
-"""User-visible text is plain technical English: words of a dialect do not come back."""
+"""Texts, docstrings and comments are plain technical English, without words of a dialect."""
 
 import ast
+import io
 import json
 import re
-from collections.abc import Iterator
+import tokenize
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,7 +58,23 @@ DIALECT = {
     r"wished for": "requested",
     r"work(?:s|ed)? out": "calculate",
 }
-_PATTERN = re.compile("|".join(rf"\b(?:{word})\b" for word in DIALECT), re.IGNORECASE)
+# in docstrings and comments too
+DIALECT_IN_PROSE = DIALECT | {
+    r"amid": "in",
+    r"anybody": "who exactly: users, models",
+    r"as ever": "as usual",
+    r"foreign": "untrusted",
+    r"once more": "again",
+    r"the news of": "the report",
+}
+
+
+def _pattern(words: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(rf"\b(?:{word})\b" for word in words), re.IGNORECASE)
+
+
+_PATTERN = _pattern(DIALECT)
+_PATTERN_IN_PROSE = _pattern(DIALECT_IN_PROSE)
 
 PAGES = [
     ROOT / "README.md",
@@ -73,14 +91,16 @@ PAGES = [
 ]
 # the words of a library, and a letter of the alphabet
 QUOTED = {"whole buffer", "one letter"}
+# packages whose docstrings and comments are not revised yet
+NOT_YET_IN_PROSE = ("worker/telemetry/",)
 
 
-def dialect_in(text: str) -> list[str]:
-    """The words of `DIALECT` in a text, each with what stands around it."""
+def dialect_in(text: str, pattern: re.Pattern[str] = _PATTERN) -> list[str]:
+    """The words of `DIALECT` in a text, each with its context."""
     line = " ".join(text.split())
     return [
         f"{found[0]!r} in: …{line[max(0, found.start() - 40) : found.end() + 40]}…"
-        for found in _PATTERN.finditer(line)
+        for found in pattern.finditer(line)
     ]
 
 
@@ -103,6 +123,25 @@ def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
         # a word alone is a name: a key of JSON, a topic, an option
         if " " in text.strip():
             yield node.lineno, text
+
+
+def prose(source: str) -> Iterator[tuple[int, str]]:
+    """Docstrings and comments of a module; comments on consecutive lines are one text."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield node.lineno, text
+    last = -1
+    comment: list[str] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            if token.start[0] != last + 1 and comment:
+                yield last, " ".join(comment)
+                comment = []
+            last = token.start[0]
+            comment.append(token.string.removeprefix("#").strip())
+    if comment:
+        yield last, " ".join(comment)
 
 
 def _described(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]:
@@ -152,6 +191,14 @@ def _in_code() -> Iterator[tuple[str, str]]:
                     yield f"{where}:{line}", text
 
 
+def _in_prose() -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / "worker").rglob("*.py")):
+        where = path.relative_to(ROOT).as_posix()
+        if not where.startswith(NOT_YET_IN_PROSE):
+            for line, text in prose(path.read_text(encoding="utf-8")):
+                yield f"{where}:{line}", text
+
+
 def _wrong(texts: Iterator[tuple[str, str]]) -> list[str]:
     return [f"{where}: {found}" for where, text in texts for found in dialect_in(text)]
 
@@ -180,6 +227,15 @@ def test_metrics_dashboard_and_alerts():
 
 def test_errors_logs_and_other_texts_in_code():
     assert not _wrong(_in_code())
+
+
+def test_docstrings_and_comments():
+    found = [
+        f"{where}: {word}"
+        for where, text in _in_prose()
+        for word in dialect_in(text, _PATTERN_IN_PROSE)
+    ]
+    assert not found
 
 
 @pytest.mark.parametrize(
@@ -215,3 +271,13 @@ def test_plain_words_are_not(text):
 def test_literals_are_whole_sentences_and_no_docstrings():
     source = '"""Anew."""\nx = f"made {1} " "anew"\ny = "letters"\nraise E("told so")\n'
     assert list(literals(ast.parse(source))) == [(2, "made {} anew"), (4, "told so")]
+
+
+def test_prose_is_docstrings_and_comments():
+    source = '"""One."""\nx = "no"  # two\n# three,\n# four\ny = 1\n# five\n"""Six\nlines."""\n'
+    assert sorted(prose(source)) == [
+        (1, "One."),
+        (4, "two three, four"),
+        (6, "five"),
+        (7, "Six\nlines."),
+    ]

@@ -5,18 +5,18 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cli.moments import moment_ms
+from worker.cli.times import parse_time_ms
 from worker.domain.dead_letters import DELIVERED_BEFORE, dead_letter, delivered_before
 from worker.domain.errors import InvalidRequest, NotAnEvent
 from worker.domain.escaping import printable
 from worker.domain.records import Partition, Record
 from worker.operator.redrive.redriving import (
-    Left,
     Plan,
     Selection,
+    SkipReason,
     Survey,
     notes_of,
-    read_letter,
+    read_dead_letter,
     read_note,
     redriven_record,
 )
@@ -79,8 +79,8 @@ def test_what_was_buried_comes_back_and_the_count_rises(
     where = Partition("events", partition)
     record = Record(where, 1, offset, key, value, headers, NOW, 0.0)
     for deliveries in range(1, rounds + 1):
-        letter = read_letter(buried(record))
-        assert letter.whole
+        letter = read_dead_letter(buried(record))
+        assert letter.complete
         assert letter.deliveries == deliveries
         assert letter.origin == f"events/{partition}@{offset}"
         back = redriven_record(letter)
@@ -90,7 +90,7 @@ def test_what_was_buried_comes_back_and_the_count_rises(
 
 
 def test_a_letter_says_why_it_was_buried(letters):
-    letter = read_letter(letters[1])
+    letter = read_dead_letter(letters[1])
     assert (letter.stage, letter.error) == ("decode", "NotAnEvent")
     assert letter.message == "The value is empty."
 
@@ -104,9 +104,9 @@ def test_what_an_event_brought_along_is_not_taken_for_ours(record):
         ("GuardStream.delivery.count", b"0"),
         ("x", b"1"),
     )
-    letter = read_letter(buried(record(headers=forged)))
+    letter = read_dead_letter(buried(record(headers=forged)))
     assert (letter.topic, letter.stage, letter.deliveries) == ("events", "judge", 1)
-    assert letter.whole
+    assert letter.complete
     assert redriven_record(letter).headers == (("x", b"1"), (DELIVERED_BEFORE, b"1"))
 
 
@@ -125,7 +125,7 @@ def test_the_last_count_is_ours():
 def test_what_is_no_letter_is_never_sent(record, headers):
     plan = plan_of()
     assert plan.consider(record(headers=headers)) is None
-    assert plan.foreign == 1
+    assert plan.other_records == 1
 
 
 @pytest.mark.parametrize("headers", [(), (("h", b"h" * 90_000),)])
@@ -133,8 +133,8 @@ def test_a_letter_that_was_cut_is_named_and_never_sent(record, headers):
     plan = plan_of()
     cut = buried(record(b"x" * 200_000, headers=headers), max_bytes=80_000, offset=5)
     assert plan.consider(cut) is None
-    assert plan.cut == ["dead/0@5"]
-    assert plan.left == {(Left.CUT, "events"): 1}
+    assert plan.truncated == ["dead/0@5"]
+    assert plan.skipped == {(SkipReason.TRUNCATED, "events"): 1}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_filters_select(letters, selection, taken):
     plan = plan_of(sizes={"events": 1000, "others": 1000}, **selection)
     assert [at for at, letter in enumerate(letters) if plan.consider(letter)] == taken
     assert plan.taken.total() == len(plan.first) == len(taken)
-    assert not plan.left
+    assert not plan.skipped
 
 
 def test_a_letter_that_was_delivered_enough_stays(record):
@@ -162,32 +162,32 @@ def test_a_letter_that_was_delivered_enough_stays(record):
     assert plan_of(max_deliveries=4).consider(often) is not None
     plan = plan_of(max_deliveries=3)
     assert plan.consider(often) is None
-    assert plan.left_for(Left.DELIVERED_ENOUGH) == {"events": 1}
+    assert plan.skipped_for(SkipReason.DELIVERED_ENOUGH) == {"events": 1}
     assert not plan.failed
 
 
 def test_a_topic_that_is_gone_holds_up_no_other(letters):
     plan = plan_of()
     assert [plan.consider(letter) is not None for letter in letters] == [True, True, False]
-    assert plan.left_for(Left.NO_TOPIC) == {"others": 1}
+    assert plan.skipped_for(SkipReason.NO_TOPIC) == {"others": 1}
     assert plan.failed
 
 
 def test_what_a_topic_does_not_take_is_not_sent(record):
     plan = plan_of(sizes={"events": 1000})
     assert plan.consider(buried(record(b"x" * 1000))) is None
-    assert plan.left_for(Left.TOO_LARGE) == {"events": 1}
+    assert plan.skipped_for(SkipReason.TOO_LARGE) == {"events": 1}
     assert plan.failed
 
 
 def test_a_limit_counts_what_is_sent(letters):
     plan = plan_of(limit=1, redriven={DEAD: {0}})
     assert [plan.consider(letter) is not None for letter in letters] == [False, True, False]
-    assert plan.left_for(Left.REDRIVEN) == {"events": 1}
+    assert plan.skipped_for(SkipReason.REDRIVEN) == {"events": 1}
     # a topic that is gone is said even beyond the limit
-    assert plan.left_for(Left.NO_TOPIC) == {"others": 1}
+    assert plan.skipped_for(SkipReason.NO_TOPIC) == {"others": 1}
     assert plan.consider(letters[1]) is None
-    assert plan.left_for(Left.BEYOND_LIMIT) == {"events": 1}
+    assert plan.skipped_for(SkipReason.BEYOND_LIMIT) == {"events": 1}
 
 
 def test_noted_letters_are_never_taken_again(letters):
@@ -195,19 +195,19 @@ def test_noted_letters_are_never_taken_again(letters):
     for letter in letters:
         survey.add(letter)
     assert survey.topics == {"events", "others"}
-    (note,) = notes_of([read_letter(letters[0]), read_letter(letters[2])])
+    (note,) = notes_of([read_dead_letter(letters[0]), read_dead_letter(letters[2])])
     assert Partition(note.topic, note.partition) == DEAD
     lying_note = lying(note, offset=3)
     survey.add(lying_note)
     plan = plan_of(redriven=survey.redriven, sizes={"events": 1000, "others": 1000})
     taken = [at for at, letter in enumerate([*letters, lying_note]) if plan.consider(letter)]
     assert taken == [1]
-    assert plan.foreign == 0
+    assert plan.other_records == 0
 
 
 def test_a_note_is_of_its_own_partition(letters, record):
     elsewhere = buried(record(), where=Partition("dead", 1), offset=0)
-    notes = notes_of([read_letter(letters[0]), read_letter(elsewhere)])
+    notes = notes_of([read_dead_letter(letters[0]), read_dead_letter(elsewhere)])
     assert {note.partition: read_note(lying(note)) for note in notes} == {0: {0}, 1: {0}}
 
 
@@ -230,7 +230,7 @@ def test_an_event_cannot_write_a_note(record):
 )
 def test_a_moment_is_a_time_or_how_long_ago(text, then):
     now = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    assert moment_ms(text, now=now) == round(then.timestamp() * 1000)
+    assert parse_time_ms(text, now=now) == round(then.timestamp() * 1000)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_moment_is_a_time_or_how_long_ago(text, then):
 )
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(typer.BadParameter, match="neither a time with its zone"):
-        moment_ms(text, now=datetime.now(UTC))
+        parse_time_ms(text, now=datetime.now(UTC))
 
 
 def test_nothing_steers_the_terminal():

@@ -1,20 +1,24 @@
-"""The clock on the wall."""
+"""The clock of the system."""
 
 import asyncio
 import time
 
+from typing_extensions import override
 
-class SystemClock:
-    """Real time; implements `worker.domain.ports.Clock`."""
+from worker.domain.ports import Clock
 
+
+class SystemClock(Clock):
+    """Real time."""
+
+    @override
     def now(self) -> float:
-        """Unix seconds."""
         return time.time()
 
+    @override
     def monotonic(self) -> float:
-        """Seconds that never go back."""
         return time.monotonic()
 
+    @override
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
         await asyncio.sleep(seconds)

@@ -1,11 +1,11 @@
 """Pushes spans and metrics to an OpenTelemetry collector, OTLP over HTTP.
 
-Nothing here can hold up a worker: spans wait in a bounded queue, of which the oldest are dropped,
-and are sent by a thread of their own; metrics are collected in the event loop, which takes
-milliseconds, and sent in a thread. A collector that is down costs what was to be sent.
+Exports never delay a worker: spans wait in a bounded queue, which drops the oldest, and are sent in
+a separate thread; metrics are collected in the event loop, which takes milliseconds, and sent in a
+thread. While a collector is down, its data is lost.
 
 The metrics are those of prometheus_client's registries, vLLM's included, in OpenTelemetry's data
-model: `worker.telemetry.instruments` tells why they are not recorded by the SDK.
+model: `worker.telemetry.instruments` explains why the SDK does not record them.
 """
 
 import asyncio
@@ -41,8 +41,7 @@ from prometheus_client.samples import Sample
 
 from worker.telemetry import names
 
-# it warns of each span that is dropped, which takes longer than the span did; that the collector
-# does not take them, its exporter says
+# a warning per dropped span takes longer than the span did; the exporter reports failures itself
 logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
 
 _REQUEST_SECONDS = 5.0
@@ -50,11 +49,11 @@ _STOP_SECONDS = 3.0
 
 
 class SpanPush:
-    """Sends the spans that its `tracer` makes.
+    """Sends the spans of its `tracer`.
 
     Args:
         endpoint: the collector's base URL.
-        sampled_share: of traces that begin here; the decision of a producer is respected.
+        sampled_share: of traces that start here; the sampling decision of a producer is kept.
     """
 
     def __init__(self, endpoint: str, *, sampled_share: float, resource: Resource) -> None:
@@ -68,21 +67,21 @@ class SpanPush:
         self.tracer = self._provider.get_tracer("guardstream")
 
     def install(self) -> None:
-        """Be the provider of everybody in this process who asks OpenTelemetry for one."""
+        """Become the global tracer provider of this process."""
         trace.set_tracer_provider(self._provider)
 
     async def stop(self) -> None:
-        """Send what is there, within a bounded time."""
+        """Send the queued spans, within a bounded time."""
         sending = asyncio.ensure_future(asyncio.to_thread(self._provider.shutdown))
         await asyncio.wait([sending], timeout=_STOP_SECONDS)
         if not sending.done():
-            # ends the waits between attempts at a collector that does not answer
+            # ends the backoff of retries to a collector that does not answer
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
             await asyncio.wait([sending], timeout=_REQUEST_SECONDS)
 
 
 class MetricPush:
-    """Sends all metrics at an interval, from `run`'s start until it is cancelled, and once more."""
+    """Sends all metrics at an interval while `run` is running, and a last time at the end."""
 
     def __init__(
         self,
@@ -107,7 +106,7 @@ class MetricPush:
             await self._push()
 
     async def stop(self) -> None:
-        """Push what has come since, within a bounded time."""
+        """Push the last values, within a bounded time."""
         last = asyncio.ensure_future(self._push())
         await asyncio.wait([last], timeout=_STOP_SECONDS)
         self._exporter.shutdown()
@@ -126,12 +125,12 @@ class MetricPush:
 
 
 def traces_url(endpoint: str) -> str:
-    """Where a collector of this base URL takes spans."""
+    """The URL for spans of a collector with this base URL."""
     return f"{endpoint.rstrip('/')}/v1/traces"
 
 
 def build_resource(version: str) -> Resource:
-    """Who sends; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over the name given here."""
+    """The resource; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override its name."""
     found = Resource.create({"service.version": version})
     if str(found.attributes["service.name"]).startswith("unknown_service"):
         found = found.merge(Resource({"service.name": "guardstream"}))
@@ -142,7 +141,7 @@ _BY_BASE = {metric.base: metric for metric in names.METRICS}
 
 
 def _metric(family: Family, started_at: int, now: int) -> Metric | None:
-    """A family in OpenTelemetry's model, under its OpenTelemetry name if it is ours."""
+    """A family in the data model of OpenTelemetry, by its OpenTelemetry name if it has one."""
     data: Sum | Gauge | Histogram
     match family.type:
         case "counter":
@@ -193,7 +192,7 @@ def _distributions(family: Family, started_at: int, now: int) -> list[HistogramD
             sum=buckets.sum,
             bucket_counts=list(_differences(buckets.cumulated)),
             explicit_bounds=[bound for bound in buckets.bounds if bound != math.inf],
-            # prometheus_client does not keep these, and what is None is left out
+            # not recorded by prometheus_client; None leaves them out
             min=None,  # type: ignore[arg-type]
             max=None,  # type: ignore[arg-type]
         )

@@ -1,7 +1,7 @@
-"""An engine without a model, for sizing and rehearsing a deployment without a GPU.
+"""An engine without a model, to size and rehearse a deployment without a GPU.
 
-Its completions have GuardReasoner's shape and are chosen by a hash of the prompt: they judge
-nothing, and every verdict made of them says so.
+Its completions have the format of GuardReasoner and depend on a hash of the prompt only: they judge
+nothing, and each verdict has the flag `simulated`.
 """
 
 import asyncio
@@ -11,18 +11,20 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.domain.engines import Completion, EngineReference, EngineRequest, Usage
+from typing_extensions import override
+
+from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
 from worker.domain.errors import EngineDead, InvalidRequest, Retriable
 from worker.domain.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the simulated engine answers.
+    """The behaviour of the simulated engine.
 
     Attributes:
-        failure_rate: share of calls that fail for a passing reason, between 0 and 1.
-        refusal_rate: share of prompts that are refused for good.
+        failure_rate: share of calls that fail with a transient error, between 0 and 1.
+        refusal_rate: share of prompts that are always refused.
         hang_rate: share of calls that never end.
         death_rate: share of calls at which the engine dies.
         poison_rate: share of prompts that kill the engine every time.
@@ -37,11 +39,14 @@ class Behaviour:
     poison_rate: float = 0.0
 
 
-class SimulatedEngine:
-    """Implements the port `Engine`."""
+class SimulatedEngine(Engine):
+    """Completes prompts without a model."""
 
     flags = ("simulated",)
     reference = EngineReference("simulated", "1")
+    max_num_seqs = 0
+    max_prompt_tokens = 0
+    progress = 0
 
     def __init__(
         self,
@@ -59,24 +64,24 @@ class SimulatedEngine:
         self.max_prompt_tokens = max(max_model_len - max_tokens, max_model_len // 2)
         self._calls = 0
         self._dead = False
-        self.progress = 0
 
+    @override
     async def start(self) -> None:
-        """Nothing to load; a dead one lives again."""
         self._dead = False
 
+    @override
     async def ready(self) -> None:
-        """See `Engine`."""
+        pass
 
+    @override
     async def complete(
         self,
         request: EngineRequest,
         prompt_token_ids: Sequence[int],
         *,
         request_id: str,
-        trace: Mapping[str, str],  # noqa: ARG002 - the port's
+        trace: Mapping[str, str],
     ) -> Completion:
-        """See `Engine`."""
         if not prompt_token_ids or len(prompt_token_ids) > self.max_prompt_tokens:
             raise InvalidRequest("The engine refuses this prompt.")
         draw = _draw(prompt_token_ids)
@@ -110,12 +115,13 @@ class SimulatedEngine:
             _logprobs(request.scores, text, draw),
         )
 
+    @override
     async def stop(self) -> None:
-        """There is nothing to free."""
+        pass
 
 
 def poisonous(prompt_token_ids: Sequence[int], rate: float) -> bool:
-    """Whether a prompt is among the share of all that kill the engine every time."""
+    """Whether a prompt is in the share of prompts that kill the engine every time."""
     return bool(rate) and _happens(_draw(prompt_token_ids), "poison", rate)
 
 
@@ -125,7 +131,7 @@ def _draw(prompt_token_ids: Sequence[int]) -> int:
 
 
 def _happens(draw: int, salt: str, rate: float) -> bool:
-    """Whether a draw is among the share of all that `rate` says."""
+    """Whether a draw is in the share `rate` of all draws."""
     return bool(rate) and _salted(draw, salt) / 2**56 < rate
 
 
@@ -135,7 +141,7 @@ def _salted(draw: int, salt: str) -> int:
 
 
 def _logprobs(labels: Sequence[str], text: str, draw: int) -> dict[str, float]:
-    """Log probabilities that hold 0.9 of the mass, most of it on the label that was drawn."""
+    """Log probabilities with a sum of 0.9, most of it on the label that was drawn."""
     weights = {
         label: 1 + _salted(draw, label) % 8 + 64 * text.startswith(label) for label in labels
     }

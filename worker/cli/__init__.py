@@ -1,4 +1,4 @@
-"""The command line: one module per command, arguments and printing only."""
+"""The command line: one module per command, with arguments and output only."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ Config = Annotated[
 
 
 def read_settings(config: Path | None = None, **overrides: dict[str, Any]) -> "Settings":
-    """The settings; from here on the process logs as they say.
+    """Load the settings, and configure the logs accordingly.
 
     Raises:
         WrongSetting: see `load_settings`.
@@ -48,17 +48,17 @@ def read_settings(config: Path | None = None, **overrides: dict[str, Any]) -> "S
 
 
 def run_async(work: Coroutine[Any, Any, None]) -> None:
-    """Run a command's work to its end, or until nobody reads its output any more."""
+    """Run the work of a command until it ends, or until its output is closed."""
     try:
         asyncio.run(work)
     except BrokenPipeError:
-        # what is still buffered would fail again at the exit
+        # flushing the buffer would fail again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
 
 
 def register() -> None:
-    """Let every command join the program."""
+    """Register all commands."""
     from worker.cli import (  # noqa: F401 - each registers its command
         check,
         demo,
@@ -92,6 +92,6 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # the reader of our output has seen enough
+        # the reader closed the pipe
         sys.stderr.close()
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""`guardstream check`: do the settings hold against the real world?"""
+"""`guardstream check`: checks the settings against Kafka and the model."""
 
 from typing import Annotated
 
@@ -12,23 +12,23 @@ def check(
     config: Config = None,
     load: Annotated[bool, typer.Option(help="Load the model and judge one event too.")] = False,
 ) -> None:
-    """Prove the settings against the brokers, the topics, the rights and the model."""
+    """Check the settings against the brokers, topics, access rights and the model."""
     from rich.console import Console
     from rich.table import Table
 
-    from worker.operator.preflight import Finding, check_settings
+    from worker.operator.preflight import CheckResult, check_settings
 
     settings = read_settings(config)
-    table = Table("", "check", "finding", box=None)
-    findings: list[Finding] = []
+    table = Table("", "check", "result", box=None)
+    results: list[CheckResult] = []
 
     async def work() -> None:
-        findings.extend(await check_settings(settings, load=load))
+        results.extend(await check_settings(settings, load=load))
 
     run_async(work())
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.holds else "[red]✗[/]"
-        table.add_row(mark, finding.check, finding.text)
+    for result in results:
+        mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
+        table.add_row(mark, result.check, result.text)
     Console().print(table)
-    if not all(finding.holds for finding in findings):
+    if not all(result.passed for result in results):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`guardstream demo`: the whole job on this machine, with nothing installed."""
+"""`guardstream demo`: the complete pipeline on this machine, without an installation."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ _TOPICS = {
     "dead": "moderation-dead-letters",
 }
 _PARTITIONS = 3
-_PATIENCE_SECONDS = 300.0
+_TIMEOUT_SECONDS = 300.0
 
 
 @app.command()
@@ -30,7 +30,7 @@ def demo(
     run_async(_demo("simulated" if simulated else "vllm"))
 
 
-async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
+async def _demo(kind: str) -> None:  # noqa: PLR0915 - a linear script
     from rich.console import Console
 
     from worker.adapters.kafka.connection import create_topics
@@ -46,10 +46,10 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
     from worker.runtime.worker import Worker
 
     console = Console(soft_wrap=True)
-    # the screen is for verdicts
+    # keeps log lines out of the verdicts
     read_settings(log={"level": "warning"})
     lines = sample_lines()
-    async with Broker(progress=lambda said: console.print(said, style="dim")) as broker:
+    async with Broker(progress=lambda message: console.print(message, style="dim")) as broker:
         settings = load_settings(
             kafka={"bootstrap_servers": broker.bootstrap_servers},
             engine={"kind": kind, "model": DEMONSTRATION},
@@ -80,7 +80,7 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a show has many lines
             connection, [_TOPICS["verdicts"], _TOPICS["dead"]], from_beginning=True
         )
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 for _ in range(len(events)):
                     record = await _next_or_failure(anext(outcomes), running)
                     if record.partition.topic == _TOPICS["dead"]:

@@ -156,7 +156,7 @@ def _require_extra() -> None:
 def _refuse_early(
     labelled: "Labelled", slices: Sequence[str], outputs: Sequence[Path | None]
 ) -> None:
-    """Refuse what would fail at the end before the long work."""
+    """Refuse options that would fail only at the end, after the long work."""
     from worker.evaluation.analysis import slice_values
     from worker.evaluation.keeping import require_writable
 

@@ -1,4 +1,4 @@
-"""`guardstream inspect`: what a verdict came from."""
+"""`guardstream inspect`: the history of a record."""
 
 import time
 from datetime import UTC, datetime
@@ -8,13 +8,13 @@ import typer
 
 from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import write_line
-from worker.cli.moments import moment_ms
+from worker.cli.times import parse_time_ms
 from worker.domain.escaping import printable
 
 if TYPE_CHECKING:
     from worker.domain.errors import RecordError
-    from worker.operator.inspect.explorer import Found
-    from worker.operator.inspect.inspection import Again, Place
+    from worker.operator.inspect.explorer import SearchResult
+    from worker.operator.inspect.inspection import Place, Rejudged
     from worker.runtime.build import Judging
     from worker.runtime.settings import Settings
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @app.command()
 def inspect(
     where: Annotated[
-        str, typer.Argument(help="An event's id, or its place as topic/partition@offset.")
+        str, typer.Argument(help="The id of an event, or its position as topic/partition@offset.")
     ],
     config: Config = None,
     since: Annotated[
         str | None,
         typer.Option(
-            help="Look at outcomes of this time (RFC 3339), or this long ago (2h), or later."
+            help="Only outcomes from this time (RFC 3339), or from this long ago (2h), on."
         ),
     ] = None,
     again: Annotated[
@@ -39,29 +39,29 @@ def inspect(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One document, for programs.")] = False,
 ) -> None:
-    """Show an event, the exact prompt made of it, and what became of it.
+    """Show an event, its exact prompt and its outcomes.
 
-    A place is read at once, and its outcomes are looked for from the record's
-    time on. For an id, the verdict and dead-letter topics are searched,
+    A position is read directly, and its outcomes are searched from the time of
+    the record on. For an id, the verdict and dead-letter topics are searched,
     completely or from --since on.
 
-    Verdicts do not hold the model's words. --again loads the engine of the
-    settings and asks it once more, at temperature 0.
+    Verdicts do not contain the completions of the model. --again loads the
+    engine of the settings and sends the prompt again, at temperature 0.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     from worker.operator.inspect.explorer import Explorer, NotFound
-    from worker.operator.inspect.inspection import Again
+    from worker.operator.inspect.inspection import Rejudged
     from worker.runtime.build import build_judging
     from worker.runtime.connection import build_connection
 
-    since_ms = moment_ms(since, now=datetime.now(UTC)) if since else None
+    since_ms = parse_time_ms(since, now=datetime.now(UTC)) if since else None
     settings = read_settings(config)
-    # what is wrong with the model is said before a long search
+    # reports errors of the model before a long search
     judging = build_judging(settings) if again else None
-    found: Found
-    answers: dict[Place, Again | RecordError] = {}
+    found: SearchResult
+    answers: dict[Place, Rejudged | RecordError] = {}
 
     async def work() -> None:
         nonlocal found, answers
@@ -88,53 +88,55 @@ def inspect(
         typer.echo(f"guardstream: {printable(str(error))}", err=True)
         raise typer.Exit(1) from None
     _print(found, answers, settings, json=json)
-    unanswered = [f for f in found.findings if not isinstance(answers.get(f.place), Again)]
+    unanswered = [f for f in found.histories if not isinstance(answers.get(f.place), Rejudged)]
     if again and unanswered:
         typer.echo("guardstream: The engine gave no answer to some of it.", err=True)
         raise typer.Exit(1)
 
 
-async def _ask(judging: "Judging", found: "Found") -> "dict[Place, Again | RecordError]":
-    from worker.operator.inspect.inspection import ask_again
+async def _ask(judging: "Judging", found: "SearchResult") -> "dict[Place, Rejudged | RecordError]":
+    from worker.operator.inspect.inspection import judge_again
 
     await judging.start()
     try:
         return {
-            finding.place: await ask_again(judging.judge, finding.original)
-            for finding in found.findings
-            if finding.original is not None
+            history.place: await judge_again(judging.judge, history.original)
+            for history in found.histories
+            if history.original is not None
         }
     finally:
         await judging.stop()
 
 
 def _print(
-    found: "Found",
-    answers: "dict[Place, Again | RecordError]",
+    found: "SearchResult",
+    answers: "dict[Place, Rejudged | RecordError]",
     settings: "Settings",
     *,
     json: bool,
 ) -> None:
     from rich.console import Console
 
-    from worker.cli.views.inspection import show_finding
+    from worker.cli.views.inspection import show_history
     from worker.cli.views.inspection_document import document
     from worker.decoding.decoder import EventDecoder
     from worker.runtime.build import build_guard
 
     guard, group = build_guard(settings), settings.input.group_id
     decoder = EventDecoder(settings.input.framing)
-    shown = [(finding, answers.get(finding.place)) for finding in found.findings]
+    shown = [(history, answers.get(history.place)) for history in found.histories]
     if json:
-        findings = [document(finding, guard, again, decoder) for finding, again in shown]
-        write_line({"findings": findings, "left_out": found.left_out})
+        histories = [document(history, guard, rejudged, decoder) for history, rejudged in shown]
+        write_line({"findings": histories, "left_out": found.left_out})
         return
     console = Console(highlight=False, soft_wrap=True)
     plain = console.no_color or console.color_system is None
     now = time.time()
-    for finding, again in shown:
+    for history, rejudged in shown:
         console.print(
-            show_finding(finding, guard, again, group=group, now=now, plain=plain, decoder=decoder)
+            show_history(
+                history, guard, rejudged, group=group, now=now, plain=plain, decoder=decoder
+            )
         )
     if found.left_out:
         console.print(f"Older records of this id, not shown: {found.left_out}.")

@@ -67,7 +67,7 @@ def judge(
 async def _records() -> AsyncIterator[Record]:
     """A record for each line of stdin."""
     lines = read_lines()
-    # in a thread, since the program that writes our input may take its time
+    # in a thread: waiting for input must not block the event loop
     while (numbered := await asyncio.to_thread(next, lines, None)) is not None:
         number, line = numbered
         yield record_of_line("stdin", number - 1, line, time.time())

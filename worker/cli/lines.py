@@ -1,4 +1,4 @@
-"""JSON Lines in, JSON Lines out."""
+"""JSON Lines on stdin and stdout."""
 
 import sys
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ class BadLine(GuardstreamError):  # noqa: N818
 
 
 def read_lines() -> Iterator[tuple[int, bytes]]:
-    """Numbered lines of stdin that are not blank."""
+    """The lines of stdin that are not blank, with their numbers."""
     for number, line in enumerate(sys.stdin.buffer, start=1):
         if line.strip():
             yield number, line
 
 
 def write_line(value: Any) -> None:
-    """One JSON line on stdout."""
+    """Write one JSON line to stdout."""
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()

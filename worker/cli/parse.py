@@ -1,4 +1,4 @@
-"""`guardstream parse`: what the guard reads out of completions."""
+"""`guardstream parse`: parses completions."""
 
 from typing import TYPE_CHECKING, Any, Literal
 

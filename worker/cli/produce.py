@@ -52,8 +52,8 @@ def produce(
                         await publisher.publish_all(records)
                     except Retriable as error:
                         raise BusUnavailable(
-                            f"Of the events for {target}, {produced} were produced and then a"
-                            f" chunk failed ({error}); look at Kafka and produce the rest again."
+                            f"Producing to {target} failed after {produced} events ({error});"
+                            " check Kafka and produce the rest again."
                         ) from error
                     produced += len(records)
                     progress.advance(task, sum(map(len, chunk)))

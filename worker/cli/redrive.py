@@ -1,4 +1,4 @@
-"""`guardstream redrive`: dead letters back to where they came from."""
+"""`guardstream redrive`: sends dead letters back to their original topics."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,15 +8,15 @@ import typer
 
 from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import write_line
-from worker.cli.moments import moment_ms
+from worker.cli.times import parse_time_ms
 from worker.domain.errors import Stage
 from worker.domain.escaping import printable
 
 if TYPE_CHECKING:
-    from worker.operator.redrive.redriving import Letter, Plan
+    from worker.operator.redrive.redriving import DeadLetter, Plan
 
 _STAGES = " | ".join(get_args(Stage))
-_CUT_SHOWN = 10
+_TRUNCATED_SHOWN = 10
 
 
 @app.command()
@@ -67,7 +67,7 @@ def redrive(
     from rich.console import Console
     from rich.progress import Progress
 
-    from worker.operator.redrive.redriver import redrive as redrive_letters
+    from worker.operator.redrive.redriver import redrive as run_redrive
     from worker.operator.redrive.redriving import Selection
     from worker.runtime.connection import build_connection
 
@@ -79,8 +79,8 @@ def redrive(
         errors=error or (),
         topics=topic or (),
         keys=[one.encode("utf-8", "surrogateescape") for one in key or ()],
-        since_ms=moment_ms(since, now=now) if since else None,
-        until_ms=moment_ms(until, now=now) if until else None,
+        since_ms=parse_time_ms(since, now=now) if since else None,
+        until_ms=parse_time_ms(until, now=now) if until else None,
     )
     settings = read_settings(config)
     dead_letter_topic = settings.output.dead_letter_topic
@@ -92,7 +92,7 @@ def redrive(
         shown = Progress(console=terminal, transient=True, disable=not terminal.is_terminal)
         with shown as progress:
             task = progress.add_task(f"Reading {dead_letter_topic}", total=None)
-            plan = await redrive_letters(
+            plan = await run_redrive(
                 build_connection(settings),
                 dead_letter_topic,
                 selection,
@@ -108,8 +108,8 @@ def redrive(
             write_line(line)
     else:
         _print(plan, sent=send)
-    for said in _failures(plan):
-        typer.echo(f"guardstream: {said}", err=True)
+    for message in _failures(plan):
+        typer.echo(f"guardstream: {message}", err=True)
     if plan.failed:
         raise typer.Exit(1)
 
@@ -124,102 +124,102 @@ def _print(plan: "Plan", *, sent: bool) -> None:
     def table(*columns: str, rows: Iterator[tuple[str, ...]]) -> Table:
         made = Table(*columns, box=None, pad_edge=False)
         for row in rows:
-            # headers and keys are whatever someone sent: text, never markup
+            # headers and keys are untrusted: text, never markup
             made.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
         return made
 
     count = plan.taken.total()
     if count:
-        groups = ((*group, str(letters)) for group, letters in sorted(plan.taken.items()))
+        groups = ((*group, str(dead_letters)) for group, dead_letters in sorted(plan.taken.items()))
         console.print(table("topic", "stage", "error", "dead letters", rows=groups))
         console.print(f"\nThe first {len(plan.first)}:")
         console.print(
             table(
                 *("dead letter", "from", "published at", "deliveries", "key", "message"),
-                rows=(tuple(map(str, _fields(letter).values())) for letter in plan.first),
+                rows=(tuple(map(str, _fields(dead_letter).values())) for dead_letter in plan.first),
             )
         )
         console.print()
-    for said in _stays(plan):
-        console.print(said, markup=False)
+    for message in _skipped(plan):
+        console.print(message, markup=False)
     if sent:
-        console.print(f"{_letters(count)} sent back.")
+        console.print(f"{_dead_letters(count)} sent back.")
     elif count:
-        console.print(f"A dry run: {_letters(count)} would be sent back; --send does it.")
+        console.print(f"A dry run: {_dead_letters(count)} would be sent back; --send does it.")
     else:
         console.print("A dry run: no dead letter would be sent back.")
 
 
-def _stays(plan: "Plan") -> Iterator[str]:
-    """A sentence for each reason why letters that are meant stay."""
-    from worker.operator.redrive.redriving import Left
+def _skipped(plan: "Plan") -> Iterator[str]:
+    """A sentence for each reason why selected dead letters are not sent."""
+    from worker.operator.redrive.redriving import SkipReason
 
     sentences = {
-        Left.REDRIVEN: "sent back before.",
-        Left.DELIVERED_ENOUGH: f"left after {plan.max_deliveries} deliveries or more; see"
+        SkipReason.REDRIVEN: "sent back before.",
+        SkipReason.DELIVERED_ENOUGH: f"left after {plan.max_deliveries} deliveries or more; see"
         " --max-deliveries.",
-        Left.BEYOND_LIMIT: "left beyond --limit.",
+        SkipReason.BEYOND_LIMIT: "left beyond --limit.",
     }
     for reason, sentence in sentences.items():
-        if count := sum(plan.left_for(reason).values()):
-            yield f"{_letters(count)} {sentence}"
-    if plan.cut:
-        shown = ", ".join(plan.cut[:_CUT_SHOWN])
-        more = len(plan.cut) - _CUT_SHOWN
+        if count := sum(plan.skipped_for(reason).values()):
+            yield f"{_dead_letters(count)} {sentence}"
+    if plan.truncated:
+        shown = ", ".join(plan.truncated[:_TRUNCATED_SHOWN])
+        more = len(plan.truncated) - _TRUNCATED_SHOWN
         yield (
-            f"{_letters(len(plan.cut))} cut to fit the topic cannot be sent back: {shown}"
-            + (f" and {more} more; --json names all." if more > 0 else ".")
+            f"{_dead_letters(len(plan.truncated))} truncated to fit the topic cannot be sent back:"
+            f" {shown}" + (f" and {more} more; --json names all." if more > 0 else ".")
         )
-    if plan.foreign:
-        yield f"Records that are no dead letters of Guardstream: {plan.foreign}."
+    if plan.other_records:
+        yield f"Records that are no dead letters of Guardstream: {plan.other_records}."
 
 
 def _failures(plan: "Plan") -> Iterator[str]:
-    from worker.operator.redrive.redriving import Left
+    from worker.operator.redrive.redriving import SkipReason
 
-    for name, count in plan.left_for(Left.NO_TOPIC).items():
+    for name, count in plan.skipped_for(SkipReason.NO_TOPIC).items():
         yield (
-            f"The topic {printable(name)} is gone, so {_letters(count)} cannot go back;"
+            f"The topic {printable(name)} is gone, so {_dead_letters(count)} cannot go back;"
             " create it and run redrive again."
         )
-    for name, count in plan.left_for(Left.TOO_LARGE).items():
+    for name, count in plan.skipped_for(SkipReason.TOO_LARGE).items():
         yield (
             f"The topic {printable(name)} takes {plan.max_bytes[name]} bytes, too few for"
-            f" {_letters(count)}; raise its max.message.bytes and run redrive again."
+            f" {_dead_letters(count)}; raise its max.message.bytes and run redrive again."
         )
 
 
 def _lines(plan: "Plan", *, sent: bool) -> Iterator[dict[str, Any]]:
-    """The plan for programs, one kind of fact a line."""
+    """The plan for programs, as JSON Lines."""
     for (topic, stage, error), count in sorted(plan.taken.items()):
         yield {"kind": "count", "topic": topic, "stage": stage, "error": error, "letters": count}
-    for letter in plan.first:
-        yield {"kind": "letter", **_fields(letter)}
-    for (reason, topic), count in sorted(plan.left.items()):
+    for dead_letter in plan.first:
+        yield {"kind": "letter", **_fields(dead_letter)}
+    for (reason, topic), count in sorted(plan.skipped.items()):
         yield {"kind": "left", "reason": reason, "topic": topic, "letters": count}
-    for where in plan.cut:
+    for where in plan.truncated:
         yield {"kind": "cut", "letter": where}
     yield {
         "kind": "total",
         "letters": plan.taken.total(),
         "sent": sent,
-        "foreign_records": plan.foreign,
+        "foreign_records": plan.other_records,
     }
 
 
-def _fields(letter: "Letter") -> dict[str, Any]:
+def _fields(dead_letter: "DeadLetter") -> dict[str, Any]:
     from worker.domain.verdicts import rfc3339
 
-    key = letter.record.key
+    key = dead_letter.record.key
     return {
-        "letter": str(letter.record),
-        "from": letter.origin,
-        "buried_at": rfc3339(letter.record.timestamp_ms / 1000),
-        "deliveries": letter.deliveries,
+        "letter": str(dead_letter.record),
+        "from": dead_letter.origin,
+        "dead_lettered_at": rfc3339(dead_letter.record.timestamp_ms / 1000),
+        "deliveries": dead_letter.deliveries,
         "key": "" if key is None else key.decode("utf-8", "backslashreplace"),
-        "message": letter.message,
+        "message": dead_letter.message,
     }
 
 
-def _letters(count: int) -> str:
+def _dead_letters(count: int) -> str:
     return "1 dead letter" if count == 1 else f"{count} dead letters"

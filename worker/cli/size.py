@@ -1,4 +1,4 @@
-"""`guardstream size`: how many GPUs a load needs, out of measured figures."""
+"""`guardstream size`: the number of GPUs that a load needs, from measured figures."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -88,9 +88,10 @@ def size(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say how many GPUs, replicas and partitions a load needs.
+    """Calculate how many GPUs, replicas and partitions a load needs.
 
-    Figures are the options', or a worker's (--from-metrics). What is assumed is said.
+    Figures come from options or from a worker (--from-metrics). Assumptions are
+    printed.
     """
     from worker.cli.views import sizing as view
     from worker.operator.sizing import plan as sizing
@@ -102,9 +103,9 @@ def size(
     if measured is not None:
         events = events or measured.events_per_second
     if not events:
-        raise typer.BadParameter("say how many events come in", param_hint="--events")
+        raise typer.BadParameter("required: the number of events per second", param_hint="--events")
     if peak and peak < events:
-        raise typer.BadParameter("less than the mean", param_hint="--peak")
+        raise typer.BadParameter("must not be less than --events", param_hint="--peak")
     if gpu_seconds is None and prefill and decode:
         tokens = _tokens(prompt_tokens, shared_tokens, completion_tokens, measured)
         gpu_seconds = sizing.gpu_seconds(tokens, sizing.Speed(prefill, decode))
@@ -114,8 +115,8 @@ def size(
         assumed.append(view.of_engine(measured))
     if gpu_seconds is None:
         raise typer.BadParameter(
-            "say what a record costs: this, or --from-metrics, or --prefill and --decode with"
-            " tokens",
+            "the cost of a record is required: this option, or --from-metrics, or --prefill and"
+            " --decode with tokens",
             param_hint="--gpu-seconds",
         )
     load = sizing.Load(events, peak or events, gpu_seconds)
@@ -152,7 +153,8 @@ def _measure(url: str, seconds: float) -> "Figures":
         base = base_url(url)
     except ValueError as error:
         raise typer.BadParameter(
-            f"{error}: no address of a worker", param_hint="--from-metrics"
+            f"{error} is not the address of a worker: give host, host:port or a URL",
+            param_hint="--from-metrics",
         ) from None
     return asyncio.run(take_figures(base, seconds))
 
@@ -166,14 +168,16 @@ def _tokens(
     from worker.operator.sizing.plan import Tokens
 
     if measured is not None:
-        told = measured.tokens
-        prompt, completion = prompt or told.prompt, completion or told.completion
-        shared = told.shared if shared is None else shared
+        tokens = measured.tokens
+        prompt, completion = prompt or tokens.prompt, completion or tokens.completion
+        shared = tokens.shared if shared is None else shared
     if prompt is None or completion is None:
         raise typer.BadParameter(
-            "say how many tokens a record has, with --completion-tokens",
+            "required, with --completion-tokens: the tokens of a record",
             param_hint="--prompt-tokens",
         )
     if shared is not None and shared > prompt:
-        raise typer.BadParameter("more than the prompt has", param_hint="--shared-tokens")
+        raise typer.BadParameter(
+            "must not be more than --prompt-tokens", param_hint="--shared-tokens"
+        )
     return Tokens(prompt, shared or 0.0, completion)

@@ -11,9 +11,13 @@ from worker.cli import Config, app, read_settings, run_async
 @app.command()
 def tail(
     config: Config = None,
-    json: Annotated[bool, typer.Option("--json", help="The verdicts as they stand.")] = False,
-    from_beginning: Annotated[bool, typer.Option(help="All that is there first.")] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the verdicts as JSON, unchanged.")
+    ] = False,
+    from_beginning: Annotated[bool, typer.Option(help="Start with the oldest verdict.")] = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this number of verdicts.")
+    ] = None,
 ) -> None:
     """Follow the verdict topic."""
     from rich.console import Console

@@ -18,7 +18,7 @@ from worker.cli.lines import write_line
 if TYPE_CHECKING:
     from rich.layout import Layout
 
-    from worker.operator.top.watching import Lookout
+    from worker.operator.top.watching import WatchedWorkers
 
 
 @app.command()
@@ -46,29 +46,32 @@ def top(
     Reads /metrics and /recent of each worker, so a port-forward is enough.
     Without a terminal it shows one frame and ends. Ctrl-C or q ends it.
     """
-    from worker.operator.top.watching import Lookout, base_url, open_session
+    from worker.operator.top.watching import WatchedWorkers, base_url, open_session
 
     try:
         bases = list(dict.fromkeys(base_url(url) for url in urls or ["localhost"]))
     except ValueError as error:
-        raise typer.BadParameter(f"{error}: no address of a worker", param_hint="URL") from None
+        raise typer.BadParameter(
+            f"{error} is not the address of a worker: give host, host:port or a URL",
+            param_hint="URL",
+        ) from None
     once = once or not (json or sys.stdout.isatty())
 
     async def work() -> None:
         async with open_session() as session:
-            lookout = Lookout(bases, session, window)
-            async with aclosing(lookout.rounds(interval)) as rounds:
+            watched = WatchedWorkers(bases, session, window)
+            async with aclosing(watched.rounds(interval)) as rounds:
                 await anext(rounds)
-                lookout.require_one()
+                watched.require_one()
                 if once:
                     await anext(rounds)
-                    lookout.require_one()
+                    watched.require_one()
                 if json:
-                    await _write(lookout, rounds, once=once)
+                    await _write(watched, rounds, once=once)
                 elif once:
-                    _print(lookout, svg)
+                    _print(watched, svg)
                 else:
-                    await _show(lookout, rounds, svg)
+                    await _show(watched, rounds, svg)
 
     try:
         run_async(work())
@@ -76,23 +79,23 @@ def top(
         raise typer.Exit from None
 
 
-async def _write(lookout: "Lookout", rounds: AsyncIterator[None], *, once: bool) -> None:
-    write_line(lookout.view())
+async def _write(watched: "WatchedWorkers", rounds: AsyncIterator[None], *, once: bool) -> None:
+    write_line(watched.view())
     while not once:
         await anext(rounds)
-        write_line(lookout.view())
+        write_line(watched.view())
 
 
-def _print(lookout: "Lookout", svg: Path | None) -> None:
+def _print(watched: "WatchedWorkers", svg: Path | None) -> None:
     from rich.console import Console
 
     console = Console()
-    drawn, height = _draw(lookout, console.width)
+    drawn, height = _draw(watched, console.width)
     console.print(drawn, height=height)
     _keep(drawn, console.width, height, svg)
 
 
-async def _show(lookout: "Lookout", rounds: AsyncIterator[None], svg: Path | None) -> None:
+async def _show(watched: "WatchedWorkers", rounds: AsyncIterator[None], svg: Path | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -107,17 +110,17 @@ async def _show(lookout: "Lookout", rounds: AsyncIterator[None], svg: Path | Non
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
         while True:
-            drawn, _ = _draw(lookout, console.width, console.height)
+            drawn, _ = _draw(watched, console.width, console.height)
             live.update(drawn, refresh=True)
             _keep(drawn, console.width, console.height, svg)
             await anext(rounds)
 
 
-def _draw(lookout: "Lookout", width: int, height: int | None = None) -> "tuple[Layout, int]":
-    from worker.cli.views.top.frames import Moment, frame
+def _draw(watched: "WatchedWorkers", width: int, height: int | None = None) -> "tuple[Layout, int]":
+    from worker.cli.views.top.frames import FrameTime, frame
 
-    now = Moment(time.monotonic(), time.time())
-    return frame(lookout.view(), lookout.flows, now, width=width, height=height)
+    now = FrameTime(time.monotonic(), time.time())
+    return frame(watched.view(), watched.flows, now, width=width, height=height)
 
 
 def _keep(drawn: "Layout", width: int, height: int, svg: Path | None) -> None:

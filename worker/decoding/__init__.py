@@ -1,1 +1,1 @@
-"""Bytes to event: framing, JSON as logs hold it, and the exchange that is judged."""
+"""Bytes to event: framing, lenient JSON, and the exchange that is judged."""

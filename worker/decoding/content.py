@@ -1,7 +1,7 @@
-"""What one message says: its content in any of the forms that chat APIs give it.
+"""The text of one message, in any of the formats that chat APIs use.
 
-Text is read; thinking, tool calls and their results are not a speaker's words; parts that are not
-text cannot be read, and are reported. A form that is not known is refused rather than half read.
+Text is read. Thinking, tool calls and their results are skipped. Parts that are not text are left
+out and reported. An unknown format is refused, so that no message is read in part.
 """
 
 from typing import Any, Literal
@@ -12,12 +12,12 @@ BETWEEN_TURNS = "\n\n"
 BETWEEN_PARTS = "\n"
 
 Speaker = Literal["user", "assistant"]
-# a text, None where none was said; and whether something beside it is not text
-Said = tuple[str | None, bool]
-NOTHING: Said = (None, False)
+# the text, None if there is none; and whether there are parts that are not text
+ReadText = tuple[str | None, bool]
+NOTHING: ReadText = (None, False)
 
-# types of parts that nobody said: thinking, tool calls and their results
-_UNSAID_TYPES = frozenset(
+# types of parts that are skipped: thinking, tool calls and their results
+_SKIPPED_TYPES = frozenset(
     {
         "thinking",
         "redacted_thinking",
@@ -58,9 +58,9 @@ _UNSAID_TYPES = frozenset(
         "computer_call",
     }
 )
-# types of parts that are text, by whatever name the text stands
+# types of parts that are text
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
-# types of parts that are not text, even where a text stands beside
+# types of parts that are not text, even if they have a text too
 _MEDIA_TYPES = frozenset(
     {
         "image",
@@ -83,8 +83,8 @@ _MEDIA_TYPES = frozenset(
         "uri",
     }
 )
-# Gemini's and Bedrock's parts have no type: a key says what they are
-_UNSAID_KEYS = frozenset(
+# parts of Gemini and Bedrock have no type: a key shows what they are
+_SKIPPED_KEYS = frozenset(
     {
         "functionCall",
         "function_call",
@@ -114,7 +114,7 @@ _MEDIA_KEYS = frozenset(
         "document",
     }
 )
-# what an assistant's message without content holds instead
+# keys of an assistant's message that has no content
 _INSTEAD_OF_CONTENT = frozenset(
     {
         "tool_calls",
@@ -131,30 +131,30 @@ _INSTEAD_OF_CONTENT = frozenset(
 
 
 def kind_of(value: object) -> str:
-    """What JSON calls a value."""
+    """The name of the JSON type of a value, with its article."""
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
     return "null" if value is None else names.get(type(value), "a number")
 
 
 def is_blank(text: str | None) -> bool:
-    """Whether a text says nothing."""
+    """Whether a text is missing, empty or white space."""
     return not text or text.isspace()
 
 
-def read_message(message: dict[str, Any], where: str, at: int | None, speaker: Speaker) -> Said:
-    """What a message says.
+def read_message(message: dict[str, Any], where: str, at: int | None, speaker: Speaker) -> ReadText:
+    """The text of a message.
 
-    `where` and `at` name it in the event, as in `messages.3`.
+    `where` and `at` are its path in the event, as in `messages.3`.
 
     Raises:
-        NotAnEvent: its content has a form that cannot be read.
+        NotAnEvent: its content has an unknown format.
     """
     content = message.get("content")
     if type(content) is str and content:
         text: str | None = content
         unread = False
     else:
-        content = _first_said(message)
+        content = _content_of(message)
         if content is None:
             if not _may_lack_content(message):
                 place = where if at is None else f"{where}.{at}"
@@ -168,8 +168,8 @@ def read_message(message: dict[str, Any], where: str, at: int | None, speaker: S
     return text, unread
 
 
-def _first_said(message: dict[str, Any]) -> object:
-    """The content, or what stands in its place where it is empty."""
+def _content_of(message: dict[str, Any]) -> object:
+    """The content; if it is empty, the first other field that can contain it."""
     found = None
     for name in ("content", "parts", "text"):
         value = message.get(name)
@@ -189,9 +189,9 @@ def _may_lack_content(message: dict[str, Any]) -> bool:
     )
 
 
-def _with_other_fields(message: dict[str, Any], said: Said) -> Said:
-    """What an assistant's message says beside its content: a refusal, or speech."""
-    text, unread = said
+def _with_other_fields(message: dict[str, Any], content: ReadText) -> ReadText:
+    """The content of an assistant's message and its refusal or the transcript of its speech."""
+    text, unread = content
     refusal = message.get("refusal")
     if isinstance(refusal, str) and not is_blank(refusal):
         text = refusal if is_blank(text) else f"{text}{BETWEEN_TURNS}{refusal}"
@@ -204,11 +204,11 @@ def _with_other_fields(message: dict[str, Any], said: Said) -> Said:
     return text, unread
 
 
-def read_content(content: object, where: str) -> Said:
-    """What content says: a text, a part, or a list of them.
+def read_content(content: object, where: str) -> ReadText:
+    """The text of content: a string, a part, or a list of them.
 
     Raises:
-        NotAnEvent: it has another form.
+        NotAnEvent: it has another format.
     """
     if isinstance(content, str):
         return content, False
@@ -234,15 +234,15 @@ def read_content(content: object, where: str) -> Said:
     return (BETWEEN_PARTS.join(texts) if texts else None), unread
 
 
-def _read_part(part: dict[str, Any], where: str, at: int | None = None) -> Said:
+def _read_part(part: dict[str, Any], where: str, at: int | None = None) -> ReadText:
     kind = part.get("type")
     if not isinstance(kind, str):
         kind = ""
-    if part.get("thought") is True or kind in _UNSAID_TYPES:
+    if part.get("thought") is True or kind in _SKIPPED_TYPES:
         return NOTHING
     text = part.get("refusal" if kind == "refusal" else "text")
     if isinstance(text, dict) and "value" in text:
-        text = text["value"]  # as OpenAI's Assistants write it
+        text = text["value"]  # OpenAI Assistants
     if isinstance(text, str):
         return text, kind in _MEDIA_TYPES
     place = where if at is None else f"{where}.{at}"
@@ -251,30 +251,30 @@ def _read_part(part: dict[str, Any], where: str, at: int | None = None) -> Said:
     return _read_part_without_text(part, kind, place)
 
 
-def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> Said:
+def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> ReadText:
     if kind in _TEXT_TYPES:
         content = part.get("content")
         if isinstance(content, str):
-            return content, False  # as OpenTelemetry writes it
+            return content, False  # OpenTelemetry
         if "text" not in part:
             raise NotAnEvent(f"Not an event: {place} is a text part without text.")
         return NOTHING
     if kind == "message":
-        # as OpenAI's Responses write it; one in the other is as far as it goes
+        # OpenAI Responses; only one level of nesting is allowed
         if _nests(part):
-            raise NotAnEvent(f"Not an event: {place} holds messages within messages.")
+            raise NotAnEvent(f"Not an event: {place} has messages within messages.")
         return read_message(part, place, None, "assistant")
     if kind and kind not in _MEDIA_TYPES and isinstance(part.get("content"), str | list | dict):
-        raise NotAnEvent(f"Not an event: {place} has content in a form that is not known.")
+        raise NotAnEvent(f"Not an event: {place} has content in an unknown format.")
     if kind or not _MEDIA_KEYS.isdisjoint(part):
         return None, True
-    if not part or "text" in part or not _UNSAID_KEYS.isdisjoint(part):
+    if not part or "text" in part or not _SKIPPED_KEYS.isdisjoint(part):
         return NOTHING
     raise NotAnEvent(f"Not an event: {place} has neither a type nor a text.")
 
 
 def _nests(message: dict[str, Any]) -> bool:
-    """Whether a message has messages as its parts."""
+    """Whether the parts of a message are messages."""
     for name in ("content", "parts", "text"):
         parts = message.get(name)
         for part in parts if isinstance(parts, list) else [parts]:

@@ -1,9 +1,9 @@
-"""What is judged of a conversation: the user's last request and the assistant's answer to it.
+"""The part of a conversation that is judged: the last request and the answer to it.
 
-The request is everything the user wrote since the assistant last said something, the answer
-everything the assistant said after that. Tool calls, tool results, thinking and parts that are
-not text belong to neither. Only the turns that are judged must be readable: an older one never
-makes an event unusable.
+The request is everything the user wrote since the previous turn of the assistant that has text,
+the answer is everything the assistant wrote after that. Tool calls, tool results, thinking and
+parts that are not text belong to neither. Only the turns that are judged must be readable: an
+older turn never makes an event unusable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 from worker.decoding.content import (
     BETWEEN_PARTS,
     BETWEEN_TURNS,
-    Said,
+    ReadText,
     Speaker,
     is_blank,
     kind_of,
@@ -22,7 +22,7 @@ from worker.decoding.content import (
 from worker.domain.errors import NotAnEvent
 from worker.domain.events import Exchange, NoRequest
 
-# a flag: something of what is judged is not text, and was not read
+# the flag of a verdict on an exchange with parts that are not text
 NOT_ALL_TEXT = "not_all_text"
 
 _BLANK = "The user's message is blank; there is nothing to judge."
@@ -34,7 +34,7 @@ _SPEAKERS: dict[str, Speaker] = {
 
 
 class _Side:
-    """What one side said, gathered from its last words to its first."""
+    """The texts of one side, collected from the last turn to the first."""
 
     __slots__ = ("texts", "unread")
 
@@ -43,7 +43,7 @@ class _Side:
         self.unread = False
 
     @property
-    def spoke(self) -> bool:
+    def has_content(self) -> bool:
         return self.unread or bool(self.texts)
 
     @property
@@ -53,45 +53,45 @@ class _Side:
             return texts[0] if texts else None
         return BETWEEN_TURNS.join(text for text in reversed(texts) if not is_blank(text))
 
-    def add(self, said: Said) -> None:
-        text, unread = said
+    def add(self, read: ReadText) -> None:
+        text, unread = read
         if text is not None:
             self.texts.append(text)
         self.unread |= unread
 
 
 def read_messages(messages: Sequence[Any], response: object = None) -> Exchange | NoRequest:
-    """What is judged of messages, with a response that follows the last one.
+    """The judged exchange of messages; `response` follows the last message.
 
     Raises:
-        NotAnEvent: a turn that is judged has a form that cannot be read.
+        NotAnEvent: a turn that is judged has an unknown format.
     """
     request, answer = _Side(), _Side()
     if response is not None:
         answer.add(_read_response(response))
     for at, message, speaker in _turns_backwards(messages):
         if speaker == "user":
-            # one that holds only results of tools adds nothing
+            # a turn that has only results of tools adds nothing
             request.add(read_message(message, "messages", at, speaker))
-        elif request.spoke:
-            if _speaks(message, at):
+        elif request.has_content:
+            if _has_content(message, at):
                 break
         else:
             text, unread = read_message(message, "messages", at, speaker)
             answer.add((None if is_blank(text) else text, unread))
-    if not request.spoke:
+    if not request.has_content:
         return NoRequest("The event has no message of a user; there is nothing to judge.")
     return _exchange(request, answer)
 
 
 def read_prompt(prompt: object, response: object = None) -> Exchange | NoRequest:
-    """What is judged of an event in its short form.
+    """The judged exchange of an event in the short form.
 
     Raises:
-        NotAnEvent: prompt or response have a form that cannot be read.
+        NotAnEvent: prompt or response have an unknown format.
     """
     if isinstance(prompt, str) and (response is None or isinstance(response, str)):
-        # as nearly all of them are
+        # the fast path for most events
         return NoRequest(_BLANK) if is_blank(prompt) else Exchange(prompt, response)
     request, answer = _Side(), _Side()
     request.add(read_content(prompt, "prompt"))
@@ -101,7 +101,7 @@ def read_prompt(prompt: object, response: object = None) -> Exchange | NoRequest
 
 
 def read_turns(messages: Sequence[Any]) -> Iterator[tuple[str, str]]:
-    """Role and text of each message, as far as they can be read: for people to look at."""
+    """Role and text of each message as far as they can be read, for display."""
     for at, message in enumerate(messages):
         if not isinstance(message, dict):
             continue
@@ -146,14 +146,14 @@ def _turns_backwards(messages: Sequence[Any]) -> Iterator[tuple[int, dict[str, A
 
 
 def _speaker(role: object) -> Speaker | None:
-    """Who speaks by a role; None for every other role: its text is context."""
+    """The speaker of a role; None for other roles, whose text is context."""
     if not isinstance(role, str):
         return None
     return _SPEAKERS.get(role) or _SPEAKERS.get(role.strip().lower())
 
 
-def _speaks(message: dict[str, Any], at: int) -> bool:
-    """Whether an older turn of the assistant says something, which ends what is judged."""
+def _has_content(message: dict[str, Any], at: int) -> bool:
+    """Whether an older turn of the assistant has content: the judged part starts after it."""
     try:
         text, unread = read_message(message, "messages", at, "assistant")
     except NotAnEvent:
@@ -161,7 +161,7 @@ def _speaks(message: dict[str, Any], at: int) -> bool:
     return unread or not is_blank(text)
 
 
-def _read_response(response: object) -> Said:
+def _read_response(response: object) -> ReadText:
     if type(response) is str:
         return response, False
     if isinstance(response, dict):

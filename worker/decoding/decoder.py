@@ -1,4 +1,4 @@
-"""From a record to the exchange that is judged: one way for the worker and for every tool."""
+"""Decoding of a record into the judged exchange, the same in the worker and in every command."""
 
 from worker.decoding.events import decode_event
 from worker.decoding.framing import Framing, unframe
@@ -11,18 +11,18 @@ class EventDecoder:
     """Decodes records.
 
     Args:
-        framing: what stands before the JSON of a value.
+        framing: the frame before the JSON of a value.
     """
 
     def __init__(self, framing: Framing = "none") -> None:
         self._framing: Framing = framing
 
     def decode(self, record: Record) -> tuple[Event, Exchange]:
-        """The event of a record, and what is judged of it.
+        """The event of a record, and its judged exchange.
 
         Raises:
-            NotAnEvent: the value cannot be read, or is no event.
-            NothingToJudge: the event holds no request.
+            NotAnEvent: the value cannot be read, or is not an event.
+            NothingToJudge: the event has no request.
         """
         if record.unreadable:
             raise NotAnEvent(record.unreadable)

@@ -1,9 +1,9 @@
-"""Bytes to event: what one record asks to be judged.
+"""Bytes to event.
 
-Accepted are the event itself and the same event as data of a CloudEvent, structured (the envelope
-is the value) or binary (attributes in `ce_` headers). Fields beside the conversation are read as
-far as they can be, and unknown ones are left alone. What cannot be decoded raises `NotAnEvent` or
-`NothingToJudge`, whose messages name fields, never content.
+A value is an event, or a CloudEvent with an event as its data, structured (the envelope is the
+value) or binary (attributes in `ce_` headers). Fields that are not judged are read leniently, and
+unknown ones are ignored. A value that cannot be decoded raises `NotAnEvent` or `NothingToJudge`;
+their messages name fields and never contain content.
 """
 
 import base64
@@ -14,14 +14,14 @@ from typing import Any
 from worker.decoding.content import kind_of
 from worker.decoding.conversation import read_messages, read_prompt, read_turns
 from worker.decoding.json_values import parse_json
-from worker.decoding.side_fields import identifier, model_name, moment
+from worker.decoding.side_fields import identifier, model_name, time_in_utc
 from worker.domain.errors import NotAnEvent
 from worker.domain.events import Event, Exchange, NoRequest
 
 CLOUDEVENTS_JSON = "application/cloudevents+json"
 CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
 
-# what other logs of chats have at the top level, and whose they are
+# top-level keys of other formats, and their names for error messages
 _OTHER_SHAPES = (
     (("resourceSpans",), "OTLP traces"),
     (("resourceLogs",), "OTLP logs"),
@@ -44,7 +44,7 @@ _OTHER_SHAPES = (
 
 
 def turns_of(event: Event) -> Iterator[tuple[str, str]]:
-    """Role and text of each turn, for people to look at."""
+    """Role and text of each turn, for display."""
     messages = event.messages
     if messages is None:
         messages = [{"role": "user", "content": event.prompt}]
@@ -54,7 +54,7 @@ def turns_of(event: Event) -> Iterator[tuple[str, str]]:
 
 
 def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None) -> Event:
-    """The event that a record's value holds.
+    """The event in the value of a record.
 
     Raises:
         NotAnEvent: the value is not JSON, or not an event.
@@ -85,10 +85,10 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
         raise NotAnEvent(_no_conversation(data, messages))
     own_id = identifier(data.get("id"))
     occurred_at = data.get("occurred_at")
-    when = None if occurred_at is None else moment(occurred_at)
+    when = None if occurred_at is None else time_in_utc(occurred_at)
     if attributes:
         own_id = own_id or identifier(attributes.get("id"))
-        when = when or moment(attributes.get("time"))
+        when = when or time_in_utc(attributes.get("time"))
     return Event(
         own_id,
         messages,
@@ -105,7 +105,7 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
 
 
 def _content_type(headers: Mapping[str, bytes | None]) -> str:
-    # Spring writes another name and quotes the value
+    # Spring uses another name and quotes the value
     held = headers.get("content-type") or headers.get("contenttype")
     return _text(held).partition(";")[0].strip(' "\t').lower()
 

@@ -1,4 +1,4 @@
-"""What stands around the JSON of a value, and what a value is that is not JSON at all."""
+"""Frames around the JSON of a value, and the detection of values that are not JSON."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -7,11 +7,11 @@ from worker.domain.errors import NotAnEvent
 
 Framing = Literal["none", "confluent"]
 
-# where serialisers of Confluent's schema registry put the schema's id when the value is left bare
+# header of a schema id, written by Confluent serialisers that add no frame to the value
 _SCHEMA_ID_HEADER = "__value_schema_id"
-# byte 0, and a schema's id in four
+# byte 0, and a schema id of four bytes
 _FRAME_BYTES = 5
-# as far as a value is looked at to tell text from binary data
+# the first bytes of a value, by which text and binary data are distinguished
 _LOOKED_AT_BYTES = 256
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\b")
 _JSON_ONLY = "only JSON is read, so produce the event with a JSON serialiser"
@@ -29,9 +29,8 @@ def unframe(
 ) -> bytes:
     """The JSON of a value: with `confluent`, what follows byte 0 and a schema id.
 
-    Serialisers of Confluent's schema registry write that frame, or put the schema id into a
-    header and leave the value bare; both are read. The schema itself is not fetched: the event is
-    checked all the same.
+    Serialisers of Confluent's schema registry write that frame, or write the schema id to a
+    header and no frame; both are read. The schema is not fetched: events are validated without it.
 
     Raises:
         NotAnEvent: there is no frame and no such header, or binary data follows the frame.
@@ -55,7 +54,7 @@ def unframe(
 
 
 def explain_binary(value: bytes) -> str | None:
-    """What a value is that is not UTF-8 JSON, and what helps; None for what looks like text."""
+    """The format of a value that is not UTF-8 JSON, and what to do; None for likely text."""
     for signature, name in _COMPRESSED:
         if value.startswith(signature):
             return (

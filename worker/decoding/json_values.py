@@ -1,8 +1,8 @@
-"""JSON as logs hold it: what a strict parser refuses is read where its meaning is plain.
+"""Lenient JSON: what a strict parser refuses is read where its meaning is clear.
 
-Python's `json.dumps` writes `NaN` and `Infinity`, JavaScript cuts text in the middle of an emoji,
-Windows programs begin a file with a byte-order mark. Values that the strict parser takes are
-never looked at twice.
+Python's `json.dumps` writes `NaN` and `Infinity`, JavaScript truncates text in the middle of an
+emoji, Windows programs start a file with a byte-order mark. Values that the strict parser accepts
+are parsed only once.
 """
 
 import json
@@ -15,18 +15,18 @@ from worker.decoding.framing import explain_binary
 from worker.domain.errors import NotAnEvent
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# an integer of so many digits is still a finite float, which is how the strict parser reads it
+# integers up to this length are finite floats, and the strict parser reads them as floats
 _MAX_INTEGER_CHARACTERS = 300
 _MAX_FLOAT_CHARACTERS = 1000
 
 
 def parse_json(value: bytes) -> Any:
-    """The JSON of a value, without lone surrogates and without numbers that are not finite.
+    """The JSON of a value, without lone surrogates and non-finite numbers.
 
-    Lone surrogates become U+FFFD; `NaN`, `Infinity` and numbers beyond a float become null.
+    Lone surrogates become U+FFFD; `NaN`, `Infinity` and numbers out of range become null.
 
     Raises:
-        NotAnEvent: it is not JSON; the message says what it is, where that can be seen.
+        NotAnEvent: it is not JSON; the message names the format if it is recognised.
     """
     try:
         return orjson.loads(value)
@@ -48,7 +48,7 @@ def _parse_leniently(value: bytes) -> Any:
         found = json.loads(
             text, parse_constant=_nothing, parse_float=_finite, parse_int=_bounded_integer
         )
-        # written and read once more, so that this path returns what the strict parser would
+        # encoded and parsed again, so that the result is that of the strict parser
         written = json.dumps(found, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
         return orjson.loads(written.decode("utf-16-le", "replace"))
     except RecursionError:

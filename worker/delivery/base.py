@@ -32,7 +32,7 @@ class Delivery(ABC):
     A partition has an owner task from its assignment to its revocation. It takes the partition
     over (marks the committed offset, seeks to it, begins an epoch, resumes it), again and again
     where that fails. Records and outcomes of another epoch are void. What may be begun of a
-    partition, and what is written beside its committed offset, is up to its `SuspectWindow`.
+    partition, and what is stored with its committed offset, is up to its `SuspectWindow`.
 
     Args:
         most_begun: records of a partition that are begun behind its committed offset.
@@ -145,7 +145,7 @@ class Delivery(ABC):
 
     @abstractmethod
     async def _write_mark(self, partition: Partition) -> bool:
-        """Commit the mark of the partition's window beside the offset; False if that failed."""
+        """Commit the mark of the partition's window with the offset; False if that failed."""
 
     @abstractmethod
     def _own(self, partition: Partition) -> Coroutine[Any, Any, None]:
@@ -169,7 +169,7 @@ class Delivery(ABC):
             self._owners[partition] = owner
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
-        """Forget these partitions; settle first what is to be settled."""
+        """Forget these partitions; settle their outcomes first."""
         await end([self._owners.pop(p) for p in partitions if p in self._owners])
         self._forget(partitions)
 

@@ -1,12 +1,12 @@
 """Exactly once: outcomes and offsets of a partition go out in one transaction.
 
-Every input partition has a transactional producer of its own, named by group, topic and
-partition. Taking a partition over starts that producer, which fences the former owner and
-finishes its open transaction; only then is the committed offset read, so no other worker can move
-it any more. (The client commits offsets without a generation, so Kafka's own fencing by group,
-KIP-447, is not available.) A transaction holds records that are judged already, in input order,
-and is never open across inference. After any failure of a transaction its producer is closed, and
-the partition is taken over again from the committed offset.
+Every input partition has its own transactional producer, named by group, topic and partition.
+Taking a partition over starts that producer, which fences the former owner and finishes its open
+transaction; only then is the committed offset read, so no other worker can move it any more. (The
+client commits offsets without a generation, so Kafka's own fencing by group, KIP-447, is not
+available.) A transaction holds records that are judged already, in input order, and is never open
+across inference. After any failure of a transaction its producer is closed, and the partition is
+taken over again from the committed offset.
 """
 
 import asyncio

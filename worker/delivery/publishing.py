@@ -2,7 +2,7 @@
 
 The outcomes of one topic are published together, by one task. One that was not acknowledged leaves
 the queue of its topic, and what follows of the same input partition for that topic goes after it:
-they are published apart, in calls of their own, until nothing is left of them. A record that its
+they are published apart, in separate calls, until nothing is left of them. A record that its
 topic refuses is tried alone, since those that share its batch are refused with it. Order within a
 partition is not kept.
 """
@@ -23,7 +23,7 @@ from worker.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-# calls for single partitions at the same time: each may have a connection of its own
+# concurrent calls for single partitions: each may use another connection
 _CALLS_APART = 8
 
 

@@ -26,7 +26,7 @@ class SuspectWindow:
 
     @property
     def mark(self) -> PoisonMark:
-        """What is to be written beside the committed offset as it stands."""
+        """The mark to store with the current committed offset."""
         return self._released(self._mark) if self._closed else self._mark
 
     @property
@@ -38,7 +38,7 @@ class SuspectWindow:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether a commit would make room that is needed now or soon."""
+        """Whether a commit would allow more records, which are needed now or soon."""
         most = 0 if self._mark.deaths else self._most // 2
         return len(self._begun) > most
 
@@ -71,7 +71,7 @@ class SuspectWindow:
         self._begun.append(offset)
 
     def mark_at(self, offset: int) -> PoisonMark:
-        """What is to be written beside this offset, when it is committed."""
+        """The mark to store with this offset, when it is committed."""
         after = self._mark.after_passing(bisect_left(self._begun, offset))
         return self._released(after) if self._closed else after
 

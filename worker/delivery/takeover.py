@@ -1,4 +1,4 @@
-"""What a new owner of a partition makes of the mark that it finds beside the committed offset.
+"""How a new owner of a partition handles the mark that is stored with the committed offset.
 
 See `worker.domain.poison` for the mark and for how the suspects are narrowed down.
 """
@@ -50,7 +50,7 @@ class Takeover:
         return None if self._found is None else self._found.offset
 
     async def adopt(self) -> Adopted:
-        """Read the committed offset, and the mark beside it.
+        """Read the committed offset and its mark.
 
         Raises:
             Retriable: the offset could not be read.

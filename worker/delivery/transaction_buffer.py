@@ -16,7 +16,7 @@ class PartitionTransactionBuffer:
     Attributes:
         ready: outcomes inside the contiguous prefix; `ready_bytes` is their size.
         leaving: those of them that the current transaction holds.
-        marks: the metadata is to be written even where the offset stays.
+        marks: whether the metadata must be written even if the offset does not change.
         behind: offsets past the prefix, a heap.
     """
 

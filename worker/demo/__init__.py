@@ -1,1 +1,1 @@
-"""The demonstration: an embedded Kafka, sample events, a guard that ships."""
+"""The demonstration: an embedded Kafka, sample events and the demonstration guard."""

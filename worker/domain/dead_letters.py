@@ -1,9 +1,9 @@
-"""Dead letters: the record as it came, with headers that say why nobody could judge it.
+"""Dead letters: the original record, with headers that state why it could not be judged.
 
 Header names follow KIP-1191 (`__dlq.errors.*`). A dead letter can always be produced: what does
-not fit the topic is cut in steps, and headers tell what was there. The headers written here stand
-after the record's own, and begin with `ORIGIN_TOPIC`: that is how a redrive tells them from what
-the event already had.
+not fit the topic is truncated in steps, and headers describe what was removed. The headers added
+here follow those of the record, and `ORIGIN_TOPIC` is the first of them: a redrive uses that to
+separate them from the headers of the event.
 """
 
 import hashlib
@@ -25,26 +25,26 @@ VALUE_SHA256 = "guardstream.value.sha256"
 KEY_SHA256 = "guardstream.key.sha256"
 HEADERS_SHA256 = "guardstream.headers.sha256"
 
-# on a record that was sent back: the deliveries before this one
+# on a redriven record: the number of deliveries before this one
 DELIVERED_BEFORE = "guardstream.delivery.count"
 
 _CUT_VALUE_BYTES = 64 * 1024
-# what a reader can do without, when a topic takes only a few hundred bytes
+# left out when a topic takes only a few hundred bytes
 _EXPENDABLE = {GROUP, DELIVERY_COUNT, MESSAGE, STAGE}
 _MOST_DIGITS = 18
 
 
 def read_count(value: bytes | None) -> int | None:
-    """The number a header holds; None for what is no number of a believable length."""
+    """The number in a header; None for anything but digits of a plausible length."""
     if value is None or not value.isdigit() or len(value) > _MOST_DIGITS:
         return None
     return int(value)
 
 
 def delivered_before(headers: Headers) -> int:
-    """How often a record was delivered before it was sent back; 0 for one that never was."""
+    """The number of deliveries before a redrive; 0 for a record that was never redriven."""
     counts = [read_count(value) for name, value in headers if name == DELIVERED_BEFORE]
-    # the last is ours: an event may have brought others along
+    # the last one was added by redrive: the event may have had such headers before
     return (counts[-1] or 0) if counts else 0
 
 
@@ -57,9 +57,9 @@ def dead_letter(
     max_bytes: int,
     delivery_count: int = 1,
 ) -> OutgoingRecord:
-    """The record for the dead-letter topic that takes at most `max_bytes` per record.
+    """The dead letter of a record, for a topic that takes at most `max_bytes` per record.
 
-    `delivery_count` says how often the record was delivered, this time included.
+    `delivery_count` is the number of deliveries of the record, this one included.
     """
     why: Headers = (
         (ORIGIN_TOPIC, record.partition.topic.encode()),
@@ -71,9 +71,9 @@ def dead_letter(
         (STAGE, error.stage.encode()),
         (ERROR, type(error).__name__.encode()),
     )
-    whole = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why))
-    if whole.size_bytes <= max_bytes:
-        return whole
+    complete = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why))
+    if complete.size_bytes <= max_bytes:
+        return complete
     value = record.value or b""
     cut: Headers = (
         (VALUE_SIZE, str(len(value)).encode()),
@@ -83,17 +83,17 @@ def dead_letter(
     shortened = OutgoingRecord(topic, record.key, value[:kept], (*record.headers, *why, *cut))
     if shortened.size_bytes <= max_bytes:
         return shortened
-    # the weight is in the key or the headers: name them by their sums
+    # key or headers are too large: replace them by their SHA-256
     names = b"\x00".join(name.encode() + b"=" + (held or b"") for name, held in record.headers)
     sums: Headers = (
         (KEY_SHA256, hashlib.sha256(record.key or b"").hexdigest().encode()),
         (HEADERS_SHA256, hashlib.sha256(names).hexdigest().encode()),
     )
-    # aiokafka sends no record that has neither key nor value
+    # aiokafka does not send a record without key and value
     summed = OutgoingRecord(topic, None, b"", (*why, *cut, *sums))
     if summed.size_bytes <= max_bytes:
         return summed
-    # the topic takes next to nothing: keep what finds the record again, the least needed last
+    # the limit is very small: keep the position of the record, the least important header last
     kept_headers = tuple(header for header in (*why, cut[0]) if header[0] not in _EXPENDABLE)
     while kept_headers:
         located = OutgoingRecord(topic, None, b"", kept_headers)

@@ -60,7 +60,7 @@ def total_usage(completions: Sequence[Completion]) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """A prompt that goes on from an earlier request of the same judgement.
+    """A prompt that continues an earlier request of the same judgement.
 
     Its tokens are those of that prompt, then those of the completion if one is given, then those of
     `text`. What was tokenised before is not tokenised again, so that the engine finds it in its
@@ -122,7 +122,7 @@ class Engine(Protocol):
 
     @property
     def progress(self) -> int:
-        """A count that grows while the engine works; it stands still while the engine hangs."""
+        """A count that grows while the engine works; it does not change while the engine hangs."""
         ...
 
     async def start(self) -> None:

@@ -1,8 +1,33 @@
-"""Errors that say what becomes of the work they stopped.
+"""Errors, grouped by what the worker does about them.
 
-Every error is one of three kinds: it can be tried again (`Retriable`), it belongs to one record
-and ends in a dead letter (`RecordError`), or the worker cannot go on (`Fatal`). Adapters map their
-library's exceptions to these at their own edge, so that nobody above knows the library.
+An error can be retried (`Retriable`), belongs to one record and makes it a dead letter
+(`RecordError`), or stops the worker (`Fatal`). Adapters translate the exceptions of their library
+to these, so that no other package imports the library.
+
+    GuardstreamError
+        Retriable                the same call may succeed later
+            NotWritten           a topic did not acknowledge a record
+        RecordError              this record becomes a dead letter
+            NotAnEvent           decode: the value is not an event
+            NothingToJudge       decode: the event has no message of a user
+            PromptTooLong        render: the prompt does not fit the model
+            InvalidRequest       judge: the engine refuses this prompt
+            PoisonRecord         judge: the engine or the worker died of it each time
+            JudgingTimedOut      judge: no answer in time (a failure of the engine)
+            RetriesSpent         judge: no attempts left (a failure of the engine)
+            VerdictTooLarge      publish: the verdict topic does not take the verdict
+        EngineInterrupted        the engine died during this prompt and is being restarted
+        UnusableFile             a file cannot be read or written, or has no usable content
+        Fatal                    the worker stops; unresolved records are not committed
+            EngineDead           the engine died and is not restarted in this process
+            EngineUnavailable    the engine could not be started
+            BusUnavailable       Kafka cannot be used: unreachable, or access denied
+                BusUnreachable   no broker answers; a starting worker waits for one
+            InstanceReplaced     another member joined with the same group instance id
+            OffsetLost           retention deleted records before they were judged
+            WrongSetting         a setting is invalid
+
+Commands and adapters define further errors below `GuardstreamError`.
 """
 
 from typing import Literal
@@ -16,7 +41,7 @@ class GuardstreamError(Exception):
 
 
 class Retriable(GuardstreamError):  # noqa: N818 - the kind is the name
-    """A passing trouble: the same call may succeed later."""
+    """A transient failure: the same call may succeed later."""
 
 
 class NotWritten(Retriable):
@@ -24,9 +49,9 @@ class NotWritten(Retriable):
 
     Attributes:
         reason: what the broker or the client reports, by its name in Kafka's protocol.
-        kind: `passing` may succeed later as it is, `too_large` when it is made smaller, and
-            `refused` only when somebody changes the topic or our rights.
-        limit: what the topic was believed to take, for what is too large.
+        kind: `passing` may succeed later unchanged, `too_large` when the record is made smaller,
+            and `refused` only after a change of the topic or of the worker's access rights.
+        limit: of a record that is too large, the size that the topic was believed to take.
     """
 
     def __init__(
@@ -42,13 +67,13 @@ class NotWritten(Retriable):
 class RecordError(GuardstreamError):
     """This record cannot be judged, now or later: it becomes a dead letter.
 
-    The message goes into the dead letter's headers, so it never holds text of the event or of
-    the model.
+    The message is written to the dead letter's headers, so it never contains text of the event or
+    of the model.
     """
 
     stage: Stage = "judge"
-    # whether other records would fail as well: then it is better to wait than to bury them all
-    is_engines: bool = False
+    # a failure of the engine would fail other records too: the circuit breaker counts it
+    is_engine_failure: bool = False
 
 
 class NotAnEvent(RecordError):  # noqa: N818
@@ -58,57 +83,57 @@ class NotAnEvent(RecordError):  # noqa: N818
 
 
 class NothingToJudge(RecordError):  # noqa: N818
-    """The event holds no message of a user."""
+    """The event has no message of a user."""
 
     stage: Stage = "decode"
 
 
 class PromptTooLong(RecordError):  # noqa: N818
-    """The rendered prompt leaves the model no room for an answer."""
+    """The rendered prompt leaves no tokens for an answer."""
 
     stage: Stage = "render"
 
 
 class InvalidRequest(RecordError):  # noqa: N818
-    """The engine refuses this prompt for what it is."""
+    """The engine refuses this prompt, and would refuse it again."""
 
 
 class PoisonRecord(RecordError):  # noqa: N818
-    """The engine or the worker died each time it judged this record, at last with it alone."""
+    """The engine or the worker died each time it judged this record, at last judged alone."""
 
 
 class JudgingTimedOut(RecordError):  # noqa: N818
     """The engine gave no answer for this prompt within the time allowed."""
 
-    is_engines = True
+    is_engine_failure = True
 
 
 class RetriesSpent(RecordError):  # noqa: N818
-    """The engine failed on this prompt as often as is allowed."""
+    """The engine failed on this prompt as many times as is allowed."""
 
-    is_engines = True
+    is_engine_failure = True
 
 
 class VerdictTooLarge(RecordError):  # noqa: N818
-    """The verdict exceeds what the verdict topic takes."""
+    """The verdict exceeds the largest record that the verdict topic takes."""
 
     stage: Stage = "publish"
 
 
 class EngineInterrupted(GuardstreamError):  # noqa: N818
-    """The engine died under this prompt and is being restarted: the prompt goes to it again."""
+    """The engine died during this prompt and is being restarted: the caller sends it again."""
 
 
 class UnusableFile(GuardstreamError):  # noqa: N818
-    """A file cannot be read or written, or holds nothing of use."""
+    """A file cannot be read or written, or has no usable content."""
 
 
 class Fatal(GuardstreamError):  # noqa: N818
-    """The worker cannot go on: it stops without settling what is unresolved."""
+    """The worker stops, without committing what is unresolved."""
 
 
 class EngineDead(Fatal):
-    """The engine is gone; only a new process brings it back."""
+    """The engine died and is not restarted in this process."""
 
 
 class EngineUnavailable(Fatal):
@@ -116,20 +141,20 @@ class EngineUnavailable(Fatal):
 
 
 class BusUnavailable(Fatal):
-    """Kafka cannot be reached, or refuses us."""
+    """Kafka cannot be used: unreachable, or access denied."""
 
 
 class BusUnreachable(BusUnavailable):
-    """No broker answers: it may come up later, so a worker that starts waits for it."""
+    """No broker answers: one may start later, so a starting worker waits."""
 
 
 class InstanceReplaced(Fatal):
-    """Another worker has joined the group with the same `input.group_instance_id`."""
+    """Another worker joined the group with the same `input.group_instance_id`."""
 
 
 class OffsetLost(Fatal):
-    """Retention has overtaken the committed offset: records are gone that were never judged."""
+    """Retention deleted records behind the committed offset before they were judged."""
 
 
 class WrongSetting(Fatal):
-    """A setting cannot be used as it stands."""
+    """A setting is invalid."""

@@ -1,8 +1,8 @@
-"""Making foreign text harmless to whoever shows it."""
+"""Escaping of untrusted text that is displayed."""
 
 
 def printable(text: str) -> str:
-    """The text with every character escaped that could steer a terminal or hide others."""
+    """The text with control characters and invisible characters escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -11,5 +11,5 @@ def printable(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """The text with lone surrogates escaped, which UTF-8 has no bytes for."""
+    """The text with lone surrogates escaped, which cannot be encoded in UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()

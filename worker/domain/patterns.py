@@ -1,9 +1,9 @@
-"""Patterns for untrusted text: the time they take grows in proportion to the text.
+"""Patterns for untrusted text: matching takes time linear in the length of the text.
 
-Python's `re` tries alternatives one after another, so a text can be written that takes quadratic
-or exponential time with a pattern that looks harmless. RE2 follows all alternatives at once. It
-has no backreferences and no look-around. This is the only module that imports a regular
-expression engine for untrusted text; a lint rule keeps `re` out of the package.
+Python's `re` backtracks, so a crafted text can take quadratic or exponential time with a pattern
+that looks harmless. RE2 follows all alternatives in one pass. It has no backreferences and no
+look-around. This is the only module that imports a regular expression engine for untrusted text; a
+lint rule keeps `re` out of the package.
 """
 
 from collections.abc import Iterator
@@ -16,23 +16,23 @@ class Match(Protocol):
     """A match; positions count characters."""
 
     def span(self, group: int = 0) -> tuple[int, int]:
-        """Where a group stands; the whole match is group 0."""
+        """Start and end of a group; group 0 is the complete match."""
         ...
 
     def groups(self) -> tuple[str, ...]:
-        """The groups' texts."""
+        """The texts of the groups."""
         ...
 
     def groupdict(self) -> dict[str, str]:
-        """The named groups' texts."""
+        """The texts of the named groups."""
         ...
 
 
 class Pattern:
     r"""A compiled pattern in RE2's syntax (https://github.com/google/re2/wiki/Syntax).
 
-    Unlike in `re`, `\b`, `\d`, `\s` and `\w` know ASCII only (`\p{...}` knows Unicode), and flags
-    are written into the pattern, as in `(?im)`. Lone surrogates match as question marks.
+    Unlike in `re`, `\b`, `\d`, `\s` and `\w` match ASCII only (`\p{...}` matches Unicode), and
+    flags are part of the pattern, as in `(?im)`. Lone surrogates match as question marks.
     """
 
     __slots__ = ("_bytes", "_text", "source")
@@ -42,15 +42,15 @@ class Pattern:
         options.log_errors = False
         self.source = source
         self._text = re2.compile(source, options)
-        # for yes or no: positions in UTF-8 need not become positions of characters
+        # faster where no positions are needed: none is converted from bytes to characters
         self._bytes = re2.compile(source.encode(), options)
 
     def found_in(self, text: str) -> bool:
-        """Whether some part of the text matches."""
+        """Whether the pattern matches anywhere in the text."""
         return self._bytes.search(text.encode("utf-8", "replace")) is not None
 
     def fullmatch(self, text: str) -> Match | None:
-        """The match of the whole text."""
+        """The match of the complete text."""
         found: Match | None = self._text.fullmatch(_encodable(text))
         return found
 
@@ -60,11 +60,11 @@ class Pattern:
         return found
 
     def finditer(self, text: str) -> Iterator[Match]:
-        """Every match, from left to right; matches do not overlap."""
+        """All non-overlapping matches, from left to right."""
         found: Iterator[Match] = self._text.finditer(_encodable(text))
         return found
 
 
 def _encodable(text: str) -> str:
-    """The text with a question mark for each lone surrogate: no position changes."""
+    """The text with each lone surrogate replaced by a question mark: positions do not change."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,23 +1,23 @@
-"""Finds the record that kills or freezes the process, over restarts.
+"""Finds a record that kills or hangs the worker's process, across restarts.
 
-A worker that dies says nothing, so what may have killed it is written down before it is begun: in
-the metadata string that Kafka keeps beside a committed offset, which every next owner of the
-partition reads. The string holds a `PoisonMark`. Each new owner that finds the mark of a worker
-which never released the partition counts a death, and narrows down the suspects, which are the
-records behind the committed offset:
+A worker that dies cannot report the cause, so the records that may cause it are noted before they
+are judged: in the metadata string that Kafka stores with a committed offset, which the next owner
+of the partition reads. The string contains a `PoisonMark`. A new owner that finds the mark of a
+worker which did not release the partition counts a death and narrows down the suspects, which are
+the records after the committed offset:
 
-1. after the first death, they are judged in groups of `GROUP_RECORDS`, and each group is committed
-   before the next one begins: the second death leaves one group of suspects;
-2. after the second death, those of that group are judged one at a time, with nothing else in the
-   process, and each is written down before it begins;
-3. a record over which a worker died twice that way is condemned: at the fourth death. It becomes
-   a dead letter without being decoded.
+1. After the first death, they are judged in groups of `GROUP_RECORDS`, and each group is committed
+   before the next one starts: the second death leaves one group of suspects.
+2. After the second death, the records of that group are judged one at a time, with nothing else in
+   the process, and each is noted before it starts.
+3. At the fourth death, the record that was judged alone at the last two deaths becomes a dead
+   letter without being decoded.
 
-Suspects that pass are suspects no more. If all of the group pass, its death had another reason,
-and those that are left go on in groups; with the last of them the partition is as it was. A worker
-killed for another reason costs its partitions no more than some small groups.
+Suspects that are judged are no longer suspects. If all of the group are, the death had another
+cause, and the remaining suspects continue in groups; after the last of them the partition is back
+to normal. A worker killed for another reason costs its partitions a few small groups.
 
-Pure: the deliveries write the marks, the pipeline asks what may be begun.
+Pure: the deliveries write the marks, and the pipeline asks which records may start.
 """
 
 from dataclasses import asdict, dataclass
@@ -35,15 +35,15 @@ CONDEMNED = 4
 
 @dataclass(frozen=True, slots=True)
 class PoisonMark:
-    """What is known at a committed offset of the deaths over the records behind it.
+    """What is known at a committed offset about deaths caused by the records after it.
 
     Attributes:
-        deaths: of workers, over the suspects.
-        suspects: how many records, from the committed offset on, may have caused them.
-        alone: how many of these, the first ones, are to be judged alone.
-        working: whether records behind the offset may have been begun since it was committed; a
-            worker that releases the partition, or is between two suspects, leaves it False.
-        begins: the group has begun here, under this owner, and has judged nothing yet.
+        deaths: of workers, while they judged the suspects.
+        suspects: the number of records, from the committed offset on, that may have caused them.
+        alone: the number of these, from the first on, that must be judged alone.
+        working: whether records after the offset may have started since it was committed; a worker
+            that releases the partition, or is between two suspects, leaves it False.
+        begins: the consumer group starts here, with this owner, and has judged nothing yet.
     """
 
     deaths: int = 0
@@ -53,30 +53,30 @@ class PoisonMark:
     begins: bool = False
 
     def encode(self) -> str:
-        """The metadata string; empty where nothing is to be remembered."""
+        """The metadata string; empty where there is nothing to store."""
         if self == _NOTHING:
             return ""
         return orjson.dumps({"guardstream": asdict(self)}).decode()
 
     @classmethod
     def decode(cls, metadata: str) -> Self:
-        """The mark that a metadata string holds; an empty one where another program wrote it."""
+        """The mark in a metadata string; an empty one where another program wrote the string."""
         try:
             found = orjson.loads(metadata)["guardstream"]
             counts = [found[name] for name in ("deaths", "suspects", "alone")]
             flags = [found[name] for name in ("working", "begins")]
         except (ValueError, KeyError, TypeError):
             return cls()
-        is_whole = all(type(n) is int and n >= 0 for n in counts)
-        if not is_whole or not all(type(flag) is bool for flag in flags):
+        is_valid = all(type(n) is int and n >= 0 for n in counts)
+        if not is_valid or not all(type(flag) is bool for flag in flags):
             return cls()
         return cls(counts[0], counts[1], counts[2], flags[0], flags[1])
 
     def after_death(self, reach: int) -> Self:
-        """The mark under which the next owner begins, if this is what the dead one left.
+        """The mark with which the next owner starts, if the dead worker left this one.
 
         Args:
-            reach: how many records behind the offset the dead worker can have begun at most.
+            reach: the most records after the offset that the dead worker can have started.
         """
         if not self.working:
             return self
@@ -88,7 +88,7 @@ class PoisonMark:
         return type(self)(deaths, suspects, alone)
 
     def after_passing(self, records: int) -> Self:
-        """The mark once so many of the records behind the offset have their outcome."""
+        """The mark after this number of records have their outcome."""
         if not records:
             return self
         if not self.deaths or self.suspects <= records:
@@ -96,17 +96,17 @@ class PoisonMark:
         suspects, alone = self.suspects - records, max(self.alone - records, 0)
         if not alone:
             return type(self)(IN_GROUPS, suspects, working=True)
-        # the record that was begun alone is not among those that are left
+        # the record that was judged alone is not among the remaining suspects
         return type(self)(ALONE, suspects, alone)
 
 
 _NOTHING = PoisonMark()
-# beside the offset at which a group begins to read a partition
+# stored with the offset at which a group starts to read a partition
 BEGINS = PoisonMark(begins=True).encode()
 
 
 def describe(mark: PoisonMark, partition: Partition, offset: int) -> str:
-    """What a mark means to an operator who reads the log, in a sentence or two."""
+    """A mark in one or two sentences, for the log."""
     first = f"{partition}@{offset}"
     died = "A worker ended" if mark.deaths == 1 else f"{mark.deaths} workers ended"
     while_judging = f"{died} while judging records of {partition}."

@@ -1,4 +1,4 @@
-"""What the core asks of the world: each port has a real and an in-memory adapter."""
+"""The ports of the core: each has an adapter for production and one in memory for tests."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -15,27 +15,27 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Seconds of a clock that never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for this time."""
         ...
 
 
 class AssignmentListener(Protocol):
-    """Told by a source what it holds. The source delivers no record while a call runs."""
+    """Called by a source when its assignment changes; no record is delivered during a call."""
 
     async def assigned(self, partitions: Collection[Partition]) -> None:
-        """These partitions are ours from now on: paused, until each is sought and resumed."""
+        """These partitions were assigned: they are paused until each is sought and resumed."""
         ...
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
-        """These partitions go to someone else when this call returns: settle them now."""
+        """These partitions are reassigned when this call returns: settle them now."""
         ...
 
     async def lost(self, partitions: Collection[Partition]) -> None:
-        """These partitions are someone else's already: nothing of them may be settled."""
+        """These partitions already belong to another member: settle nothing."""
         ...
 
 
@@ -46,23 +46,23 @@ class Source(Protocol):
         """Join the group.
 
         Raises:
-            BusUnavailable: the brokers, the topics or the rights are not there.
+            BusUnavailable: the brokers, the topics or the access rights are missing.
         """
         ...
 
     async def receive(self) -> Sequence[tuple[Partition, Record]]:
-        """What has arrived, or nothing after a short wait; must be called without pause.
+        """Records that arrived, or none after a short wait; must be called continuously.
 
-        The records' epoch is 0: the pipeline stamps them. The position moves past them at the
-        return and not before, since nothing else keeps a commit from passing over them.
+        The epoch of the records is 0: the pipeline sets it. The position moves past the records
+        when the call returns and not before, so that no commit can skip them.
         """
         ...
 
     async def locate(self, partition: Partition) -> CommittedOffset:
-        """Where the group goes on: the offset that it committed, or where a new group begins.
+        """The committed offset of the group, or the offset at which a new group starts.
 
         Raises:
-            Retriable: the offset could not be read; the partition may have moved on.
+            Retriable: the offset could not be read; the partition may have been reassigned.
         """
         ...
 
@@ -70,12 +70,12 @@ class Source(Protocol):
         """Receive from this offset on.
 
         Raises:
-            Retriable: the partition has moved on.
+            Retriable: the partition was reassigned.
         """
         ...
 
     def pause(self, partitions: Collection[Partition]) -> None:
-        """Receive nothing of these until they are resumed."""
+        """Receive nothing from these until they are resumed."""
         ...
 
     def resume(self, partitions: Collection[Partition]) -> None:
@@ -87,27 +87,27 @@ class Source(Protocol):
         ...
 
     async def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
-        """Where these end now: for readers of committed records, the last stable offset.
+        """The end offsets of these; with `read_committed`, the last stable offsets.
 
         Raises:
-            Retriable: nobody says so at the moment.
+            Retriable: no broker answers at the moment.
         """
         ...
 
     def unstable(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
-        """Records of these behind a producer transaction that is open, as of the last fetch."""
+        """Per partition, records after the start of an open transaction, as of the last fetch."""
         ...
 
     async def commit(self, offsets: Mapping[Partition, CommittedOffset]) -> None:
         """Commit the next offsets to read, each with its metadata.
 
         Raises:
-            Retriable: not committed, for a passing reason or because the group has moved on.
+            Retriable: not committed, for a transient reason or because of a rebalance.
         """
         ...
 
     def trouble(self) -> str | None:
-        """What has kept failing for some time, if anything has: where, and why."""
+        """A failure that has lasted for some time: its place and its cause; None without one."""
         ...
 
     async def stop(self) -> None:
@@ -116,36 +116,37 @@ class Source(Protocol):
 
 
 class Publisher(Protocol):
-    """Produces durably; calls that run at the same time do not affect one another."""
+    """Produces durably; concurrent calls do not affect one another."""
 
     async def start(self) -> None:
         """Connect.
 
         Raises:
-            BusUnavailable: the brokers or the topics are not there.
+            BusUnavailable: the brokers or the topics are missing.
         """
         ...
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> list[NotWritten | None]:
-        """Produce these, within a bounded time; for each in order, why it was not acknowledged.
+        """Produce these within a bounded time; for each in order, why it was not acknowledged.
 
-        None stands for a record that all in-sync replicas acknowledged. A record that shares a
-        call with others can fail because of one of them: only alone is its failure its own.
+        None means that all in-sync replicas acknowledged the record. In a call with several
+        records, one can make others fail: produce a record alone to find its own failure.
 
         Raises:
-            Retriable: nothing could be tried.
+            Retriable: no record was sent.
         """
         ...
 
     def max_bytes(self, topic: str) -> int:
-        """The largest record the topic takes, as far as is known."""
+        """The largest record that the topic takes, as far as is known."""
         ...
 
     async def too_large(self, topic: str, size_bytes: int | None = None) -> None:
-        """Read the limit of a topic again, because it refused something as too large.
+        """Read the limit of a topic again, after it refused a record or a batch as too large.
 
-        `size_bytes` is the size of a record that was refused alone: where the limit as read allows
-        it, a lower one is assumed. Without it a batch was refused, and batches become smaller.
+        `size_bytes` is the size of a record that was refused alone: where the limit that was read
+        allows it, a lower one is assumed. Without it, a batch was refused, and batches become
+        smaller.
         """
         ...
 
@@ -155,23 +156,23 @@ class Publisher(Protocol):
 
 
 class Transactor(Protocol):
-    """The only producer that may write in the name of its transactional id."""
+    """The one producer that may write with its transactional id."""
 
     async def commit(
         self, records: Sequence[OutgoingRecord], offsets: Mapping[Partition, CommittedOffset]
     ) -> None:
-        """Records and offsets in one transaction: all of it or nothing.
+        """Write records and commit offsets in one transaction: all or none.
 
         Raises:
             NotWritten: a topic did not take a record, so nothing was committed.
-            Retriable: what became of it is unknown.
+            Retriable: it is unknown whether the transaction was committed.
 
-        After either, close this transactor and open another.
+        After either, close this transactor and open another one.
         """
         ...
 
     async def close(self) -> None:
-        """Disconnect, within a bounded time; an open transaction is left to be aborted."""
+        """Disconnect, within a bounded time; Kafka aborts an open transaction later."""
         ...
 
 
@@ -179,29 +180,30 @@ class Transactions(Protocol):
     """Opens transactors for one consumer group."""
 
     async def start(self) -> None:
-        """Look at the topics.
+        """Check the topics.
 
         Raises:
-            BusUnavailable: the brokers or the topics are not there.
+            BusUnavailable: the brokers or the topics are missing.
         """
         ...
 
     async def open(self, transactional_id: str) -> Transactor:
-        """Fence whoever had this id: its open transaction is finished when this returns.
+        """Fence the previous producer with this id; its open transaction is ended first.
 
         Raises:
-            Retriable: the brokers do not let us, for now.
-            BusUnavailable: they never will.
+            Retriable: refused for a transient reason.
+            BusUnavailable: refused permanently.
         """
         ...
 
     def max_bytes(self, topic: str) -> int:
-        """The largest record the topic takes, as far as is known."""
+        """The largest record that the topic takes, as far as is known."""
         ...
 
     async def too_large(self, topic: str, limit: int) -> None:
-        """Read the limit of a topic again, because a commit failed that assumed this one.
+        """Read the limit of a topic again, after a commit failed that relied on this one.
 
-        Where that does not explain it, assume a lower one; nothing is done if one is already.
+        Where the limit that was read does not explain the failure, a lower one is assumed, unless
+        that was done before.
         """
         ...

@@ -1,7 +1,7 @@
 """The questions that a guard answers, and their labels.
 
 A question is data: telemetry, evaluation, the console and the reports iterate over the questions
-of the guard in use. The three standard tasks stand in every verdict, by the names that data sets
+of the guard in use. The three standard tasks are in every verdict, by the names that data sets
 and papers use for them.
 """
 
@@ -22,8 +22,8 @@ class Question:
         labels: the answers it can have.
         positive: the label whose probability is the score.
         asks: the question in words, for reports.
-        heading: what stands before the label in a line or above it in a table; headings of several
-            questions can be read on, as in "response refusal and is unharmful".
+        heading: the text before the label in a line or above it in a table; headings of several
+            questions form one sentence, as in "response refusal and is unharmful".
     """
 
     name: str

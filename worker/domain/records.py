@@ -1,4 +1,4 @@
-"""Records of the bus, as the core knows them: without the client's types."""
+"""Kafka records, without the types of a client library."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
 
-_in_hand: ContextVar["Record | None"] = ContextVar("record", default=None)
+_current: ContextVar["Record | None"] = ContextVar("record", default=None)
 
 
 class Partition(NamedTuple):
-    """A topic's partition."""
+    """A partition of a topic."""
 
     topic: str
     number: int
@@ -20,11 +20,11 @@ class Partition(NamedTuple):
 
 
 class CommittedOffset(NamedTuple):
-    """Where a consumer group goes on in a partition.
+    """The committed offset of a consumer group in a partition.
 
     Attributes:
         offset: the next one to read.
-        metadata: the string that Kafka keeps beside it.
+        metadata: the string that Kafka stores with it.
     """
 
     offset: int
@@ -33,13 +33,13 @@ class CommittedOffset(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """A record that was received.
+    """A consumed record.
 
     Attributes:
-        epoch: the assignment under which it was received; outcomes of an older one are void.
+        epoch: the assignment under which it was received; outcomes of an older one are discarded.
         timestamp_ms: Kafka's timestamp, Unix milliseconds.
         received_at: Unix seconds.
-        unreadable: why the client could not read it whole, in a sentence; None if it could.
+        unreadable: why the client could not decode it completely, in a sentence; None if it could.
     """
 
     partition: Partition
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def size_bytes(self) -> int:
-        """What it weighs in memory, roughly."""
+        """The approximate size in memory."""
         return (
             len(self.value or b"")
             + len(self.key or b"")
@@ -66,7 +66,7 @@ class Record:
 
 
 def record_of_line(origin: str, offset: int, value: bytes, now: float) -> Record:
-    """A record that stands for a line of a file or of stdin; `now` is Unix seconds."""
+    """A record made of a line of a file or of stdin; `now` is Unix seconds."""
     return Record(Partition(origin, 0), 0, offset, None, value, (), int(now * 1000), now)
 
 
@@ -75,7 +75,7 @@ class OutgoingRecord:
     """A record to be produced.
 
     Attributes:
-        partition: the topic's; None leaves it to the key.
+        partition: None lets the key choose the partition.
     """
 
     topic: str
@@ -93,8 +93,8 @@ class OutgoingRecord:
         return fields + headers + 128
 
 
-class in_hand:  # noqa: N801 - used as a function
-    """Work on this record, as a context: what the task logs meanwhile names it."""
+class working_on:  # noqa: N801 - used as a function
+    """A context in which log lines of the current task name this record."""
 
     __slots__ = ("_before", "_record")
 
@@ -102,12 +102,12 @@ class in_hand:  # noqa: N801 - used as a function
         self._record = record
 
     def __enter__(self) -> None:
-        self._before = _in_hand.set(self._record)
+        self._before = _current.set(self._record)
 
     def __exit__(self, *_: object) -> None:
-        _in_hand.reset(self._before)
+        _current.reset(self._before)
 
 
-def record_in_hand() -> Record | None:
+def current_record() -> Record | None:
     """The record that the current task works on."""
-    return _in_hand.get()
+    return _current.get()

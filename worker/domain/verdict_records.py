@@ -1,4 +1,4 @@
-"""The Kafka record of a verdict: its key, its headers, and the input's headers that it carries."""
+"""The Kafka record of a verdict: its key, its headers, and the copied headers of the input."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.records import Headers, OutgoingRecord, Record
 from worker.domain.verdicts import VERDICT_SCHEMA, Verdict, encode_verdict
 
-# headers of the input that describe its value, or its way here, and not the exchange; lower case
-_NOT_CARRIED = frozenset(
+# input headers about the value or its transport, not about the exchange; in lower case
+_NOT_COPIED = frozenset(
     {
         "traceparent",
         "tracestate",
         "baggage",
-        # what the value is, under the names that clients use
+        # the format of the value, by the names that clients use
         "content-type",
         "content_type",
         "contenttype",
@@ -40,7 +40,7 @@ _NOT_CARRIED = frozenset(
         "nativeheaders",
     }
 )
-_NOT_CARRIED_PREFIXES = (
+_NOT_COPIED_PREFIXES = (
     "guardstream.",
     "__dlq.",
     "__connect.errors.",
@@ -79,7 +79,7 @@ _SAME_FOR_ALL: Headers = (
 
 
 def cloudevent_headers(verdict: Verdict, group: str) -> Headers:
-    """What makes a verdict's record a CloudEvent (1.0.2, Kafka protocol binding, binary mode)."""
+    """Headers that make a verdict a CloudEvent (1.0.2, Kafka protocol binding, binary mode)."""
     attributes = {
         "specversion": "1.0",
         "id": verdict.verdict_id,
@@ -94,11 +94,11 @@ def cloudevent_headers(verdict: Verdict, group: str) -> Headers:
 def verdict_record(
     verdict: Verdict, *, topic: str, record: Record, added: Headers = ()
 ) -> OutgoingRecord:
-    """The record that carries a verdict; its headers let a consumer route without parsing.
+    """The record of a verdict; a consumer can route by its headers without parsing the value.
 
-    `added` are headers beside those: of the trace, of an envelope.
+    `added` are further headers, of the trace or of a CloudEvent.
     """
-    carried = [header for header in record.headers if _is_carried(header[0].lower())]
+    copied = [header for header in record.headers if _is_copied(header[0].lower())]
     own = [
         *_SAME_FOR_ALL,
         ("guardstream.event_id", verdict.event_id.encode("utf-8", "replace")),
@@ -117,18 +117,18 @@ def verdict_record(
     key = record.key
     if key is None:
         key = (verdict.conversation_id or verdict.event_id).encode("utf-8", "replace")
-    return OutgoingRecord(topic, key, encode_verdict(verdict), (*carried, *own, *added))
+    return OutgoingRecord(topic, key, encode_verdict(verdict), (*copied, *own, *added))
 
 
-def _is_carried(name: str) -> bool:
-    return name not in _NOT_CARRIED and not name.startswith(_NOT_CARRIED_PREFIXES)
+def _is_copied(name: str) -> bool:
+    return name not in _NOT_COPIED and not name.startswith(_NOT_COPIED_PREFIXES)
 
 
 def read_verdict(document: Mapping[str, Any]) -> Verdict:
-    """The verdict of a decoded JSON document, of this version of the schema or of version 1.
+    """The verdict in a decoded JSON document of this version of the schema or of version 1.
 
     Raises:
-        ValueError: it is no verdict.
+        ValueError: it is not a verdict.
     """
     if document.get("schema") == _VERSION_1:
         document = {**_SINCE_VERSION_2, **document, "schema": VERDICT_SCHEMA}

@@ -1,4 +1,4 @@
-"""Verdicts: the published judgement of one event, with where it came from."""
+"""Verdicts: the published judgement of one event, with its provenance."""
 
 import json
 import uuid
@@ -28,7 +28,7 @@ _STANDARD_NAMES = frozenset(question.name for question in STANDARD_QUESTIONS)
 
 @dataclass(frozen=True, slots=True)
 class VerdictSource:
-    """The record that was judged; `timestamp` is Kafka's, RFC 3339."""
+    """The judged record; `timestamp` is that of Kafka, in RFC 3339."""
 
     topic: str
     partition: int
@@ -38,11 +38,11 @@ class VerdictSource:
 
 @dataclass(frozen=True, slots=True)
 class GuardReference:
-    """Which guard judged.
+    """The guard that judged.
 
     Attributes:
-        prompt_sha256: the sum of the prompt template.
-        calibration_sha256: the sum of the calibration file that its scores went through.
+        prompt_sha256: SHA-256 of the prompt template.
+        calibration_sha256: SHA-256 of the calibration file that was applied to the scores.
     """
 
     name: str
@@ -53,7 +53,7 @@ class GuardReference:
 
 
 def reference_to(guard: Guard, model: str, revision: str | None) -> GuardReference:
-    """The reference to a guard that runs on this model."""
+    """A reference to a guard that runs on this model."""
     return GuardReference(guard.name, model, revision, guard.prompt_sha256)
 
 
@@ -61,8 +61,8 @@ def reference_to(guard: Guard, model: str, revision: str | None) -> GuardReferen
 class Verdict:
     """The published judgement of one event. Times are RFC 3339, UTC.
 
-    The three standard tasks are always present, without a label where the guard does not answer
-    one or it does not apply; `criteria` holds the answers to a guard's other questions.
+    The three standard tasks are always present; their label is null where the guard does not answer
+    the question or it does not apply. `criteria` contains the answers to other questions.
     """
 
     verdict_id: str
@@ -98,19 +98,19 @@ class Verdict:
         return self.criteria.get(name)
 
     def readings(self) -> dict[str, Reading]:
-        """All answers, by the questions' names: those of the standard tasks first."""
+        """All answers by the name of their question, the standard tasks first."""
         standard = {question.name: getattr(self, question.name) for question in STANDARD_QUESTIONS}
         return {**standard, **self.criteria}
 
 
-# a timestamp is whatever a producer wrote, and RFC 3339 knows the years 1 to 9999
+# producers choose timestamps freely, and RFC 3339 supports the years 1 to 9999
 _FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
 _LAST_SECOND = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 _NAMESPACE = uuid.UUID("6f1c2f0e-3a57-5c55-9d0b-4a0e6e0d7c11")
 
 
 def verdict_id(source: VerdictSource, guard: GuardReference) -> str:
-    """The same on every redelivery of a record to the same guard (UUIDv5), so one can dedupe."""
+    """A UUIDv5, equal for each delivery of a record to the same guard: usable for deduplication."""
     name = "\x00".join(
         (
             source.topic,
@@ -122,21 +122,21 @@ def verdict_id(source: VerdictSource, guard: GuardReference) -> str:
             guard.prompt_sha256,
         )
     )
-    # what uuid.uuid5 makes of it, in a third of the time
+    # equals uuid.uuid5, in a third of the time
     digest = sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 def rfc3339(unix_seconds: float) -> str:
-    """The time in UTC with milliseconds; what the format cannot hold becomes its nearest end."""
-    # rounded first, or what a float holds as 0.015999999 would lose its last millisecond
+    """The time in UTC with milliseconds; times out of range become the nearest one in range."""
+    # rounded first: truncating 0.015999999 would lose the last millisecond
     held = round(min(max(unix_seconds, _FIRST_SECOND), _LAST_SECOND) * 1_000_000)
     second, microseconds = divmod(held, 1_000_000)
     return f"{_second(second)}.{microseconds // 1000:03}Z"
 
 
-# many records share one
+# many records share a second
 @lru_cache(maxsize=1024)
 def _second(unix_second: int) -> str:
     return datetime.fromtimestamp(unix_second, UTC).isoformat()[:19]
@@ -157,7 +157,7 @@ def judge_event(
     received_at: float,
     judged_at: float,
 ) -> Verdict:
-    """The verdict on an event: a judgement with its provenance."""
+    """The verdict on an event: a judgement and its provenance."""
     return Verdict(
         verdict_id=verdict_id(source, guard),
         event_id=event_id,
@@ -194,7 +194,7 @@ def _criteria(judgement: Judgement) -> Mapping[str, Reading]:
 
 
 def encode_verdict(verdict: Verdict) -> bytes:
-    """The verdict as JSON; a lone surrogate of the model's text becomes a question mark."""
+    """The verdict as JSON; lone surrogates in the model's text become question marks."""
     try:
         return orjson.dumps(verdict)
     except orjson.JSONEncodeError:

@@ -1,9 +1,9 @@
-"""The circuit breaker: do single records fail, or does the engine?
+"""The circuit breaker: distinguishes failures of single records from a failure of the engine.
 
-When the engine fails on nearly all records (it is down, a bad deploy), dead letters are the wrong
-answer: the topic would drain into them. The breaker then opens, all records wait, and one at a time
-is let through as a probe, after pauses that double, until one succeeds. Pure: its caller passes
-the time (monotonic seconds).
+When the engine fails on nearly all records (it is down, or a bad deployment), dead letters would be
+wrong: the complete topic would become dead letters. The breaker then opens and all records wait.
+One at a time is sent as a probe, after pauses that double, until one succeeds. Pure: the caller
+passes the time (monotonic seconds).
 """
 
 from collections import deque
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When it opens, and how often it probes.
+    """When the breaker opens, and how often it probes.
 
     Attributes:
-        max_failed_run: failures in a row.
-        max_failed_share: of the last `window_records`, once there were as many.
-        cool_seconds: the first pause before a probe; doubles up to `max_cool_seconds`.
+        max_failed_run: consecutive failures.
+        max_failed_share: of the last `window_records`, once there are that many.
+        cool_seconds: the first pause before a probe; it doubles up to `max_cool_seconds`.
     """
 
     max_failed_run: int = 20
@@ -28,7 +28,7 @@ class BreakerPolicy:
 
 
 class CircuitBreaker:
-    """Closed while records succeed; open after too many failures that are not the records'."""
+    """Closed while records succeed; open after too many failures of the engine."""
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
@@ -40,13 +40,13 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether records have to wait."""
+        """Whether records must wait."""
         return self._probe_at is not None
 
     def enter(self, now: float) -> float:
-        """Ask to be judged: 0 for yes, else how many seconds to wait before asking again.
+        """Request to judge a record: 0 if allowed, else seconds to wait before the next request.
 
-        While open, a yes is for a probe: no other record gets one for as long as the pause lasts.
+        While open, only a probe is allowed: no other record until the pause is over.
         """
         if self._probe_at is None:
             return 0.0
@@ -57,7 +57,7 @@ class CircuitBreaker:
         return 0.0
 
     def succeeded(self) -> None:
-        """A record was judged: if the breaker was open, it closes."""
+        """A record was judged: an open breaker closes."""
         self._run = 0
         if self.is_open:
             self._failed.clear()
@@ -66,11 +66,11 @@ class CircuitBreaker:
         self._failed.append(False)
 
     def failed(self, now: float) -> bool:
-        """A record failed for a reason that is not its own; whether the breaker is open now."""
+        """The engine failed on a record; returns whether the breaker is open now."""
         self._run += 1
         self._failed.append(True)
         if self.is_open:
-            # without a probe it is a record that went to the engine before
+            # without a probe, the record was sent to the engine before the breaker opened
             if self._probing:
                 self._cool_seconds = min(2 * self._cool_seconds, self._policy.max_cool_seconds)
                 self._probe_at = now + self._cool_seconds

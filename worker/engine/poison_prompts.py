@@ -1,8 +1,9 @@
-"""Finds the prompt that kills the engine, among all that were at it when it died.
+"""Finds the prompt that kills the engine, among all that were in flight when it died.
 
-Pure bookkeeping of which prompts may be at the engine together. A prompt that saw two deaths goes
-there with a few others of its kind only, so that with hundreds of suspects the rest does not wait
-for long; one that saw three goes alone, and if the engine dies again, it was that prompt.
+Pure: decides which prompts may be in flight together. A prompt that was in flight at two deaths is
+sent with at most `_GROUP` others like it, so that even with hundreds of suspects the other prompts
+do not wait long. After three deaths it is sent alone, and if the engine dies again, that prompt is
+the cause.
 """
 
 import asyncio
@@ -13,25 +14,25 @@ _GROUP = 16
 
 
 class Isolation(IntEnum):
-    """Which prompts are at the engine together; the more suspect ones go first."""
+    """Which prompts may be in flight together; more suspect ones take precedence."""
 
     OPEN = 0
     GROUP = 1
     ALONE = 2
 
 
-_ROOM = {Isolation.GROUP: _GROUP, Isolation.ALONE: 1}
+_LIMITS = {Isolation.GROUP: _GROUP, Isolation.ALONE: 1}
 
 
 def isolation_after(deaths: int) -> Isolation:
-    """The isolation of a prompt that saw this many deaths."""
+    """The isolation of a prompt that was in flight at this many deaths."""
     if deaths < 2:
         return Isolation.OPEN
     return Isolation.GROUP if deaths == 2 else Isolation.ALONE
 
 
 class PoisonPrompts:
-    """Admits prompts to the engine, each with those of its own isolation only."""
+    """Admits prompts to the engine, each only together with prompts of the same isolation."""
 
     def __init__(self) -> None:
         self._inside: Counter[Isolation] = Counter()
@@ -40,7 +41,7 @@ class PoisonPrompts:
         self._changed = asyncio.Event()
 
     async def enter(self, isolation: Isolation) -> None:
-        """Return when the isolation has the engine; to be followed by `leave`."""
+        """Wait until prompts of this isolation may use the engine; call `leave` afterwards."""
         if not self._may_enter(isolation):
             await self._wait(isolation)
         self._inside[isolation] += 1
@@ -64,12 +65,12 @@ class PoisonPrompts:
             self._notify()
 
     def _may_enter(self, isolation: Isolation) -> bool:
-        if isolation is Isolation.OPEN:  # each record comes this way
+        if isolation is Isolation.OPEN:  # the fast path of most prompts
             return not self._suspects
         others_inside = any(self._inside[other] for other in Isolation if other != isolation)
         more_suspect_waiting = any(self._waiting[other] for other in Isolation if other > isolation)
-        room = _ROOM.get(isolation)
-        full = room is not None and self._inside[isolation] >= room
+        limit = _LIMITS.get(isolation)
+        full = limit is not None and self._inside[isolation] >= limit
         return not (others_inside or more_suspect_waiting or full)
 
     def _notify(self) -> None:

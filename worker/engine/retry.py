@@ -1,8 +1,8 @@
-"""Retries, in bounds.
+"""Bounded retries.
 
 Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015): the
-pause before a further attempt is uniform between zero and the doubled base, so that many workers
-that failed together do not come back together.
+pause before the next attempt is uniform between zero and a bound that doubles, so that workers
+that failed at the same time do not retry at the same time.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to try, and how long to pause.
+    """The number of attempts and the pauses between them.
 
     Attributes:
-        attempts: calls in all, the first included.
+        attempts: calls in total, the first included.
         base_seconds: upper bound of the first pause.
         cap_seconds: upper bound of any pause.
     """
@@ -29,8 +29,8 @@ class RetryPolicy:
     cap_seconds: float = 5.0
 
     def pause_seconds(self, failures: int, uniform: float) -> float:
-        """The pause after `failures` failed attempts, for a draw `uniform` in [0, 1)."""
-        # min() before the power keeps a large count from overflowing the float
+        """The pause after `failures` failed attempts; `uniform` is a random number in [0, 1)."""
+        # min() before the power: a large count would overflow the float
         return uniform * min(self.cap_seconds, self.base_seconds * 2.0 ** min(failures - 1, 60))
 
 
@@ -41,10 +41,10 @@ async def retrying(
     sleep: Callable[[float], Awaitable[None]],
     uniform: Callable[[], float],
 ) -> T:
-    """The result of `call`, tried again while it raises `Retriable` and attempts remain.
+    """The result of `call`, retried while it raises `Retriable` and attempts remain.
 
     Raises:
-        Retriable: the last failure, once the attempts are used up.
+        Retriable: the failure of the last attempt.
     """
     failures = 0
     while True:

@@ -1,9 +1,9 @@
-"""An engine that is watched, and started again when it dies or hangs.
+"""Supervises an engine, and restarts it when it dies or hangs.
 
-vLLM does not notice that its core has stopped (a hung driver, SIGSTOP), so progress is watched
-here: calls in flight and no progress for too long is a death like any other. The callers that have
-a prompt at an engine that dies get `EngineInterrupted`, wait for `ready` and call again; when the
-restarts are used up, or none are configured, all get `EngineDead`.
+vLLM does not detect that its core process has stopped (a hung driver, SIGSTOP), so the supervisor
+watches its progress: calls in flight without progress for too long count as a death. Callers with a
+prompt in flight at a death get `EngineInterrupted`, wait for `ready` and call again. When no
+restarts are left, or none are configured, all callers get `EngineDead`.
 """
 
 import asyncio
@@ -21,17 +21,18 @@ from worker.telemetry import Telemetry, names
 
 logger = logging.getLogger(__name__)
 
-_LOOKS = 4
+_CHECKS = 4  # without progress, until the engine counts as dead
 _NAMED = 20  # records in a log line
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisionPolicy:
-    """When an engine counts as dead, and what follows.
+    """When an engine counts as dead, and how often it is restarted.
 
     Attributes:
-        stall_seconds: without progress, while prompts are in flight, before it counts as dead.
-        restarts: in place, within `window_seconds`; 0 leaves restarting to the platform.
+        stall_seconds: the time without progress, with prompts in flight, after which it counts as
+            dead.
+        restarts: in the same process, within `window_seconds`; 0 leaves restarts to the platform.
     """
 
     stall_seconds: float = 60.0
@@ -40,7 +41,7 @@ class SupervisionPolicy:
 
 
 class SupervisedEngine(Engine):
-    """Watches another engine, and restarts it."""
+    """Supervises another engine."""
 
     def __init__(
         self, engine: Engine, *, policy: SupervisionPolicy, clock: Clock, telemetry: Telemetry
@@ -49,7 +50,7 @@ class SupervisedEngine(Engine):
         self._policy = policy
         self._clock = clock
         self._telemetry = telemetry
-        self._calls: dict[asyncio.Timeout, str] = {}  # and the record that each is about
+        self._calls: dict[asyncio.Timeout, str] = {}  # with the record of each call
         self._deaths: list[float] = []
         self._incarnation = 0
         self._restarting: asyncio.Task[None] | None = None
@@ -83,14 +84,14 @@ class SupervisedEngine(Engine):
 
     @property
     def trouble(self) -> str | None:
-        """Why no prompt is taken at the moment, if none is."""
+        """Why the engine takes no prompts at the moment; None if it does."""
         if self._restarting is None:
             return None
         return "The engine died." if self.is_dead else "The engine is being restarted."
 
     @property
     def is_dead(self) -> bool:
-        """Whether no prompt will ever be taken again."""
+        """Whether the engine is dead and will not be restarted."""
         return self._restarting is not None and self._restarting.done()
 
     @override
@@ -124,7 +125,7 @@ class SupervisedEngine(Engine):
                 raise
             raise EngineInterrupted("The engine stopped making progress.") from None
         except EngineDead as error:
-            # the report of a death may come late, when the engine runs again
+            # a death can be reported late, after the engine was restarted
             if incarnation == self._incarnation:
                 self._died(str(error), about)
             raise EngineInterrupted(str(error)) from error
@@ -132,7 +133,7 @@ class SupervisedEngine(Engine):
     @override
     async def ready(self) -> None:
         if self._restarting is not None:
-            # shielded: a caller that is cancelled must not end the restart for all
+            # shielded: cancelling one caller must not cancel the restart for all
             await asyncio.shield(self._restarting)
 
     @override
@@ -147,32 +148,32 @@ class SupervisedEngine(Engine):
     async def _watch(self) -> None:
         """Declare the engine dead when it has calls and makes no progress.
 
-        Looks are counted, not seconds: a process that was stopped for long has looked once.
+        Checks are counted, not seconds: a process that was suspended for long has checked once.
         """
-        seen, idle_looks = -1, 0
+        seen, idle_checks = -1, 0
         while True:
-            await self._clock.sleep(self._policy.stall_seconds / _LOOKS)
+            await self._clock.sleep(self._policy.stall_seconds / _CHECKS)
             if self._engine.progress != seen or not self._calls or self.trouble:
-                seen, idle_looks = self._engine.progress, 0
+                seen, idle_checks = self._engine.progress, 0
                 continue
-            idle_looks += 1
-            if idle_looks == _LOOKS:
+            idle_checks += 1
+            if idle_checks == _CHECKS:
                 self._died(f"The engine made no progress for {self._policy.stall_seconds:g} s.")
 
     def _died(self, reason: str, *about: str) -> None:
-        """Note a death, interrupt all calls, and begin the restart."""
+        """Record a death, interrupt all calls, and start the restart."""
         if self._stopped:
             return
         self._incarnation += 1
         logger.error("%s", reason)
         if named := [*about, *self._calls.values()]:
             more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-            logger.error("At the engine were %s%s.", ", ".join(named[:_NAMED]), more)
-        # in no record's context, though one was being judged when it died
+            logger.error("In flight at the engine: %s%s.", ", ".join(named[:_NAMED]), more)
+        # in a context without a record: the restart does not belong to one
         self._restarting = asyncio.create_task(
             self._restart(reason), name="restart the engine", context=contextvars.Context()
         )
-        # a failed restart is raised in all callers that wait for it, and there may be none
+        # a failed restart is raised in all callers that wait; without any, asyncio would log it
         self._restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
         calls, self._calls = self._calls, {}
         for call in calls:
@@ -193,5 +194,5 @@ class SupervisedEngine(Engine):
         except EngineUnavailable as error:
             raise EngineDead(f"{reason} It could not be started again: {error}") from error
         self._telemetry.add(names.ENGINE_RESTARTS, 1)
-        logger.info("The engine is back.")
+        logger.info("The engine was restarted.")
         self._restarting = None

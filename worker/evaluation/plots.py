@@ -14,7 +14,7 @@ _RIGHT, _WRONG, _UNREADABLE = (31, 136, 61), (188, 76, 0), (110, 119, 129)
 
 
 class Dot(NamedTuple):
-    """A figure with its interval, and the note beside it."""
+    """A figure with its interval, and its note."""
 
     label: str
     estimate: Estimate

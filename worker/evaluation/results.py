@@ -114,7 +114,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The whole document."""
+    """The complete document."""
 
     provenance: Provenance
     seed: int

@@ -43,7 +43,7 @@ class AdmissionPolicy:
 class Admission:
     """Counts each record from the time it is taken out of its queue until its outcome is accepted.
 
-    Not safe for threads. What makes room calls `changed`.
+    Not thread-safe. Whatever frees a slot calls `changed`.
 
     Args:
         max_num_seqs: how many prompts the engine runs at once; read when it runs.
@@ -129,7 +129,7 @@ class Admission:
 
     @property
     def is_open(self) -> bool:
-        """Whether the outbox has room; if not, what is in it is written without delay."""
+        """Whether the outbox is below its limits; if not, it is written without delay."""
         unwritten = self._delivery.unwritten()
         records = sum(count for count, _ in unwritten.values())
         size_bytes = sum(size for _, size in unwritten.values())

@@ -65,7 +65,7 @@ class Answer:
 class Asker:
     """Sends a guard's requests to the engine, with retries, and again after the engine died.
 
-    A prompt that was at the engine when it died goes there again in smaller company each time, at
+    A prompt that was in flight when the engine died is sent again with fewer others each time, at
     last alone: see `PoisonPrompts`.
     """
 
@@ -94,7 +94,7 @@ class Asker:
         exchange: Exchange,
         about: str,
     ) -> Answer:
-        """Run a judgement that stands at its first request, whose prompt is tokenised.
+        """Run a judgement from its first request, whose prompt is tokenised.
 
         Args:
             asking: the judgement, which has yielded `request`.

@@ -19,7 +19,7 @@ class BatchPolicy:
 
     Attributes:
         max_records: prompts in a batch.
-        max_tokens: prompt tokens in a batch; a single longer prompt makes a batch of its own.
+        max_tokens: prompt tokens in a batch; a single longer prompt is a batch.
         linger_seconds: how long the first prompt waits for more; 0 closes at once.
     """
 

@@ -57,7 +57,7 @@ class CircuitBreakingJudge:
             try:
                 verdict = await self._judge.judge(prepared)
             except RecordError as error:
-                if not error.is_engines:
+                if not error.is_engine_failure:
                     self._succeeded()  # the engine works, the record does not
                     raise
                 if not self._failed(error):

@@ -88,7 +88,7 @@ class Judge:
 
     @property
     def engine_reference(self) -> EngineReference:
-        """The engine, as verdicts name it; whole once it runs."""
+        """The engine, as verdicts name it; complete once it runs."""
         return self._engine.reference
 
     async def prepare(self, records: Sequence[Record]) -> list[PreparedRecord | RecordError]:

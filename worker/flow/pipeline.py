@@ -167,7 +167,7 @@ class Pipeline:
         """Judge until stopped.
 
         Raises:
-            Fatal: the first reason not to go on; nothing unresolved was committed.
+            Fatal: the first failure; nothing unresolved was committed.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -217,7 +217,7 @@ class Pipeline:
             self._pause_and_resume()
 
     def _pause_and_resume(self) -> None:
-        """Backpressure: pause partitions that have too much, resume those that have room again."""
+        """Backpressure: pause partitions that have too much, resume those below their limits."""
         is_crowded, backlog = self._policy.queues.is_crowded, self._delivery.backlog
         crowded = {p for p in self._ownership.held if is_crowded(*backlog(p))}
         if full := self._queues.to_pause(crowded):

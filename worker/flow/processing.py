@@ -7,7 +7,7 @@ from worker.delivery.base import Delivery
 from worker.domain.errors import RecordError
 from worker.domain.outcomes import Outcome
 from worker.domain.ports import Clock
-from worker.domain.records import Record, in_hand
+from worker.domain.records import Record, working_on
 from worker.flow.admission import Admission
 from worker.flow.batching import MicroBatch
 from worker.flow.circuit_breaking import CircuitBreakingJudge
@@ -20,7 +20,7 @@ from worker.telemetry.names import CloseReason
 
 
 class Processor:
-    """Prepares records in groups, and judges each admitted one in a task of its own."""
+    """Prepares records in groups, and judges each admitted one in a separate task."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Processor:
 
     async def refuse(self, record: Record, error: RecordError, taken_at: float) -> None:
         """Dead-letter a record that does not go to the engine."""
-        with in_hand(record), self._telemetry.process(record, taken_at) as span:
+        with working_on(record), self._telemetry.process(record, taken_at) as span:
             outcome = self._outcomes.dead_letter(record, error, taken_at, span)
         await self._send_at_once(outcome)
 
@@ -108,7 +108,7 @@ class Processor:
         try:
             with (
                 self._scheduler.counting_deaths(),
-                in_hand(record),
+                working_on(record),
                 self._telemetry.process(record, taken_at) as span,
             ):
                 try:

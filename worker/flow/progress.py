@@ -8,7 +8,7 @@ from worker.domain.records import Partition
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a partition stands.
+    """The progress of a partition.
 
     Attributes:
         epoch: the assignment under which it is held.
@@ -45,7 +45,7 @@ class Progress:
         self._now = 0.0
 
     def observe(self, standings: Mapping[Partition, Standing], now: float) -> None:
-        """Note where every held partition stands; others are forgotten.
+        """Record the progress of every held partition; others are forgotten.
 
         Args:
             standings: as measured now.

@@ -88,7 +88,7 @@ class Scheduler:
         if self._stopped or not len(self._queues) or not self._admission.is_open:
             return []
         records: list[Record] = []
-        # queues can hold whole chunks of an epoch that has passed
+        # all records of a chunk can be of an earlier epoch
         while not records and (taken := self._queues.take(limit, room)):
             records = [record for record in taken if self._ownership.is_ours(record)]
         for record in records:

@@ -1,4 +1,4 @@
-"""The guards that ship, and how to find one by its name: one file or folder for each family."""
+"""The registry of guards: one file or folder for each model family."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from worker.domain.errors import WrongSetting
 from worker.domain.guard import Guard
 from worker.guards.guardreasoner.guard import GuardReasoner
 
-# each is given the settings of the group `guard`
+# each takes the settings of the group `guard`
 GUARDS: dict[str, Callable[[Mapping[str, Any]], Guard]] = {
     "guardreasoner": GuardReasoner.from_options,
 }
 
 
 def build_guard(name: str, options: Mapping[str, Any]) -> Guard:
-    """The guard of this name.
+    """The guard with this name.
 
     Raises:
         WrongSetting: there is none.

@@ -1,1 +1,1 @@
-"""Tools for operators: one package for each."""
+"""The tools for operators, one package or module for each."""

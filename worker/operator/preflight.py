@@ -1,4 +1,4 @@
-"""Proves the settings against the real brokers, topics, rights and model."""
+"""Checks the settings against the actual brokers, topics, access rights and model."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -13,41 +13,41 @@ from worker.runtime.topics import names_of, output_topics, uncompacted
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What came of one check."""
+class CheckResult:
+    """The result of one check."""
 
     check: str
-    holds: bool
+    passed: bool
     text: str
 
 
-async def check_settings(settings: Settings, *, load: bool = False) -> list[Finding]:
-    """Every check, in the order in which a worker would meet them.
+async def check_settings(settings: Settings, *, load: bool = False) -> list[CheckResult]:
+    """Run all checks, in the order in which a starting worker needs them.
 
     Args:
-        settings: what is to be proven.
+        settings: the settings to check.
         load: load the model too.
     """
     connection = build_connection(settings)
-    findings = [await _attempt("brokers", _brokers(settings, connection))]
-    if findings[0].holds:
-        proof = _topics(connection, settings.input.topics, [])
-        findings.append(await _attempt("input topics", proof))
+    results = [await _attempt("brokers", _brokers(settings, connection))]
+    if results[0].passed:
+        check = _topics(connection, settings.input.topics, [])
+        results.append(await _attempt("input topics", check))
         for topic in output_topics(settings):
-            proof = _topics(connection, [topic.name], uncompacted((topic,)))
-            findings.append(await _attempt(topic.title, proof))
-        findings.append(await _attempt("rights", _rights(settings, connection)))
+            check = _topics(connection, [topic.name], uncompacted((topic,)))
+            results.append(await _attempt(topic.title, check))
+        results.append(await _attempt("rights", _rights(settings, connection)))
         if settings.delivery.guarantee == "exactly_once":
-            findings.append(await _attempt("transactions", _transactions(settings, connection)))
-    findings.append(await _attempt("model", _model(settings, load=load)))
-    return findings
+            results.append(await _attempt("transactions", _transactions(settings, connection)))
+    results.append(await _attempt("model", _model(settings, load=load)))
+    return results
 
 
-async def _attempt(name: str, proof: Awaitable[str]) -> Finding:
+async def _attempt(name: str, check: Awaitable[str]) -> CheckResult:
     try:
-        return Finding(name, holds=True, text=await proof)
+        return CheckResult(name, passed=True, text=await check)
     except Fatal as error:
-        return Finding(name, holds=False, text=str(error))
+        return CheckResult(name, passed=False, text=str(error))
 
 
 async def _brokers(settings: Settings, connection: Connection) -> str:
@@ -73,18 +73,17 @@ async def _rights(settings: Settings, connection: Connection) -> str:
         group_id=settings.input.group_id,
     )
     if rights is None:
-        return "these brokers do not tell"
+        return "not checked: these brokers do not report access rights"
     if rights.missing:
         raise BusUnavailable(
-            f"Kafka does not grant us {', '.join(rights.missing)}; docs/security.md lists all"
-            " rights that a worker needs."
+            f"Kafka does not grant {', '.join(rights.missing)}; grant what docs/security.md lists."
         )
     if rights.unsized:
         return (
-            f"all that it takes; without DescribeConfigs on {', '.join(sorted(rights.unsized))}"
+            f"complete; without DescribeConfigs on {', '.join(sorted(rights.unsized))}"
             " Kafka's default for the largest record is assumed"
         )
-    return "all that it takes"
+    return "complete"
 
 
 async def _transactions(settings: Settings, connection: Connection) -> str:
@@ -94,7 +93,7 @@ async def _transactions(settings: Settings, connection: Connection) -> str:
     try:
         transactor = await found.open(f"{group}.check")
     except Retriable as error:
-        raise BusUnavailable(f"No transaction is possible: {error}") from error
+        raise BusUnavailable(f"Transactions are not possible: {error}") from error
     await transactor.close()
     return f"group {group} may use transactional ids that begin with {group}."
 
@@ -104,12 +103,12 @@ async def _model(settings: Settings, *, load: bool) -> str:
     if settings.engine.kind == "simulated":
         if not settings.engine.simulated.allowed:
             raise EngineUnavailable(
-                "The simulated engine judges nothing; set engine.simulated.allowed for a"
-                " rehearsal, or engine.kind to vllm."
+                "The simulated engine judges nothing: set engine.kind to vllm, or, for a rehearsal,"
+                " engine.simulated.allowed."
             )
         return "simulated, as allowed"
     if load:
         await judging.start()
         await judging.stop()
         return f"{settings.engine.model} loads"
-    return f"{settings.engine.model} is there (--load loads it)"
+    return f"{settings.engine.model} is available (--load loads it)"

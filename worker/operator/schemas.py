@@ -1,4 +1,4 @@
-"""The contracts as documents: JSON Schema 2020-12 and AsyncAPI 3, generated from the models."""
+"""JSON Schema 2020-12 and AsyncAPI 3 documents of the contract, generated from the models."""
 
 import json
 from importlib.metadata import version
@@ -18,7 +18,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def documents() -> dict[str, str]:
-    """File name to text."""
+    """The text of each document, by its file name."""
     schemas = {
         "event.schema.json": _event(),
         "verdict.schema.json": _verdict(),
@@ -31,9 +31,9 @@ def documents() -> dict[str, str]:
 
 def _event() -> dict[str, Any]:
     schema = TypeAdapter(Event).json_schema(mode="validation")
-    # what the decoder keeps for itself
+    # internal to the decoder
     del schema["properties"]["judged"], schema["$defs"]
-    # the decoder checks these, which no field shows
+    # checks of the decoder that are not in the model
     schema["anyOf"] = [
         {"required": ["messages"], "properties": {"messages": {"type": "array"}}},
         {"required": ["prompt"], "properties": {"prompt": {"not": {"type": "null"}}}},
@@ -59,29 +59,29 @@ def _verdict() -> dict[str, Any]:
 
 def _dead_letter_headers() -> dict[str, Any]:
     always = {
-        dead_letters.ORIGIN_TOPIC: "Where the record stood.",
-        dead_letters.ORIGIN_PARTITION: "Where the record stood.",
-        dead_letters.ORIGIN_OFFSET: "Where the record stood.",
+        dead_letters.ORIGIN_TOPIC: "The topic of the record.",
+        dead_letters.ORIGIN_PARTITION: "The partition of the record.",
+        dead_letters.ORIGIN_OFFSET: "The offset of the record.",
         dead_letters.GROUP: "The consumer group that could not judge it.",
-        dead_letters.DELIVERY_COUNT: "How often it was delivered, by `redrive` too.",
-        dead_letters.MESSAGE: "Why, in a sentence; never text of the event or the model.",
+        dead_letters.DELIVERY_COUNT: "The number of deliveries, including those by `redrive`.",
+        dead_letters.MESSAGE: "The reason, in a sentence; never text of the event or the model.",
         dead_letters.STAGE: "decode, render, judge or publish.",
         dead_letters.ERROR: "The kind of error.",
     }
-    when_cut = {
-        dead_letters.VALUE_SIZE: "The value was cut; its size before, in bytes.",
-        dead_letters.VALUE_SHA256: "The sum of the value before it was cut.",
-        dead_letters.KEY_SHA256: "Key and headers were left out; the sum of the key.",
-        dead_letters.HEADERS_SHA256: "Key and headers were left out; the sum of the headers.",
+    when_truncated = {
+        dead_letters.VALUE_SIZE: "The value was truncated; its original size, in bytes.",
+        dead_letters.VALUE_SHA256: "SHA-256 of the original value.",
+        dead_letters.KEY_SHA256: "Key and headers were removed; SHA-256 of the key.",
+        dead_letters.HEADERS_SHA256: "Key and headers were removed; SHA-256 of the headers.",
     }
     return {
         "$schema": _DIALECT,
         "title": "Guardstream dead-letter headers",
-        "description": "In addition to the record's own headers; every value is UTF-8 text.",
+        "description": "In addition to the headers of the record; each value is UTF-8 text.",
         "type": "object",
         "properties": {
-            name: {"type": "string", "description": what}
-            for name, what in (always | when_cut).items()
+            name: {"type": "string", "description": description}
+            for name, description in (always | when_truncated).items()
         },
         "required": list(always),
     }
@@ -139,7 +139,7 @@ def _asyncapi() -> dict[str, Any]:
                     "contentType": json_type,
                     "headers": _header(
                         dead_letters.DELIVERED_BEFORE,
-                        "On an event that `redrive` sent back: how often it was delivered before.",
+                        "On an event that `redrive` sent back: the number of earlier deliveries.",
                     ),
                     "payload": _ref("event.schema.json"),
                 },

@@ -10,7 +10,7 @@ from worker.domain.ports import Clock
 
 logger = logging.getLogger(__name__)
 
-_ASK_AGAIN_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
 _LOG_EVERY_SECONDS = 30.0
 
 
@@ -22,18 +22,18 @@ async def wait_for_brokers(
     report: Callable[[str | None], None],
     clock: Clock,
 ) -> bool:
-    """Ask until a broker answers; False if `stopping` was set before one did.
+    """Wait until a broker answers; False if `stopping` was set first.
 
     Args:
-        ask: asks the brokers once.
-        stopping: ends the wait at once.
-        timeout_seconds: how long to wait; None for ever.
-        report: takes why the worker waits, and None when it no longer does.
+        ask: sends one request to the brokers.
+        stopping: ends the wait immediately.
+        timeout_seconds: the longest wait; None for no limit.
+        report: called with the reason for waiting, and with None after the wait.
         clock: time.
 
     Raises:
         BusUnreachable: none answered in time.
-        BusUnavailable: one refused us.
+        BusUnavailable: a broker refused access.
     """
     began = clock.monotonic()
     logged_at: float | None = None
@@ -50,7 +50,7 @@ async def wait_for_brokers(
                 if logged_at is None or now - logged_at >= _LOG_EVERY_SECONDS:
                     logged_at = now
                     logger.warning("Waiting for Kafka, for %.0f s so far. %s", now - began, error)
-                await _unless(stopping, clock.sleep(_ASK_AGAIN_SECONDS))
+                await _unless(stopping, clock.sleep(_RETRY_SECONDS))
     finally:
         report(None)
     if logged_at is not None and not stopping.is_set():
@@ -59,7 +59,7 @@ async def wait_for_brokers(
 
 
 async def _unless(stopping: asyncio.Event, work: Awaitable[object]) -> bool:
-    """Do this unless it is to stop; whether it was done."""
+    """Do the work unless `stopping` is set first; returns whether it was done."""
     doing = asyncio.ensure_future(work)
     stop = asyncio.ensure_future(stopping.wait())
     try:

@@ -1,4 +1,4 @@
-"""The connection that the settings describe: which broker, and who we say we are."""
+"""The connection to the brokers from the settings: addresses and credentials."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from worker.runtime.settings import Settings
 
 
 def build_connection(settings: Settings) -> Connection:
-    """How to reach the brokers of the settings."""
+    """The connection to the brokers of the settings."""
     kafka = settings.kafka
     return Connection(
         bootstrap_servers=kafka.bootstrap_servers,

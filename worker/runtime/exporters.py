@@ -1,4 +1,4 @@
-"""Where telemetry goes: to whoever scrapes it, and to a collector if there is one."""
+"""The exporters of telemetry: registries to scrape, and pushes to a collector if configured."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from worker.telemetry.tracing import Tracing
 
 
 class Exporters:
-    """A worker's telemetry and what carries it away."""
+    """The telemetry of a worker and its exporters."""
 
     def __init__(self, settings: Settings, questions: Sequence[Question]) -> None:
         chosen = settings.telemetry
-        # nobody asks when a series began, and each would have a series more
+        # creation times are not needed, and would double the number of series
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._pushing: asyncio.Task[None] | None = None
         self._spans: SpanPush | None = None
@@ -36,7 +36,7 @@ class Exporters:
             content_characters=chosen.content_characters,
         )
         self.telemetry = Telemetry(SystemClock(), tracing=tracing, questions=questions)
-        # vLLM's own metrics are in prometheus_client's default registry
+        # the metrics of vLLM are in the default registry of prometheus_client
         self.registries = (self.telemetry.registry, prometheus_client.REGISTRY)
         if chosen.otlp_endpoint:
             self._metrics = MetricPush(
@@ -47,17 +47,17 @@ class Exporters:
             )
 
     def install(self) -> None:
-        """Be the process's own, once: vLLM's spans then go the same way."""
+        """Install the global tracer provider, once: the spans of vLLM are then exported too."""
         if self._spans is not None:
             self._spans.install()
 
     def start(self) -> None:
-        """Begin to push."""
+        """Start pushing."""
         if self._metrics is not None:
             self._pushing = asyncio.create_task(self._metrics.run(), name="push metrics")
 
     async def stop(self) -> None:
-        """Push what is there, within a bounded time."""
+        """Push the remaining data, within a bounded time."""
         if self._pushing is not None:
             self._pushing.cancel()
             await asyncio.gather(self._pushing, return_exceptions=True)

@@ -14,7 +14,7 @@ from worker.domain.errors import WrongSetting
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a probe answers: well when there is no reason not to be.
+    """The result of a probe: it succeeds when there are no reasons for a failure.
 
     Attributes:
         state: `loading`, `running` or `stopping`.
@@ -27,14 +27,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What is asked.
+    """The content of the endpoints.
 
     Attributes:
-        live: whether a restart is wanted; never on account of the brokers.
-        ready: whether records are judged, or would be if there were any.
-        started: whether the model is loaded.
-        recent: the last verdicts, without text.
-        registries: whose metrics are served.
+        live: fails when a restart is needed; never because of the brokers.
+        ready: fails when records could not be judged.
+        started: fails until the model is loaded.
+        recent: the last verdicts, without text of users or models.
+        registries: of the metrics that are served.
     """
 
     live: Callable[[], Report]
@@ -47,8 +47,8 @@ class Probes:
 class HealthServer:
     """Serves the probes.
 
-    It shares the worker's event loop, so that an answer is a heartbeat: a loop that hangs gives
-    none, and the platform's patience with that is what ends the worker.
+    It runs in the event loop of the worker, so that an answer is a heartbeat: a loop that hangs
+    does not answer, and the probe timeouts of the platform then restart the worker.
     """
 
     def __init__(self, host: str, port: int, probes: Probes) -> None:
@@ -64,10 +64,10 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
-            WrongSetting: the port is taken.
+            WrongSetting: the port is in use.
         """
         await self._runner.setup()
         try:
@@ -79,7 +79,7 @@ class HealthServer:
             ) from error
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         await self._runner.cleanup()
 
     async def _recent(self, _: web.Request) -> web.Response:
@@ -94,8 +94,8 @@ def _probe(ask: Callable[[], Report]) -> Callable[[web.Request], Awaitable[web.R
     async def answer(_: web.Request) -> web.Response:
         report = ask()
         failing = bool(report.reasons)
-        said = {"status": "failing" if failing else "ok", "state": report.state}
-        return _json({**said, "reasons": list(report.reasons)}, status=503 if failing else 200)
+        body = {"status": "failing" if failing else "ok", "state": report.state}
+        return _json({**body, "reasons": list(report.reasons)}, status=503 if failing else 200)
 
     return answer
 

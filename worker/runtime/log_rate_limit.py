@@ -1,4 +1,4 @@
-"""Holding back what is said again and again."""
+"""Rate limit of repeated messages."""
 
 import threading
 from collections import OrderedDict, deque
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class _Said:
+class _Message:
     times: deque[float]
-    held_back: int = 0
+    suppressed: int = 0
 
 
 class LogRateLimit:
-    """Lets the same thing pass so many times in any interval, and counts the rest.
+    """Admits each message a number of times per interval, and counts the suppressed ones.
 
     Args:
-        most: times within `interval_seconds`.
-        remembered: different things; beyond it the one that was silent longest is forgotten, with
-            its count, so that foreign text in a key cannot fill the memory.
-        monotonic: seconds that never go back.
+        most: admissions of the same message within `interval_seconds`.
+        remembered: the number of different messages; the least recent one is dropped with its
+            count, so that untrusted text in a key cannot fill the memory.
+        monotonic: seconds of a clock that never goes back.
     """
 
     def __init__(
@@ -34,23 +34,23 @@ class LogRateLimit:
         self._interval_seconds = interval_seconds
         self._monotonic = monotonic
         self._remembered = remembered
-        self._said: OrderedDict[int, _Said] = OrderedDict()
+        self._messages: OrderedDict[int, _Message] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._said)
+        return len(self._messages)
 
     def admit(self, key: int) -> int | None:
-        """How many were held back since the last that passed; None holds this one back too."""
+        """The number suppressed since the last admission; None if this one is suppressed too."""
         now = self._monotonic()
         with self._lock:
-            said = self._said.setdefault(key, _Said(deque(maxlen=self._most)))
-            self._said.move_to_end(key)
-            if len(self._said) > self._remembered:
-                self._said.popitem(last=False)
-            if len(said.times) == self._most and now - said.times[0] < self._interval_seconds:
-                said.held_back += 1
+            message = self._messages.setdefault(key, _Message(deque(maxlen=self._most)))
+            self._messages.move_to_end(key)
+            if len(self._messages) > self._remembered:
+                self._messages.popitem(last=False)
+            if len(message.times) == self._most and now - message.times[0] < self._interval_seconds:
+                message.suppressed += 1
                 return None
-            said.times.append(now)
-            held_back, said.held_back = said.held_back, 0
-            return held_back
+            message.times.append(now)
+            suppressed, message.suppressed = message.suppressed, 0
+            return suppressed

@@ -1,8 +1,8 @@
-"""Log lines: for a human at a terminal, JSON otherwise; with the ids to follow a record by.
+"""Log lines: text in a terminal, JSON otherwise, with the ids of the record and the trace.
 
-Modules log through `logging` as ever, a constant message with its values as arguments. The values
-may be foreign text, so nothing in them can begin a line or steer a terminal; what is not in the
-message or its exception is not in the line.
+Modules log through `logging`, a constant message with its values as arguments. The values can be
+untrusted text, so line breaks and control characters in them are escaped. Only the message and its
+exception are logged.
 """
 
 import logging
@@ -17,14 +17,15 @@ from structlog.dev import ConsoleRenderer
 from structlog.processors import JSONRenderer, format_exc_info
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
+from typing_extensions import override
 
 from worker.domain.escaping import encodable, printable
-from worker.domain.records import record_in_hand
+from worker.domain.records import current_record
 from worker.domain.verdicts import rfc3339
 from worker.runtime.log_rate_limit import LogRateLimit
 from worker.telemetry.tracing import trace_id
 
-# they log what the worker reports itself, or what it can live with; the last one quotes headers
+# their messages are reported by the worker too, or are harmless; the last one quotes headers
 _QUIET = ("aiokafka", "kafka", "asyncio", "huggingface_hub", "opentelemetry.trace.span")
 _MOST_REPEATS = 5
 _REPEATS_SECONDS = 10.0
@@ -33,11 +34,11 @@ Line = dict[str, Any]
 
 
 def install_logs(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
-    """Send what the process logs to stderr; once more replaces what was installed before.
+    """Send the logs of the process to stderr; another call replaces the configuration.
 
     Args:
-        level: the least that Guardstream says; of libraries only warnings and worse are heard.
-        form: `console`, `json`, or `auto`: `console` where the stream is a terminal.
+        level: the minimum for Guardstream; for libraries, it is at least `warning`.
+        form: `console`, `json`, or `auto`: `console` if the stream is a terminal.
         stream: instead of stderr.
     """
     terminal = (stream or sys.stderr).isatty()
@@ -66,25 +67,26 @@ def install_logs(level: str = "info", form: str = "auto", stream: TextIO | None 
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to stderr as it is at the time: a progress bar stands in for it for a while."""
+    """Writes to the current `sys.stderr`, which a progress bar replaces temporarily."""
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
 
 
 class LogRateLimitFilter(logging.Filter):
-    """Holds repeats of a message back, whatever its values; never what is critical."""
+    """Suppresses repeats of a message with any values, except critical ones."""
 
     def __init__(self, repeats: LogRateLimit) -> None:
         super().__init__()
         self._repeats = repeats
 
+    @override
     def filter(self, record: logging.LogRecord) -> bool:
-        """See `logging.Filter`."""
         if record.levelno >= logging.CRITICAL:
             return True
-        # a library may log an object, whose text only the formatter may ask for
+        # libraries can log objects: only the formatter may convert them to text
         message = record.msg if isinstance(record.msg, str) else type(record.msg)
         held_back = self._repeats.admit(hash((record.name, record.levelno, message)))
         if held_back:
@@ -92,28 +94,28 @@ class LogRateLimitFilter(logging.Filter):
         return held_back is not None
 
 
-def _line(_: Any, __: str, said: Any) -> Line:
-    """What a line tells, in this order."""
-    record: logging.LogRecord = said["_record"]
+def _line(_: Any, __: str, event: Any) -> Line:
+    """The fields of a line, in this order."""
+    record: logging.LogRecord = event["_record"]
     line: Line = {
         "timestamp": rfc3339(record.created),
         "level": record.levelname.lower(),
-        "event": said["event"],
+        "event": event["event"],
         "logger": record.name,
     }
-    in_hand = record_in_hand()
-    if in_hand is not None:
-        line["record"] = str(in_hand)
+    current = current_record()
+    if current is not None:
+        line["record"] = str(current)
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         line["trace_id"] = trace.format_trace_id(span.trace_id)
         line["span_id"] = trace.format_span_id(span.span_id)
-    elif in_hand is not None and (producers := trace_id(in_hand.headers)):
+    elif current is not None and (producers := trace_id(current.headers)):
         line["trace_id"] = producers
     if suppressed := getattr(record, "suppressed", 0):
         line["suppressed"] = suppressed
-    if "exc_info" in said:
-        line["exc_info"] = said["exc_info"]
+    if "exc_info" in event:
+        line["exc_info"] = event["exc_info"]
     return line
 
 
@@ -122,7 +124,7 @@ def _encodable(_: Any, __: str, line: Any) -> Line:
 
 
 def _printable(_: Any, __: str, line: Any) -> Line:
-    # indented, so that no line of a foreign exception looks like one of ours
+    # indented, so that no line of an untrusted exception looks like a log line
     trace_lines = line.pop("exception", "").splitlines()
     shown = {key: printable(v) if isinstance(v, str) else v for key, v in line.items()}
     if trace_lines:
@@ -130,7 +132,7 @@ def _printable(_: Any, __: str, line: Any) -> Line:
     return shown
 
 
-# in ASCII, so that no character of a line steers the terminal that someone reads it on
+# in ASCII, so that no character of a line can control a terminal
 _JSON: list[Processor] = [format_exc_info, _encodable, JSONRenderer(ensure_ascii=True)]
 
 

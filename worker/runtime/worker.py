@@ -1,4 +1,4 @@
-"""The composition root: settings in, running worker out, and the ladder by which it ends."""
+"""The composition root: builds a worker from settings, runs it and stops it."""
 
 import asyncio
 import logging
@@ -30,8 +30,8 @@ class Worker:
     """A worker that is built but not running.
 
     Args:
-        judging: given where several workers share an engine, or the caller has started one; it is
-            then the caller's to stop.
+        judging: an engine that the caller started and stops, for example to share it between
+            workers.
     """
 
     def __init__(self, settings: Settings, judging: Judging | None = None) -> None:
@@ -94,26 +94,26 @@ class Worker:
 
     @property
     def outcomes(self) -> Counter[str]:
-        """How many verdicts, dead letters and tombstones so far."""
+        """The number of verdicts, dead letters and tombstones so far."""
         return self._pipeline.outcomes
 
     @property
     def exporters(self) -> Exporters:
-        """What tells of it."""
+        """The exporters of its telemetry."""
         return self._judging.exporters
 
     @property
     def settled(self) -> int:
-        """How many outcomes are durable."""
+        """The number of durable outcomes."""
         return self._delivery.settled
 
     @property
     def held(self) -> int:
-        """How many partitions it has taken over."""
+        """The number of partitions that it has taken over."""
         return self._pipeline.held
 
     def stop(self) -> None:
-        """End in good order: drain, settle, leave the group."""
+        """Stop gracefully: drain, settle, leave the group."""
         self._stopping.set()
         self._enter("stopping")
         self._pipeline.stop()
@@ -122,20 +122,20 @@ class Worker:
         """Run until stopped.
 
         Raises:
-            Fatal: what ended it instead.
+            Fatal: an error stopped the worker.
         """
         health = self._health()
         try:
             if health is not None:
                 await health.start()
-            # Kafka first: what is wrong there is known in seconds, the model takes minutes
+            # Kafka first: its errors show in seconds, loading the model takes minutes
             if not await self._reach_brokers():
                 return
             await self._delivery.start()
             if self._owns_engine:
                 await self._judging.start()
-            self._introduce()
-            # they may have gone while the model was loaded
+            self._report_info()
+            # they may have become unreachable while the model was loaded
             if await self._reach_brokers():
                 self._enter("running")
                 await self._pipeline.run()
@@ -149,7 +149,7 @@ class Worker:
                 await health.stop()
 
     async def _reach_brokers(self) -> bool:
-        """Wait until a broker answers; False if the worker is to stop instead."""
+        """Wait until a broker answers; False if the worker was stopped first."""
 
         def report(reason: str | None) -> None:
             self._waits_for = reason
@@ -166,7 +166,7 @@ class Worker:
         self._state = state
         self._telemetry.state(state)
 
-    def _introduce(self) -> None:
+    def _report_info(self) -> None:
         engine = self._judging.engine.reference
         self._telemetry.info(
             version=__version__,
@@ -194,7 +194,7 @@ class Worker:
                 return Report(self._state, ["The worker is stopping."])
 
     def _started(self) -> Report:
-        # a probe that fails here would restart a worker that only waits for Kafka
+        # a failing startup probe would restart a worker that only waits for Kafka
         loading = self._state == "loading" and self._waits_for is None
         return Report(self._state, ["The model is being loaded."] if loading else [])
 
@@ -213,7 +213,7 @@ class Worker:
 
 
 async def run_until_signalled(worker: Worker) -> None:
-    """Run in a process of its own: SIGTERM or SIGINT drains and ends, a second one aborts."""
+    """Run until SIGTERM or SIGINT, which drains; a second signal aborts."""
     worker.exporters.install()
     loop = asyncio.get_running_loop()
     running = asyncio.ensure_future(worker.run())

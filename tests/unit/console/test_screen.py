@@ -8,15 +8,15 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.unit.console.pages import Page, change, verdict
-from worker.cli.views.top.frames import Moment, frame, share_out
+from worker.cli.views.top.frames import FrameTime, frame, share_out
 from worker.operator.top.changes import Change
 from worker.operator.top.loads import Flow
 from worker.operator.top.recent import RecentVerdict
 from worker.operator.top.scrapes import read_metrics
-from worker.operator.top.view import Seen, view_of
+from worker.operator.top.view import WorkerStatus, view_of
 from worker.telemetry import names
 
-NOW = Moment(200.0, 1_000_090.0)
+NOW = FrameTime(200.0, 1_000_090.0)
 SIZES = [(80, 24), (160, 50)]
 NASTY = "\x1b[31mred\x1b]0;title\x07 \u202e\r[bold]\u4e16" + "x" * 500
 
@@ -52,7 +52,7 @@ def worker(name="w:1", *, text="events", partitions=2, verdicts=3, **page):
 
     told = [verdict(topic=text, offset=offset) for offset in range(verdicts)]
     recent = tuple(RecentVerdict(**one | {"flags": (text,)}) for one in told)
-    return Seen(name, change(Page(**page), act), recent=recent)
+    return WorkerStatus(name, change(Page(**page), act), recent=recent)
 
 
 FLOWS = [Flow(at, at, 2 * at) for at in range(20, 200, 2)]
@@ -61,10 +61,13 @@ SCENES = {
     "nasty": [worker(NASTY, text=NASTY, group=NASTY, state=NASTY)],
     "busy": [worker(partitions=40, verdicts=50)],
     "many": [worker(f"w:{n}") for n in range(12)],
-    "mixed": [worker(), Seen("w:2", fault=NASTY)],
-    "away": [Seen("w:1", fault="no connection")],
-    "all away": [Seen("w:1", fault="no connection"), Seen("w:2", fault="no connection")],
-    "first look": [Seen("w:1", Change(None, Page().snapshot(1.0)), recent_fault="404")],
+    "mixed": [worker(), WorkerStatus("w:2", fault=NASTY)],
+    "away": [WorkerStatus("w:1", fault="no connection")],
+    "all away": [
+        WorkerStatus("w:1", fault="no connection"),
+        WorkerStatus("w:2", fault="no connection"),
+    ],
+    "first look": [WorkerStatus("w:1", Change(None, Page().snapshot(1.0)), recent_fault="404")],
     "none": [],
 }
 
@@ -130,14 +133,16 @@ def test_nothing_told_is_markup():
 
 
 def test_trouble_is_said_in_words():
-    broken = Seen("w:1", change(Page(ready=False), lambda page: page.of(names.BREAKER_OPEN).set(1)))
-    late = Seen("w:1", change(Page(), lambda page: page.of(names.LOOP_LAG).set(3)))
-    unready = Seen("w:2", change(Page(ready=False), lambda _: None))
+    broken = WorkerStatus(
+        "w:1", change(Page(ready=False), lambda page: page.of(names.BREAKER_OPEN).set(1))
+    )
+    late = WorkerStatus("w:1", change(Page(), lambda page: page.of(names.LOOP_LAG).set(3)))
+    unready = WorkerStatus("w:2", change(Page(ready=False), lambda _: None))
     assert "BREAKER OPEN, NOT READY" in lines_of([broken], 80, 24)[0]
     assert "running, NOT READY" in lines_of([unready], 80, 24)[0]
     assert "EVENT LOOP 3.0s LATE" in lines_of([late], 80, 24)[0]
     assert "CANNOT BE READ: no connection" in lines_of(SCENES["away"], 80, 24)[0]
-    mixed = lines_of([worker(), unready, Seen("w:3", fault="no connection")], 80, 24)
+    mixed = lines_of([worker(), unready, WorkerStatus("w:3", fault="no connection")], 80, 24)
     assert "3 workers, ONLY 1 READY" in mixed[0]
     assert any("w:3 CANNOT BE READ: no connection" in line for line in mixed)
 
@@ -161,7 +166,9 @@ def test_no_numbers_break_a_frame(samples):
     page = "guardstream_info 1\n" + "".join(
         f"{name}{labels} {value}\n" for name, value, labels in samples
     )
-    seen = Seen("w:1", Change(read_metrics("guardstream_info 1\n", 1.0), read_metrics(page, 2.0)))
+    seen = WorkerStatus(
+        "w:1", Change(read_metrics("guardstream_info 1\n", 1.0), read_metrics(page, 2.0))
+    )
     assert fits(lines_of([seen], 80, 24), 80, 24)
 
 

@@ -5,7 +5,7 @@ from worker.operator.top.changes import Change
 from worker.operator.top.distributions import Percentiles
 from worker.operator.top.loads import Flow, flow_of, measure
 from worker.operator.top.recent import RecentVerdict
-from worker.operator.top.view import DeadLetters, Identity, PartitionView, Seen, view_of
+from worker.operator.top.view import DeadLetters, Identity, PartitionView, WorkerStatus, view_of
 from worker.telemetry import names
 
 
@@ -15,7 +15,7 @@ def recent(**fields):
 
 
 def seen(act=lambda _: None, *, name="w:1", page=None, seconds=10.0, **told):
-    return Seen(name, change(page or Page(), act, seconds=seconds), **told)
+    return WorkerStatus(name, change(page or Page(), act, seconds=seconds), **told)
 
 
 def busy(page):
@@ -96,11 +96,11 @@ def test_a_worker_is_known_by_what_it_tells():
 
 
 def test_a_worker_that_cannot_be_read_does_not_count_and_says_why():
-    view = view_of([seen(busy), Seen("w:2", fault="no connection")], now=0.0)
+    view = view_of([seen(busy), WorkerStatus("w:2", fault="no connection")], now=0.0)
     assert [worker.fault for worker in view.workers] == [None, "no connection"]
     assert view.workers[1].load is None
     assert view.load == measure([change(Page(), busy)])
-    assert view_of([Seen("w:2", fault="no connection")], now=0.0).load is None
+    assert view_of([WorkerStatus("w:2", fault="no connection")], now=0.0).load is None
 
 
 def test_an_open_breaker_and_unreadiness_are_seen():

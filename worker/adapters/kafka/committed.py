@@ -1,7 +1,7 @@
 """What a group has committed, believed only where its coordinator answered without an error.
 
 aiokafka 0.14 looks at the error of each partition in an OffsetFetch response, but not at the error
-of the whole response, which has been there since version 2. With such an error the response names
+of the response itself, which exists since version 2. With such an error the response names
 no partitions, and `AIOKafkaConsumer.committed` returns None: "no commit". A broker that is not the
 coordinator, or is still loading the group, answers so, and a worker that believed it would read
 the topic again from its start. See docs/aiokafka.md.

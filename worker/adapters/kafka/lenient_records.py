@@ -32,7 +32,7 @@ _NO_TIME = -1
 
 
 def unreadable(theirs: Any) -> str | None:
-    """Why this record, as a consumer gave it, could not be read whole; None if it could."""
+    """Why this record, as a consumer returned it, could not be decoded completely, or None."""
     # the one field that aiokafka hands through and that the present format leaves empty
     return theirs.checksum if isinstance(theirs.checksum, str) else None
 

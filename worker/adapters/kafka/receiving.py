@@ -3,7 +3,7 @@
 aiokafka 0.14 raises what it finds in one partition's records out of `getmany`, without the
 partition's name, and drops what the same call had taken from the others; in front of records that
 stay unreadable it does so each time. Here, after such a failure, each partition is polled by itself
-for a while: the others go on, and the one that fails is known, counted and reported.
+for a while: the others continue, and the one that fails is known, counted and reported.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ _PASSED_ON = (
 
 @dataclass(slots=True)
 class _Failure:
-    """Failures in a row of one partition, or of the whole consumer."""
+    """Consecutive failures of one partition, or of the consumer."""
 
     since: float
     last: float
@@ -135,7 +135,7 @@ class Receiver:
             if failure is not None and now - failure.last < _RETRY_SECONDS:
                 continue
             try:
-                # one by one what stands before the failure, which would be dropped with it
+                # one by one: records before the failure would be dropped with it
                 found = await self._take(consumer, partition, one_by_one=failure is not None)
             except _PASSED_ON as error:
                 self._passed_on = error

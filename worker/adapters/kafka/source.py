@@ -57,7 +57,7 @@ class KafkaSource(Source):
 
     Args:
         start_from: where a group without committed offsets begins.
-        on_offset_lost: where to go on when retention has overtaken the committed offset; None
+        on_offset_lost: where to continue when retention has overtaken the committed offset; None
             makes that fatal.
         group_instance_id: makes this a static member, which keeps its partitions while it restarts
             within the session timeout (KIP-345); no two workers may share one.

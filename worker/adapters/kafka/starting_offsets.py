@@ -1,4 +1,4 @@
-"""Where a group goes on in a partition: its committed offset, or what replaces it.
+"""Where a group continues in a partition: its committed offset, or what replaces it.
 
 A commit that was there before and is missing now is not taken for a group without commits: that
 would read the topic again from its start, or skip what is unread.
@@ -33,7 +33,7 @@ class StartingOffsets:
     Args:
         consumer: a member of the group, once it is started.
         start_from: where a group without committed offsets begins.
-        on_offset_lost: where to go on when a committed offset is gone; None makes that fatal.
+        on_offset_lost: where to continue when a committed offset is gone; None makes that fatal.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class StartingOffsets:
         self._missing: Counter[Partition] = Counter()
 
     async def locate(self, partition: Partition) -> CommittedOffset:
-        """Where the group goes on.
+        """Where the group continues.
 
         Raises:
             Retriable: it could not be loaded.
-            OffsetLost: the commit is gone, and no setting says where to go on.
+            OffsetLost: the commit is gone, and no setting defines where to continue.
         """
         found = (await self._fetch_committed([partition]))[partition]
         try:
@@ -85,7 +85,7 @@ class StartingOffsets:
         self._seen.update({p: committed.offset for p, committed in offsets.items()})
 
     def note_overtaken(self, partitions: Collection[Partition]) -> None:
-        """Retention has overtaken the committed offsets of these: go on where the setting says."""
+        """Retention has overtaken the committed offsets of these: the setting applies."""
         self._overtaken.update(partitions)
 
     async def _fetch_committed(
@@ -96,7 +96,7 @@ class StartingOffsets:
         Raises:
             Retriable: the coordinator did not answer without an error, or a commit is missing
                 that was there before.
-            OffsetLost: it is still missing, and no setting says where to go on.
+            OffsetLost: it is still missing, and no setting defines where to continue.
         """
         found = await fetch_committed(
             self._consumer(), self._group_id, partitions, seconds=_CALL_SECONDS
@@ -113,8 +113,8 @@ class StartingOffsets:
         """Do not take a partition whose commit is gone for one that never had a commit.
 
         Raises:
-            Retriable: it is to be asked for again.
-            OffsetLost: it was asked for often enough, and no setting says where to go on.
+            Retriable: it must be fetched again.
+            OffsetLost: it was asked for often enough, and no setting defines where to continue.
         """
         self._missing[partition] += 1
         gone = f"The committed offset of {partition}, last seen at {self._seen[partition]}, is gone"

@@ -23,7 +23,7 @@ class Watchdog:
         self._checked_at = time.monotonic()
 
     async def check(self, consumer: AIOKafkaConsumer) -> None:
-        """Return if the consumer can go on.
+        """Return if the consumer can continue.
 
         Raises:
             BusUnavailable: its membership has ended by a defect, or a topic is gone.

@@ -1,1 +1,1 @@
-"""vLLM, and the tokenizer that belongs to its models."""
+"""vLLM, and the tokenizer of its models."""

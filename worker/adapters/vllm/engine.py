@@ -1,6 +1,6 @@
-"""The engine: vLLM's AsyncLLM, shared by everything in flight.
+"""The vLLM engine: one AsyncLLM for all requests.
 
-vllm is imported at start only: that alone takes 20 s of CPU.
+vllm is imported at the start only: the import takes 20 s of CPU.
 """
 
 import asyncio
@@ -9,9 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from worker.adapters.otlp import traces_url
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.domain.engines import Completion, EngineReference, EngineRequest, Usage
+from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
 from worker.domain.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
 
 ENVIRONMENT = {
@@ -21,16 +23,16 @@ ENVIRONMENT = {
     # stdout is for data
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "TOKENIZERS_PARALLELISM": "true",
-    # it warns of each import without Triton
+    # suppresses a warning per import without Triton
     "TORCH_LOGS": "-torch.utils.flop_counter,-torch._library.triton",
-    # and tells how it binds memory
+    # suppresses messages about memory binding
     "TORCH_CPP_LOG_LEVEL": "ERROR",
-    # what is left of the core's shared memory is freed by the tracker, which need not tell
+    # the tracker frees shared memory that the core left; its warning is not useful
     "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker,"
-    # and what vLLM and torch hold against each other is not for whoever runs them
+    # nor is the warning about an interface between vLLM and torch
     "ignore::FutureWarning:vllm.triton_utils.dispatcher",
 }
-# without a GPU vLLM wants 0.92 of the memory, and blocks of 128 that no shared prefix fills
+# without a GPU, vLLM allocates 0.92 of the memory, and blocks of 128 exceed the shared prefix
 ON_CPU: dict[str, Any] = {
     "kv_cache_memory_bytes": 256 << 20,
     "block_size": 32,
@@ -40,21 +42,22 @@ ON_CPU: dict[str, Any] = {
 }
 
 
-class VllmEngine:
-    """Implements the port `Engine`.
+class VllmEngine(Engine):
+    """Completes prompts with vLLM in this process.
 
     Args:
         model: a folder or a Hugging Face name.
-        tokenizer: the model's, for control tokens and labels that requests name.
+        tokenizer: of the model, for the control tokens and labels in requests.
         max_tokens: of a completion; at most half of the model's length.
-        otlp_endpoint: a collector's base URL: vLLM's spans of each prompt go there.
-        seed: of requests with a temperature: the same prompts in the same order draw the same.
-            Seeds of single requests are not used, since vLLM dies of them on a CPU when it
+        otlp_endpoint: base URL of the collector for the spans of vLLM, one per prompt.
+        seed: of requests with a temperature: the same prompts in the same order have the same
+            completions. Seeds per request are not used: on a CPU, they crash vLLM when it
             prefills a prompt in parts.
-        extra: any other argument of vLLM's `AsyncEngineArgs`; wins over everything set here.
+        extra: further arguments of vLLM's `AsyncEngineArgs`; they override the ones set here.
     """
 
     flags: tuple[str, ...] = ()
+    progress = 0
 
     def __init__(
         self,
@@ -79,10 +82,10 @@ class VllmEngine:
             "max_num_seqs": max_num_seqs,
             "max_model_len": max_model_len,
             "gpu_memory_utilization": gpu_memory_utilization,
-            # token ids go in; vLLM's own tokenizer only turns ids back into text
+            # the input is token ids; vLLM uses its tokenizer only to decode
             "generation_config": "vllm",
             "seed": seed,
-            # no progress bar amid the log
+            # no progress bar in the log
             "use_tqdm_on_load": False,
         }
         self._environment = dict(ENVIRONMENT)
@@ -92,32 +95,31 @@ class VllmEngine:
             self._environment["OTEL_SERVICE_NAME"] = "guardstream"
         self._extra = dict(extra)
         self._engine: Any = None
-        # requests of one kind share their parameters: to build them costs more than to look them up
+        # cached per kind of request: building the parameters takes longer than the lookup
         self._options: dict[tuple[object, ...], _Options] = {}
         self._version = ""
         self._max_model_len = 0
-        self.progress = 0
 
     @property
+    @override
     def reference(self) -> EngineReference:
-        """See `Engine`."""
         return EngineReference("vllm", self._version)
 
     @property
+    @override
     def max_num_seqs(self) -> int:
-        """See `Engine`."""
         return int(self._extra.get("max_num_seqs", self._arguments["max_num_seqs"]))
 
     @property
+    @override
     def max_prompt_tokens(self) -> int:
-        """See `Engine`: a prompt beside which the longest answer still fits."""
         return self._max_model_len - self._max_tokens
 
+    @override
     async def start(self) -> None:
-        """See `Engine`."""
         for name, value in self._environment.items():
             os.environ.setdefault(name, value)
-        # vLLM sets its level itself, but only after its imports have had their say
+        # vLLM sets its level only after its imports, which log too
         logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
         try:
             await asyncio.to_thread(_import)
@@ -137,7 +139,7 @@ class VllmEngine:
         engine = self
 
         class Steps(StatLoggerBase):  # type: ignore[misc]
-            """Told of every step that the core makes: the one sign that it is not hung."""
+            """Called for each step of the core: the only sign that it does not hang."""
 
             def __init__(self, *_: Any) -> None: ...
 
@@ -148,10 +150,10 @@ class VllmEngine:
 
         arguments = self._arguments | (ON_CPU if current_platform.is_cpu() else {}) | self._extra
         try:
-            # it binds itself to the running loop, so it is built here, in the loop's own thread
+            # built in the thread of the running event loop, to which it binds itself
             self._engine = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**arguments),
-                # steps as large as offline: without a word of its use vLLM takes the smallest
+                # large steps, as offline: without a usage context, vLLM uses the smallest
                 usage_context=UsageContext.LLM_CLASS,
                 stat_loggers=[Steps],
             )
@@ -160,13 +162,14 @@ class VllmEngine:
             raise EngineUnavailable(
                 f"vLLM could not load {self._model}: {reason or type(error).__name__}"
             ) from error
-        # as its core does: this side looks a variable up for every token
+        # as in the core process: otherwise a variable is looked up for each token
         enable_envs_cache()
         self._version = vllm.__version__
         self._max_model_len = int(self._engine.model_config.max_model_len)
         self._max_tokens = min(self._max_tokens, self._max_model_len // 2)
         self._options.clear()
 
+    @override
     async def complete(
         self,
         request: EngineRequest,
@@ -175,7 +178,6 @@ class VllmEngine:
         request_id: str,
         trace: Mapping[str, str],
     ) -> Completion:
-        """See `Engine`."""
         from vllm.exceptions import VLLMValidationError  # noqa: PLC0415
         from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415
 
@@ -201,7 +203,7 @@ class VllmEngine:
                 raise EngineDead("The engine died.") from error
             raise Retriable(f"The engine failed ({type(error).__name__}).") from error
         if final is None or final.outputs[0].finish_reason == "abort":
-            raise Retriable("The engine gave the prompt up.")
+            raise Retriable("The engine returned no result for the prompt.")
         self.progress += 1
         answer = final.outputs[0]
         token_ids = tuple(answer.token_ids)
@@ -230,14 +232,15 @@ class VllmEngine:
             found = self._options[kind] = _Options(request, self._tokenizer, self._max_tokens)
         return found
 
+    @override
     async def ready(self) -> None:
-        """See `Engine`."""
+        pass
 
+    @override
     async def stop(self) -> None:
-        """See `Engine`; blocking, so it runs in a thread."""
         engine, self._engine = self._engine, None
         if engine is not None:
-            # or it takes the core's end for a death, and says so
+            # otherwise it reports the end of the core as a death
             if engine.output_handler is not None:
                 engine.output_handler.cancel()
             await asyncio.to_thread(engine.shutdown)
@@ -248,10 +251,10 @@ def _import() -> None:
 
 
 class _Options:
-    """What vLLM is told of one kind of request.
+    """The sampling parameters for one kind of request.
 
-    A choice among single tokens is a mask; any other is a grammar, which vLLM compiles at first
-    sight. Log probabilities are the raw ones: neither changes them.
+    Choices of a single token each become a mask; others become a grammar, which vLLM compiles on
+    first use. Log probabilities are raw: neither changes them.
     """
 
     def __init__(self, request: EngineRequest, tokenizer: JsonTokenizer, max_tokens: int) -> None:
@@ -287,7 +290,7 @@ class _Options:
         )
 
     def logprobs(self, positions: Any) -> dict[str, float]:
-        """Those of the labels, where they differ; empty where the completion ended before."""
+        """The log probabilities of the labels; empty if the completion ended before their token."""
         if not self._labels or positions is None or len(positions) <= self._place:
             return {}
         held = positions[self._place]

@@ -1,7 +1,7 @@
 """Prompts to token ids, with a Hugging Face `tokenizer.json`.
 
-Text is encoded with special tokens disabled: what a person writes as `<|eot_id|>` stays text. An
-opening that all prompts share is encoded once, where what follows cannot change its tokens.
+Text is encoded with special tokens disabled: `<|eot_id|>` in untrusted text stays text. An opening
+that all prompts share is encoded once, as far as the text after it cannot change its tokens.
 """
 
 import asyncio
@@ -14,11 +14,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
+from typing_extensions import override
 
+from worker.domain.engines import Tokenizer as TokenizerPort
 from worker.domain.errors import EngineUnavailable
 from worker.domain.prompts import Control, Prompt
 
-# the last pieces of an opening can grow by what follows, and lookahead reaches no farther
+# the text that follows can change the last pieces of an opening, up to this number
 _LOOSE_PIECES = 3
 _CONTINUATIONS = (
     "",
@@ -38,14 +40,14 @@ _CONTINUATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """The part of an opening that is tokenised alike whatever follows it, and its tokens."""
+    """The part of an opening whose tokens do not depend on the text after it."""
 
     text: str
     ids: list[int]
 
 
-class JsonTokenizer:
-    """Implements the port `Tokenizer`."""
+class JsonTokenizer(TokenizerPort):
+    """Encodes prompts with the library `tokenizers`."""
 
     def __init__(self, tokenizer: Tokenizer, model: str) -> None:
         tokenizer.no_truncation()
@@ -58,10 +60,10 @@ class JsonTokenizer:
 
     @classmethod
     def load(cls, model: str, revision: str | None = None) -> "JsonTokenizer":
-        """The tokenizer of a folder or of a Hugging Face name.
+        """Load the tokenizer of a folder or of a Hugging Face name.
 
         Raises:
-            EngineUnavailable: there is no such model, or it cannot be fetched.
+            EngineUnavailable: there is no such model, or the download failed.
         """
         local = Path(model) / "tokenizer.json"
         try:
@@ -73,28 +75,24 @@ class JsonTokenizer:
             return cls(Tokenizer.from_file(str(path)), model)
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             raise EngineUnavailable(
-                f"The model {model} is not available ({type(error).__name__}); look at"
+                f"The model {model} is not available ({type(error).__name__}); check"
                 " engine.model, engine.revision and the connection to Hugging Face."
             ) from error
         except Exception as error:  # the library raises bare Exceptions for unreadable files
             raise EngineUnavailable(f"The tokenizer of {model} cannot be read.") from error
 
+    @override
     def token_id(self, name: str) -> int:
-        """The id of a control token.
-
-        Raises:
-            EngineUnavailable: this model has no such token.
-        """
         token_id = self._tokenizer.token_to_id(name)
         if token_id is None:
             raise EngineUnavailable(
                 f"The model {self._model} has no token {name}, which this guard's prompt needs;"
-                " look at guard.name and engine.model."
+                " check guard.name and engine.model."
             )
         return int(token_id)
 
     def label_tokens(self, labels: Sequence[str]) -> tuple[int, dict[str, int]]:
-        """Where the tokens of labels first differ, and the token of each at that place.
+        """The first position at which the tokens of labels differ, and the token of each there.
 
         Raises:
             EngineUnavailable: two labels do not differ within the shorter one.
@@ -108,7 +106,7 @@ class JsonTokenizer:
             if len(set(tokens.values())) > 1:
                 break
         raise EngineUnavailable(
-            f"The tokenizer of {self._model} does not tell the labels {', '.join(labels)} apart by"
+            f"The tokenizer of {self._model} does not distinguish the labels {', '.join(labels)} by"
             " one token, so they have no scores; use another guard.name or engine.model."
         )
 
@@ -116,12 +114,13 @@ class JsonTokenizer:
         """The tokens of a text, none of them special."""
         return self._ids(text)
 
+    @override
     async def encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
-        """See `Tokenizer`; in a thread, since the library releases the interpreter's lock."""
+        # in a thread: the library releases the interpreter lock
         return await asyncio.to_thread(self._encode, prompts, limit)
 
     def _encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
-        # what cannot fit is not tokenised
+        # prompts that cannot fit are not tokenised
         fits = [
             self._longest is None or _characters(prompt) <= limit * self._longest
             for prompt in prompts
@@ -158,10 +157,10 @@ class JsonTokenizer:
         return found
 
     def _fixed_part(self, text: str) -> _Opening:
-        """As much of a text as ends where the pre-tokenizer always splits.
+        """The longest start of a text that ends where the pre-tokenizer always splits.
 
-        Tokens never span such a place. A tokenizer that has none (SentencePiece's merge across
-        words), or that treats the start of a text in its own way, gets nothing.
+        Tokens never span such a position. It is empty for a tokenizer without such positions
+        (SentencePiece merges across words), or with special treatment of the start of a text.
         """
         nothing = _Opening("", [])
         if self._tokenizer.pre_tokenizer is None:
@@ -181,10 +180,10 @@ class JsonTokenizer:
 
 
 def _longest_token(tokenizer: Tokenizer) -> int | None:
-    """The most characters of a text that one token covers; None where there is no such number.
+    """The most characters that one token covers; None if there is no such bound.
 
-    There is one where every byte of a text becomes part of a token: byte-level BPE that changes
-    nothing before. A token's name then has a character for each byte.
+    There is a bound if every byte of a text becomes part of a token: byte-level BPE without a
+    normalizer. The name of a token then has a character for each byte.
     """
     if tokenizer.pre_tokenizer is None or not isinstance(tokenizer.model, BPE):
         return None
@@ -208,5 +207,5 @@ def _characters(prompt: Prompt) -> int:
 
 
 def _printable(text: str) -> str:
-    """The text without lone surrogates, which have no UTF-8."""
+    """The text without lone surrogates, which cannot be encoded in UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,1 +1,1 @@
-"""What commands print: one module for each kind of result."""
+"""The output of commands, one module for each kind of result."""

@@ -1,7 +1,7 @@
-"""A record and what became of it, as a person wants to read it.
+"""The history of a record, for a terminal.
 
-What others wrote is escaped and stands behind a bar in every line, so that none of it can pass for
-ours.
+Untrusted text is escaped and follows a bar in each of its lines, so that it cannot be mistaken for
+output of the program.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,14 @@ from worker.domain.guard import Guard
 from worker.domain.judgements import Reasoning
 from worker.domain.records import Record
 from worker.domain.verdicts import Verdict, rfc3339
-from worker.operator.inspect.inspection import Again, Buried, Decoded, Finding, Published, decode
+from worker.operator.inspect.inspection import (
+    Decoded,
+    PublishedDeadLetter,
+    PublishedVerdict,
+    RecordHistory,
+    Rejudged,
+    decode,
+)
 from worker.telemetry.tracing import trace_id
 
 _UNKNOWN = "yellow"
@@ -33,32 +40,31 @@ _READ_IN = {
 _RAW_BYTES = 4_000
 
 
-def show_finding(
-    finding: Finding,
+def show_history(
+    history: RecordHistory,
     guard: Guard,
-    again: Again | RecordError | None,
+    rejudged: Rejudged | RecordError | None,
     *,
     group: str,
     now: float,
     plain: bool,
     decoder: EventDecoder | None = None,
 ) -> RenderableType:
-    """All there is to know of a record.
+    """Everything that is known about a record.
 
-    `again` is what the engine says now, if it was asked; `now` is Unix seconds; `plain` is without
-    colours.
+    `rejudged` is the result of `--again`; `now` is Unix seconds; `plain` is without colours.
     """
-    parts = [*_record(finding, group, now), *_content(finding, guard, decoder or EventDecoder())]
-    for outcome in finding.outcomes:
+    parts = [*_record(history, group, now), *_content(history, guard, decoder or EventDecoder())]
+    for outcome in history.outcomes:
         parts.append(Text())
-        if isinstance(outcome, Published):
-            parts += _published(finding, outcome, now)
+        if isinstance(outcome, PublishedVerdict):
+            parts += _published(history, outcome, now)
         else:
-            parts += _buried(outcome, now)
-    if not finding.outcomes:
-        parts += [Text(), Text(_why_no_outcome(finding), _UNKNOWN)]
-    if again is not None:
-        parts += [Text(), *_again(finding, again, plain=plain)]
+            parts += _dead_letter(outcome, now)
+    if not history.outcomes:
+        parts += [Text(), Text(_why_no_outcome(history), _UNKNOWN)]
+    if rejudged is not None:
+        parts += [Text(), *_rejudged(history, rejudged, plain=plain)]
     return Group(*parts, Text())
 
 
@@ -70,24 +76,26 @@ def _line(name: str, value: str, style: str = "") -> Text:
     return Text.assemble((f"  {name:<22}", "dim"), (printable(value), style))
 
 
-def _record(finding: Finding, group: str, now: float) -> Iterator[RenderableType]:
-    yield _heading("Record", finding.place)
-    if finding.missing:
-        yield _line("missing", finding.missing, _UNKNOWN)
-    if (record := finding.record) is not None:
+def _record(history: RecordHistory, group: str, now: float) -> Iterator[RenderableType]:
+    yield _heading("Record", history.place)
+    if history.missing:
+        yield _line("missing", history.missing, _UNKNOWN)
+    if (record := history.record) is not None:
         key = record.key
         yield _line("key", "-" if key is None else key.decode("utf-8", "backslashreplace"))
         yield _line("written", _ago(record.timestamp_ms / 1000, now))
         yield _line("trace", trace_id(record.headers) or "-")
-    if finding.committed is None:
+    if history.committed is None:
         yield _line("committed", f"no; {group} has committed nothing there")
     else:
-        yes = "yes" if finding.is_committed else "no"
-        yield _line("committed", f"{yes}; {group} resumes at offset {finding.committed}")
+        yes = "yes" if history.is_committed else "no"
+        yield _line("committed", f"{yes}; {group} resumes at offset {history.committed}")
 
 
-def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> Iterator[RenderableType]:
-    record = finding.original
+def _content(
+    history: RecordHistory, guard: Guard, decoder: EventDecoder
+) -> Iterator[RenderableType]:
+    record = history.original
     if record is None or record.value is None:
         return
     yield Text()
@@ -98,10 +106,10 @@ def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> Iterator[
         yield _line("reason", str(error), _UNKNOWN)
         yield _raw(record.value)
         return
-    yield from _event(finding, decoded)
+    yield from _event(history, decoded)
     yield Text()
     yield _heading("Prompt")
-    for published in finding.verdicts:
+    for published in history.verdicts:
         if published.verdict.guard.prompt_sha256 != guard.prompt_sha256:
             yield _line("not exact", f"{published.record} was made with another template", _UNKNOWN)
     yield Quoted([("", untrusted(decoded.prompt))])
@@ -115,9 +123,9 @@ def _raw(value: bytes) -> Quoted:
     return Quoted(rows)
 
 
-def _event(finding: Finding, decoded: Decoded) -> Iterator[RenderableType]:
+def _event(history: RecordHistory, decoded: Decoded) -> Iterator[RenderableType]:
     event = decoded.event
-    kept = "" if finding.record else ", as its dead letter kept it"
+    kept = "" if history.record else ", as its dead letter kept it"
     yield _heading("Event", event.id or "", kept)
     fields = event.document()
     for name in ("conversation_id", "occurred_at", "model", "user_id", "tenant"):
@@ -126,14 +134,16 @@ def _event(finding: Finding, decoded: Decoded) -> Iterator[RenderableType]:
     yield Quoted((printable(role), untrusted(content)) for role, content in turns_of(event))
 
 
-def _published(finding: Finding, published: Published, now: float) -> Iterator[RenderableType]:
+def _published(
+    history: RecordHistory, published: PublishedVerdict, now: float
+) -> Iterator[RenderableType]:
     verdict, record = published.verdict, published.record
     if published.repeats is not None:
         yield _heading("Verdict", record, f", a repeat of {printable(str(published.repeats))}")
         yield _line("judged", verdict.judged_at)
         return
     yield _heading("Verdict", record)
-    if not finding.is_of_this_record(published):
+    if not history.is_of_this_record(published):
         yield _line("beware", "the topic was recreated; this is of a record before that", "red")
     yield from _labels(verdict)
     guard, engine, usage = verdict.guard, verdict.engine, verdict.usage
@@ -165,31 +175,31 @@ def _labels(verdict: Verdict) -> Iterator[RenderableType]:
 
 
 def _times(verdict: Verdict, record: Record, now: float) -> Iterator[RenderableType]:
-    """Each moment of the way, and how long after the one before."""
+    """The times of processing, each with the time since the previous one."""
     before: datetime | None = None
-    for name, said in (
+    for name, time in (
         ("occurred", verdict.occurred_at),
         ("written", verdict.source.timestamp),
         ("received", verdict.received_at),
         ("judged", verdict.judged_at),
         ("published", rfc3339(record.timestamp_ms / 1000)),
     ):
-        moment = _moment(said)
-        if moment is None:
+        parsed = _parse_time(time)
+        if parsed is None:
             continue
-        after = "" if before is None else f"  {_span(moment - before)} later"
+        after = "" if before is None else f"  {_span(parsed - before)} later"
         if before is None:
-            after = f"  {_span(datetime.fromtimestamp(now, UTC) - moment)} ago"
-        yield _line(name, f"{said}{after}")
-        before = moment
+            after = f"  {_span(datetime.fromtimestamp(now, UTC) - parsed)} ago"
+        yield _line(name, f"{time}{after}")
+        before = parsed
 
 
-def _moment(said: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(said or "")
+        time = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _ago(unix_seconds: float, now: float) -> str:
@@ -213,22 +223,24 @@ def _reasoning(reasoning: Reasoning) -> Iterator[RenderableType]:
     yield Quoted(rows)
 
 
-def _buried(buried: Buried, now: float) -> Iterator[RenderableType]:
-    letter = buried.letter
-    yield _heading("Dead letter", letter.record)
-    yield _line("stage", letter.stage)
-    yield _line("error", letter.error, _UNKNOWN)
-    yield _line("message", letter.message)
-    yield _line("deliveries", str(letter.deliveries))
-    yield _line("published", _ago(letter.record.timestamp_ms / 1000, now))
-    yield _line("complete", "yes" if letter.whole else "no; it was truncated to fit its topic")
-    yield _line("sent back", "yes; as a new record of its topic" if buried.sent_back else "no")
+def _dead_letter(published: PublishedDeadLetter, now: float) -> Iterator[RenderableType]:
+    dead_letter = published.dead_letter
+    yield _heading("Dead letter", dead_letter.record)
+    yield _line("stage", dead_letter.stage)
+    yield _line("error", dead_letter.error, _UNKNOWN)
+    yield _line("message", dead_letter.message)
+    yield _line("deliveries", str(dead_letter.deliveries))
+    yield _line("published", _ago(dead_letter.record.timestamp_ms / 1000, now))
+    yield _line(
+        "complete", "yes" if dead_letter.complete else "no; it was truncated to fit its topic"
+    )
+    yield _line("sent back", "yes; as a new record of its topic" if published.sent_back else "no")
 
 
-def _why_no_outcome(finding: Finding) -> str:
-    if finding.record is not None and finding.record.value is None:
+def _why_no_outcome(history: RecordHistory) -> str:
+    if history.record is not None and history.record.value is None:
         return "A tombstone: it is skipped and has no outcome."
-    if finding.is_committed:
+    if history.is_committed:
         return (
             "No outcome was found, though the group has moved on: retention took it, it is older"
             " than --since, or the group began behind this record."
@@ -236,30 +248,30 @@ def _why_no_outcome(finding: Finding) -> str:
     return "No outcome yet."
 
 
-def _again(
-    finding: Finding, again: Again | RecordError, *, plain: bool
+def _rejudged(
+    history: RecordHistory, rejudged: Rejudged | RecordError, *, plain: bool
 ) -> Iterator[RenderableType]:
     yield _heading("Asked again")
-    if isinstance(again, RecordError):
-        yield _line("no answer", str(again), _UNKNOWN)
+    if isinstance(rejudged, RecordError):
+        yield _line("no answer", str(rejudged), _UNKNOWN)
         return
-    verdict = again.verdict
+    verdict = rejudged.verdict
     yield _line(
         "completion",
         "of the engine of the settings, now, at temperature 0; the verdict may be made of another",
     )
     yield from _labels(verdict)
     yield _line("ended by", verdict.finish_reason or "-")
-    if (published := finding.latest) is not None:
+    if (published := history.latest) is not None:
         differences = [
             f"{task} was {then or '-'}, is {now or '-'}"
-            for task, then, now in again.disagreements(published.verdict)
+            for task, then, now in rejudged.disagreements(published.verdict)
         ]
         other = published.verdict.verdict_id != verdict.verdict_id
-        said = (
+        agreement = (
             f"differ from {published.record}: " if differences else f"agree with {published.record}"
         )
-        said += "; ".join(differences) + (" (that is another guard's)" if other else "")
-        yield _line("labels", said, _UNKNOWN if differences else "green")
-    for completion, spans in zip(again.completions, again.spans, strict=True):
+        agreement += "; ".join(differences) + (" (that is another guard's)" if other else "")
+        yield _line("labels", agreement, _UNKNOWN if differences else "green")
+    for completion, spans in zip(rejudged.completions, rejudged.spans, strict=True):
         yield quoted_completion(completion.text, spans, plain=plain)

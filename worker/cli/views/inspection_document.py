@@ -1,4 +1,4 @@
-"""A record and what became of it, as a document for programs."""
+"""The history of a record, as a document for programs."""
 
 from typing import Any
 
@@ -9,32 +9,38 @@ from worker.domain.errors import RecordError
 from worker.domain.guard import Guard
 from worker.domain.records import Record
 from worker.domain.verdicts import encode_verdict, rfc3339
-from worker.operator.inspect.inspection import Again, Finding, Outcome, Published, decode
+from worker.operator.inspect.inspection import (
+    Outcome,
+    PublishedVerdict,
+    RecordHistory,
+    Rejudged,
+    decode,
+)
 from worker.telemetry.tracing import trace_id
 
 
 def document(
-    finding: Finding,
+    history: RecordHistory,
     guard: Guard,
-    again: Again | RecordError | None,
+    rejudged: Rejudged | RecordError | None,
     decoder: EventDecoder | None = None,
 ) -> dict[str, Any]:
-    """All there is to know of a record; what is unknown is null."""
-    where, offset = finding.place
+    """Everything that is known about a record; unknown values are null."""
+    where, offset = history.place
     return {
         "source": {"topic": where.topic, "partition": where.number, "offset": offset},
-        "missing": finding.missing,
-        "record": _record(finding.record) if finding.record else None,
-        **_content(finding, guard, decoder or EventDecoder()),
-        "is_committed": finding.is_committed,
-        "committed_offset": finding.committed,
-        "outcomes": [_outcome(finding, outcome, guard) for outcome in finding.outcomes],
-        "again": _again(finding, again),
+        "missing": history.missing,
+        "record": _record(history.record) if history.record else None,
+        **_content(history, guard, decoder or EventDecoder()),
+        "is_committed": history.is_committed,
+        "committed_offset": history.committed,
+        "outcomes": [_outcome(history, outcome, guard) for outcome in history.outcomes],
+        "again": _rejudged(history, rejudged),
     }
 
 
 def _record(record: Record) -> dict[str, Any]:
-    """Where and how a record lies; its value stands elsewhere."""
+    """Position, key, time and trace of a record."""
     key = record.key
     return {
         "at": str(record),
@@ -44,9 +50,9 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
-def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> dict[str, Any]:
+def _content(history: RecordHistory, guard: Guard, decoder: EventDecoder) -> dict[str, Any]:
     content: dict[str, Any] = {"event": None, "prompt": None, "not_judged": None}
-    record = finding.original
+    record = history.original
     if record is not None and record.value is not None:
         try:
             decoded = decode(record, guard, decoder)
@@ -59,47 +65,49 @@ def _content(finding: Finding, guard: Guard, decoder: EventDecoder) -> dict[str,
     return content
 
 
-def _outcome(finding: Finding, outcome: Outcome, guard: Guard) -> dict[str, Any]:
-    if isinstance(outcome, Published):
+def _outcome(history: RecordHistory, outcome: Outcome, guard: Guard) -> dict[str, Any]:
+    if isinstance(outcome, PublishedVerdict):
         return {
             "kind": "verdict",
             **_record(outcome.record),
             "repeats": str(outcome.repeats) if outcome.repeats else None,
-            "is_of_this_record": finding.is_of_this_record(outcome),
+            "is_of_this_record": history.is_of_this_record(outcome),
             "is_of_this_prompt": outcome.verdict.guard.prompt_sha256 == guard.prompt_sha256,
             "verdict": outcome.document,
         }
-    letter = outcome.letter
+    dead_letter = outcome.dead_letter
     return {
         "kind": "dead_letter",
-        **_record(letter.record),
-        "stage": letter.stage,
-        "error": letter.error,
-        "message": letter.message,
-        "deliveries": letter.deliveries,
-        "whole": letter.whole,
+        **_record(dead_letter.record),
+        "stage": dead_letter.stage,
+        "error": dead_letter.error,
+        "message": dead_letter.message,
+        "deliveries": dead_letter.deliveries,
+        "complete": dead_letter.complete,
         "sent_back": outcome.sent_back,
     }
 
 
-def _again(finding: Finding, again: Again | RecordError | None) -> dict[str, Any] | None:
-    if again is None:
+def _rejudged(
+    history: RecordHistory, rejudged: Rejudged | RecordError | None
+) -> dict[str, Any] | None:
+    if rejudged is None:
         return None
-    if isinstance(again, RecordError):
-        return {"error": type(again).__name__, "message": str(again)}
-    latest = finding.latest
+    if isinstance(rejudged, RecordError):
+        return {"error": type(rejudged).__name__, "message": str(rejudged)}
+    latest = history.latest
     return {
-        # as in a published verdict, a lone surrogate becomes a question mark
+        # as in a published verdict, lone surrogates become question marks
         "completion": _one_or_all(
-            [one.text.encode("utf-8", "replace").decode() for one in again.completions]
+            [one.text.encode("utf-8", "replace").decode() for one in rejudged.completions]
         ),
-        "marks": _one_or_all([[span._asdict() for span in spans] for spans in again.spans]),
-        "verdict": orjson.loads(encode_verdict(again.verdict)),
+        "marks": _one_or_all([[span._asdict() for span in spans] for spans in rejudged.spans]),
+        "verdict": orjson.loads(encode_verdict(rejudged.verdict)),
         "compared_with": str(latest.record) if latest else None,
-        "labels_agree": not any(again.disagreements(latest.verdict)) if latest else None,
+        "labels_agree": not any(rejudged.disagreements(latest.verdict)) if latest else None,
     }
 
 
 def _one_or_all(values: list[Any]) -> Any:
-    """As `guardstream parse` reads completions: a list only where there are several."""
+    """In the format that `guardstream parse` reads: a list only if there are several."""
     return values[0] if len(values) == 1 else values

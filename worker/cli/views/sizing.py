@@ -1,4 +1,4 @@
-"""A sizing plan as a person wants to read it, and what it takes for granted."""
+"""A sizing plan and its assumptions, for a terminal."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ class _Row(NamedTuple):
 
 
 def of_tokens(tokens: Tokens) -> str:
-    """What is taken for granted where tokens tell what a record costs."""
+    """The assumption behind a cost that is calculated from tokens."""
     own = tokens.prompt - tokens.shared
     return (
         f"A record costs the time to read {own:.0f} tokens and the time to write"
@@ -28,7 +28,7 @@ def of_tokens(tokens: Tokens) -> str:
 
 
 def of_engine(measured: Figures) -> str:
-    """How far the engine's time tells what a record costs."""
+    """The assumption behind a cost that is measured as engine time."""
     had = f"The engine had {measured.prompts_at_once:.0f} prompts of at most {measured.places:.0f}"
     if measured.is_full:
         return f"{had}: it was full, so its time shows what a record costs."
@@ -39,7 +39,7 @@ def of_engine(measured: Figures) -> str:
 
 
 def of_terms(terms: Terms) -> list[str]:
-    """What is taken for granted in any case."""
+    """The assumptions of every plan."""
     return [
         "Events are spread evenly over partitions, and partitions over replicas.",
         "A record costs the same at the peak as on average.",
@@ -51,7 +51,7 @@ def of_terms(terms: Terms) -> list[str]:
 def show(
     load: Load, terms: Terms, plan: Plan, measured: Figures | None, assumed: Sequence[str]
 ) -> None:
-    """Print all of it."""
+    """Print the plan and its assumptions."""
     console = Console()
     table = Table(box=None, show_header=False, pad_edge=False)
     for row in _rows(load, terms, plan, measured):
@@ -69,12 +69,12 @@ def show(
 
 def _rows(load: Load, terms: Terms, plan: Plan, measured: Figures | None) -> Iterable[_Row]:
     if measured:
-        told = measured.tokens
+        tokens = measured.tokens
         yield _Row(
             "measured",
             rate(measured.events_per_second),
-            f"over {duration(measured.seconds)}; {told.prompt:.0f} prompt tokens"
-            f" ({told.shared:.0f} cached), {told.completion:.0f} of completion",
+            f"over {duration(measured.seconds)}; {tokens.prompt:.0f} prompt tokens"
+            f" ({tokens.shared:.0f} cached), {tokens.completion:.0f} of completion",
         )
     yield _Row("events", rate(load.average), f"at the peak {rate(load.peak)}")
     yield _Row(

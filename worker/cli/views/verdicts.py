@@ -1,4 +1,4 @@
-"""Verdicts and dead letters as a person wants to read them."""
+"""Verdicts and dead letters, for a terminal."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ LABEL_STYLES = {"harmful": _BAD, "unharmful": _GOOD, "refusal": "cyan", "complia
 
 
 def show_verdict(value: bytes) -> RenderableType:
-    """A verdict's labels in a line, its reasoning below."""
+    """The labels of a verdict in one line, its reasoning below."""
     verdict: dict[str, Any] = orjson.loads(value)
     head = Text.assemble((f"{printable(verdict['event_id']):<22}", "bold"))
     answers = {question.name: verdict[question.name] for question in STANDARD_QUESTIONS}
@@ -35,11 +35,11 @@ def show_verdict(value: bytes) -> RenderableType:
 
 
 def show_dead_letter(headers: Headers) -> RenderableType:
-    """Why a record could not be judged, and where it stood."""
-    said = {name: printable((value or b"").decode("utf-8", "replace")) for name, value in headers}
-    where = "/".join(said.get(f"__dlq.errors.{part}", "?") for part in ("topic", "partition"))
+    """The reason of a dead letter, and the position of the original record."""
+    texts = {name: printable((value or b"").decode("utf-8", "replace")) for name, value in headers}
+    where = "/".join(texts.get(f"__dlq.errors.{part}", "?") for part in ("topic", "partition"))
     return Text.assemble(
-        (f"{where}@{said.get('__dlq.errors.offset', '?')}".ljust(22), "bold"),
+        (f"{where}@{texts.get('__dlq.errors.offset', '?')}".ljust(22), "bold"),
         (" dead letter ", _UNKNOWN),
-        said.get("__dlq.errors.message", ""),
+        texts.get("__dlq.errors.message", ""),
     )

@@ -1,1 +1,1 @@
-"""A real Apache Kafka broker in a folder of its own, for demonstrations and tests."""
+"""A real Apache Kafka broker in its own folder, for demonstrations and tests."""

@@ -1,7 +1,7 @@
-"""A real Apache Kafka broker in a folder of its own, for demonstrations and tests.
+"""A real Apache Kafka broker in its own folder, for demonstrations and tests.
 
 One process is broker and controller at once (KRaft), listens on the loopback address only, and
-ends with whoever started it: see `broker_guardian`.
+ends with the process that started it: see `broker_guardian`.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ __all__ = ["Broker", "BrokerError", "free_ports"]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Below the range that systems give to outgoing connections: there, a client that keeps trying
-# a broker that is down can end up connected to itself, and hold the port.
+# Below the ephemeral ports: with one of those, a client that retries a broker which is down can
+# connect to itself and occupy the port.
 _PORTS = range(20_000, 32_000)
 _PORT_TRIES = 5
 
@@ -53,19 +53,18 @@ _ESSENCE_CHARACTERS = 300
 class Broker:
     """One Kafka broker; a context manager, plain or asynchronous.
 
-    ``stop`` and ``kill`` keep the data and the ports, and ``start`` goes on from there; leaving
-    the context closes it for good. The methods block; they may be called from any thread, one at
-    a time.
+    ``stop`` and ``kill`` keep the data and the ports for the next ``start``; leaving the context
+    closes it permanently. The methods block; they may be called from any thread, one at a time.
 
     Args:
         folder: Where data, settings and log are kept. By default a temporary folder, removed by
-            `close` or, if this process dies before, by the guardian.
+            `close` or, if this process dies first, by the guardian.
         properties: Broker properties that add to or replace the ones set here, for example
             ``{"message.max.bytes": "2097152"}``.
         heap_mebibytes: Size limit of the JVM's heap.
-        progress: Is told, a sentence at a time, about whatever takes long.
-        node: Its place in a cluster; by default it is alone, at ports that are free. A node of a
-            cluster serves nobody before most of the others run, so they are started together.
+        progress: Called with a sentence before each step that takes long.
+        node: Its node in a cluster; by default a single node at free ports. A node of a cluster
+            needs a majority of the others to serve clients, so they are started together.
         cluster: All nodes of the cluster, this one included.
     """
 
@@ -106,10 +105,10 @@ class Broker:
         return self._guardian is not None and self._guardian.poll() is None
 
     def start(self) -> None:
-        """Start the broker and return when it serves clients; does nothing if it runs already.
+        """Start the broker and return when it serves clients; does nothing if it is running.
 
         Raises:
-            BrokerError: It cannot be had or does not start; the message says why.
+            BrokerError: It is not available or does not start.
         """
         if self.running:
             return
@@ -128,15 +127,15 @@ class Broker:
                 return
 
     def stop(self) -> None:
-        """Shut the broker down in good order; data and address are kept."""
+        """Shut the broker down cleanly; data and address are kept."""
         self._end(broker_guardian.TERMINATE)
 
     def kill(self) -> None:
-        """Kill the broker as a crash would; data and address are kept."""
+        """Kill the broker, like a crash; data and address are kept."""
         self._end(broker_guardian.KILL)
 
     def close(self) -> None:
-        """End the broker for good and remove its folder, if that is a temporary one."""
+        """End the broker permanently and remove its folder, if that is a temporary one."""
         if self._wanted_folder is not None:
             self.stop()
             return
@@ -149,7 +148,7 @@ class Broker:
         try:
             self.start()
         except BrokerError:
-            raise  # it names the log, so the folder stays
+            raise  # the message names the log, so the folder is kept
         except BaseException:
             self.close()
             raise
@@ -163,7 +162,7 @@ class Broker:
         try:
             return await asyncio.shield(entering)
         except asyncio.CancelledError:
-            # The thread cannot be interrupted: let it end, and leave nothing behind.
+            # The thread cannot be interrupted: wait for it, then clean up.
             await asyncio.gather(entering, return_exceptions=True)
             await asyncio.to_thread(self.close)
             raise
@@ -251,12 +250,12 @@ class Broker:
             time.sleep(_POLL_SECONDS)
 
     def _failure(self, what: str, log: bytes) -> str:
-        """Say in one sentence what went wrong, with the line of the log that tells most."""
+        """The failure in one sentence, with the most relevant line of the log."""
         lines = [line.strip() for line in log.decode(errors="replace").splitlines()]
         lines = [line for line in lines if line and not line.startswith("at ")]
-        telling = [line for line in lines if _FAILURE.search(line)] or lines or ["no output"]
-        taken = [line for line in telling if _PORT_TAKEN in line]
-        essence = (taken or telling)[-1][-_ESSENCE_CHARACTERS:]
+        relevant = [line for line in lines if _FAILURE.search(line)] or lines or ["no output"]
+        taken = [line for line in relevant if _PORT_TAKEN in line]
+        essence = (taken or relevant)[-1][-_ESSENCE_CHARACTERS:]
         return f"The embedded Kafka broker {what}: {essence} (log: {self.log_path})"
 
     def _end(self, order: bytes) -> None:
@@ -271,7 +270,7 @@ class Broker:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment.
+    """Ports that are free at the moment.
 
     Raises:
         BrokerError: there are not enough.
@@ -290,7 +289,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _name_storage(meta: Path, node: Node) -> None:
-    """Make a copy of the formatted storage that of a node of its own."""
+    """Give a copy of the formatted storage the identity of a node."""
     directory = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
     own = {"node.id": str(node.number), "directory.id": directory}
     lines = []

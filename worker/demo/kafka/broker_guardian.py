@@ -1,8 +1,8 @@
 """Runs the embedded broker's JVM for a parent, and never outlives that parent.
 
-The parent holds the write end of this program's standard input. A letter on it is an order; its
-end means that the parent is gone, however it went (a SIGKILL leaves no time to clean up), and
-then the JVM is killed and the temporary folder removed.
+The parent has the write end of this program's standard input. A byte on it is a command; its end
+means that the parent has ended, even by a SIGKILL, which leaves no time to clean up. Then the JVM
+is killed and the temporary folder removed.
 
 It is run as a file, by ``python -I -S``, so it must import nothing but the standard library.
 """
@@ -23,19 +23,19 @@ from pathlib import Path
 TERMINATE = b"t"
 KILL = b"k"
 
-_LOOK_AROUND_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
 
 
 def guard(command: list[str], *, parent: int, grace_seconds: float, remove: Path | None) -> int:
-    """Run a command until it ends, is ordered to, or the parent is gone.
+    """Run a command until it ends, the parent orders its end, or the parent has ended.
 
     Args:
-        command: What to run; it gets a process group of its own.
-        parent: Process id of the parent. A forked child of the parent may keep the pipe open
-            after the parent's death, so the id is watched too.
-        grace_seconds: How long an ordered termination may take before it becomes a kill.
-        remove: A folder to remove if the parent is gone.
+        command: What to run, in its own process group.
+        parent: Process id of the parent. A forked child can keep the pipe open after the death of
+            the parent, so the id is watched too.
+        grace_seconds: How long a termination may take before the command is killed.
+        remove: A folder to remove if the parent has ended.
 
     Returns:
         The command's exit status, 128 + N for a death by signal N.
@@ -63,8 +63,8 @@ def guard(command: list[str], *, parent: int, grace_seconds: float, remove: Path
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def _next_order(wait_seconds: float = _LOOK_AROUND_SECONDS) -> bytes | None:
-    """Return the next letter, an empty string at the pipe's end, None if there is none so far."""
+def _next_order(wait_seconds: float = _POLL_SECONDS) -> bytes | None:
+    """Return the next byte, an empty string at the end of the pipe, None if there is none yet."""
     readable, _, _ = select.select([0], [], [], wait_seconds)
     return os.read(0, 1) if readable else None
 
@@ -76,7 +76,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _death_with_guardian() -> Callable[[], object] | None:
-    """Return what makes Linux kill the JVM should the guardian itself be killed."""
+    """Return a function that makes Linux kill the JVM if the guardian is killed."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
@@ -84,14 +84,14 @@ def _death_with_guardian() -> Callable[[], object] | None:
 
 
 def main() -> int:
-    """Read the arguments and guard."""
+    """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--grace-seconds", type=float, required=True)
     parser.add_argument("--remove", type=Path)
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
-    # Only the parent's orders and the parent's end count.
+    # Only commands of the parent and its end count.
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     return guard(

@@ -10,7 +10,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A broker's place in its cluster."""
+    """The number and ports of a broker in its cluster."""
 
     number: int
     client_port: int
@@ -18,7 +18,7 @@ class Node:
 
     @property
     def address(self) -> str:
-        """Where clients find it."""
+        """The address for clients."""
         return f"{HOST}:{self.client_port}"
 
 
@@ -33,17 +33,17 @@ _EVERY_NODE: Mapping[str, str] = MappingProxyType(
         "transaction.state.log.num.partitions": "3",
         "share.coordinator.state.topic.num.partitions": "3",
         "group.initial.rebalance.delay.ms": "0",
-        # A killed broker may come back only when its session has run out: 9 s by default.
+        # A killed broker can rejoin only after its session has expired: 9 s by default.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
-        # A topic that nobody created is a mistake that should show.
+        # A missing topic is an error that should be visible.
         "auto.create.topics.enable": "false",
     }
 )
 
 
 def for_node(data: Path, node: Node, cluster: Sequence[Node]) -> dict[str, str]:
-    """Return all properties of a node that keeps its data there, in a cluster of these nodes."""
+    """Return all properties of a node with this data folder, in a cluster of these nodes."""
     listeners = f"PLAINTEXT://{HOST}:{node.client_port},CONTROLLER://{HOST}:{node.controller_port}"
     voters = (f"{n.number}@{HOST}:{n.controller_port}" for n in cluster)
     return {
@@ -58,7 +58,7 @@ def for_node(data: Path, node: Node, cluster: Sequence[Node]) -> dict[str, str]:
 
 
 def _replication(nodes: int) -> dict[str, str]:
-    """Three replicas where there are nodes for them, of which one may be missing."""
+    """Three replicas, of which one may be missing, or fewer in a smaller cluster."""
     replicas = min(nodes, 3)
     in_sync = max(replicas - 1, 1)
     topics = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")

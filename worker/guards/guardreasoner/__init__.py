@@ -1,1 +1,1 @@
-"""GuardReasoner (arXiv:2501.18492): prompt, parser, and the spans that the parser reads."""
+"""GuardReasoner (arXiv:2501.18492): prompt, parser, and the spans of the labels and reasoning."""

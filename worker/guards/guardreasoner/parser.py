@@ -1,8 +1,8 @@
-"""Reads GuardReasoner's completions: three labels, and the reasoning behind them.
+"""Parses GuardReasoner's completions: three labels and the reasoning.
 
-The block of fields that ends the completion is the answer. A field that it lacks, or that holds no
-label, is filled from its own task's section. A label that is not written is never guessed. `FLAGS`
-says what is noted next to the labels. `spans` finds where in the completion each was read.
+The block of fields that ends the completion is the answer. A field that is missing there, or has no
+label, is filled from the section of its task. A label that is not written is never guessed. `FLAGS`
+lists what else is reported. The module `spans` finds the position of each label in the completion.
 """
 
 from worker.domain.engines import FinishReason
@@ -30,7 +30,7 @@ FLAGS = {
     "unknown_label": "the answer to a task is another word than its labels",
     "irregular_headers": "the task headers are not exactly 1, 2 and 3",
     "prose_before_reasoning": "there is text before the first header",
-    "mentions_ground_truth": "the model speaks of a ground truth it cannot know",
+    "mentions_ground_truth": "the model mentions a ground truth that it cannot know",
 }
 
 _LOOP_REPEATS = 10
@@ -41,12 +41,12 @@ _NEGATIONS = frozenset(
 
 
 def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | None) -> Judgement:
-    """What the completion says.
+    """Parse a completion; never raises.
 
     Args:
-        completion: the model's text, of any length and kind; never raises.
+        completion: the model's text, of any length and content.
         has_response: without one, the two response tasks have no label, whatever was written.
-        finish_reason: `length` means that there is no verdict.
+        finish_reason: with `length`, there is no verdict.
     """
     scan = scan_lines(completion)
     tasks = TASKS if has_response else TASKS[:1]
@@ -73,7 +73,7 @@ def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | 
 
 
 def chosen_answer(scan: Scan) -> Block | None:
-    """The block that ends the completion, else one that it began with."""
+    """The block that ends the completion, else one at its start."""
     answers = [block for block in scan.blocks if block.is_answer]
     if answers and answers[-1].terminal:
         return answers[-1]
@@ -114,7 +114,7 @@ def _label(task: str, value: str | None) -> str | None:
 
 
 def _section_label(scan: Scan, task: str) -> str | None:
-    """The label in the task's own section: its field lines, else its conclusion."""
+    """The label in the section of the task: in its field lines, else in its conclusion."""
     found = {_label(task, block.fields[task]) for block in section_blocks(scan, task)}
     if found:
         return found.pop() if len(found) == 1 else None
@@ -122,7 +122,7 @@ def _section_label(scan: Scan, task: str) -> str | None:
 
 
 def section_blocks(scan: Scan, task: str) -> list[Block]:
-    """The blocks in the task's section that label it and are no answer."""
+    """The blocks in the section of the task that label it and are not an answer."""
     return [
         block
         for block in scan.blocks
@@ -133,7 +133,7 @@ def section_blocks(scan: Scan, task: str) -> list[Block]:
 
 
 def concluded_label(scan: Scan, task: str) -> str | None:
-    """The label a conclusion states: one of the two words, never after a negation."""
+    """The label in a conclusion: one of the two words, not after a negation."""
     section = scan.sections.get(task)
     if section is None or section.conclusion is None:
         return None

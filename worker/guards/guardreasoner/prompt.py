@@ -1,6 +1,6 @@
 """GuardReasoner's prompt (Liu et al., "GuardReasoner", arXiv:2501.18492).
 
-The template has no escaping, so text in it can imitate its turns: `imitations` finds such text.
+The template has no escaping, so untrusted text can imitate its turns: `imitations` detects that.
 """
 
 from typing import Literal
@@ -22,9 +22,9 @@ INSTRUCTION = (
 _MISSING_RESPONSE = "None"
 _BEGIN = Control("<|begin_of_text|>", shown=False)
 
-# characters that show nothing and would split a word for us but not for a reader
+# invisible characters, which would hide a word from the patterns but not from a reader
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
-# without flags here: each i below also stands for the Turkish ones
+# each i is replaced below by a class with the Turkish ones
 _TURN = (
     r"^[ \t#>*-]{0,8}"
     r"(?:human[ \t]+user[ \t]*:|ai[ \t]+assistant[ \t]*:|answers?[ \t]*(?::|$)"
@@ -47,7 +47,7 @@ def _input_text(prompt: str, response: str | None) -> str:
 
 
 def render(prompt: str, response: str | None, form: PromptForm = "raw") -> Prompt:
-    """The prompt for one exchange; blanks and control characters are kept as they are."""
+    """The prompt for one exchange; white space and control characters are kept unchanged."""
     text = _input_text(prompt, response)
     if form == "raw":
         return Prompt((_BEGIN, text), _OPENING)
@@ -57,7 +57,7 @@ def render(prompt: str, response: str | None, form: PromptForm = "raw") -> Promp
 
 
 def imitations(prompt: str, response: str | None) -> tuple[str, ...]:
-    """`template_imitation` and `special_token_text`, where the exchange holds such text."""
+    """The flags `template_imitation` and `special_token_text`, if the exchange has such text."""
     text = prompt if response is None else f"{prompt}\n{response}"
     text = text.replace("\r", "\n")
     if not text.isascii():

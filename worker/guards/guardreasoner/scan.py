@@ -1,6 +1,6 @@
 """One pass over the lines of a completion: fields, headers, and the text under each.
 
-Fields (`Request: harmful`) count only at a line's start with the whole value on the line. Runs of
+A field (`Request: harmful`) must start its line, with the complete value on the same line. Runs of
 fields form blocks. `parser` decides which of the blocks is the answer.
 """
 
@@ -31,7 +31,7 @@ NONE = "none"
 
 _MAX_TOKEN_NAME_CHARS = 40
 _NOT_IN_NAMES = frozenset("|<>")
-# every byte that is not of a word becomes a blank
+# every byte that is not part of a word becomes a space
 _WORD_BYTES = bytes(one if chr(one) in "abcdefghijklmnopqrstuvwxyz'-" else 32 for one in range(256))
 _ONE_LINE = Pattern(
     r"request ?:? ?(?P<request>[a-z-]+)[ ,;.|]+completion ?:? ?(?P<completion>[a-z-]+)"
@@ -45,26 +45,26 @@ LABELS = {question.name: frozenset(question.labels) for question in STANDARD_QUE
 class Block:
     """A run of field lines."""
 
-    task: str | None  # the section it stands in
+    task: str | None  # the section that it is in
     headed: bool
     fields: dict[str, str] = field(default_factory=dict)
     conflicts: set[str] = field(default_factory=set)
     terminal: bool = True
 
     def add(self, task: str, value: str) -> None:
-        """Take a field; the first value of a task stays."""
+        """Add a field; the first value of a task is kept."""
         if self.fields.setdefault(task, value) != value:
             self.conflicts.add(task)
 
     @property
     def is_answer(self) -> bool:
-        """Whether it says what the whole completion answers, rather than one section."""
+        """Whether it is the answer of the completion, not of one section."""
         return len(self.fields) > 1 or (self.headed and self.terminal and bool(self.fields))
 
 
 @dataclass(slots=True)
 class Section:
-    """What stands under one task's header; each part is a list of lines."""
+    """The text under the header of one task; each part is a list of lines."""
 
     steps: list[list[str]] = field(default_factory=list)
     conclusion: list[str] | None = None
@@ -72,7 +72,7 @@ class Section:
 
 @dataclass(slots=True)
 class Scan:
-    """Everything one pass over the lines finds."""
+    """The result of one pass over the lines."""
 
     blocks: list[Block] = field(default_factory=list)
     sections: dict[str, Section] = field(default_factory=dict)
@@ -82,22 +82,22 @@ class Scan:
     leading: int = 0  # blocks before the first task header
 
 
-# a line's number, and what it was added to: a block, as its value for a task, or a section's part
+# the number of a line, and where it was added: to a block (with the task), or to part of a section
 Place = tuple[int, Block | list[str], str | None]
 
 
 def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
     completion: str, places: list[Place] | None = None
 ) -> Scan:
-    """Everything the lines say; `places` is told which of them said it."""
+    """Scan the lines; `places` collects the lines that were used."""
     scan = Scan()
     if not completion.isascii():
         completion = without(completion, INVISIBLE)
     task: str | None = None
     part: list[str] | None = None
     block: Block | None = None
-    for number, whole in enumerate(completion.splitlines()):
-        line = whole.strip()
+    for number, full_line in enumerate(completion.splitlines()):
+        line = full_line.strip()
         if not line:
             continue
         if len(line) > MAX_LINE_CHARS:
@@ -107,7 +107,7 @@ def scan_lines(  # noqa: C901, PLR0912, PLR0915 - one pass, one branch a shape
         if not line.strip("-*_# "):
             continue
         kind, of_task, value = _PROSE
-        # what is neither a header nor a field is told by its first character, nearly always
+        # the first character excludes most lines that are neither a header nor a field
         if line[0] in _STARTS and len(line) < 200:
             kind, of_task, value = _classify(line)
         if kind == "fields":
@@ -169,11 +169,11 @@ def without(text: str, characters: str) -> str:
 
 
 def token_spans(line: str) -> Iterator[tuple[int, int]]:
-    """Where a line spells a control token, such as `<|eot_id|>`."""
+    """Spans of a line that spell a control token, such as `<|eot_id|>`."""
     start = 0
     for piece in line.split("<|"):
         name, closed, _ = piece.partition("|>")
-        # the first piece stands before every `<|`
+        # the first piece precedes every `<|`
         is_name = 0 < len(name) <= _MAX_TOKEN_NAME_CHARS and _NOT_IN_NAMES.isdisjoint(name)
         if start and closed and is_name:
             yield start - 2, start + len(name) + 2
@@ -189,7 +189,7 @@ def _without_tokens(line: str) -> str:
 
 
 def words_only(text: str) -> str:
-    """The text with a blank in place of each character that is not of an English word."""
+    """The text with a space for each character that is not part of an English word."""
     return text.encode("ascii", "replace").translate(_WORD_BYTES).decode()
 
 
@@ -208,7 +208,7 @@ _Class = tuple[_Kind, int, list[tuple[str, str]] | None]
 _PROSE: _Class = ("prose", 0, None)
 
 
-# the same few headers and fields stand in every completion
+# the same few headers and fields occur in every completion
 @lru_cache(maxsize=512)
 def _classify(line: str) -> _Class:  # noqa: C901, PLR0911
     core = line.lstrip("#*>- \t").rstrip("*: \t").lower()
@@ -247,7 +247,7 @@ def _fields(core: str) -> list[tuple[str, str]] | None:
         return [(task, value)]
     if "response" in rest and (match := _ONE_LINE.fullmatch(core)):
         return [(FIELDS[key], word) for key, word in match.groupdict().items()]
-    # another word is a field only with its colon, else it is a sentence
+    # with any other word, only a colon makes it a field: else it is a sentence
     if ":" in core and value and " " not in value:
         return [(task, value)]
     return None

@@ -1,8 +1,8 @@
-"""Where in a completion GuardReasoner's reader found what it says: for people who look.
+"""Positions in a completion of the labels and reasoning that the parser read, for display.
 
-The same scan that reads tells which lines it used; here they are found again in the text as the
-model wrote it, with the invisible characters, stray tokens and asterisks that the reader leaves
-out. A label is marked only where the reader took it from.
+The parser's scan reports the lines that it used. This module finds them in the original text, which
+still has the invisible characters, stray tokens and asterisks that the parser removes. A label is
+marked only at the position where the parser read it.
 """
 
 from collections import defaultdict
@@ -36,7 +36,7 @@ from worker.guards.guardreasoner.scan import (
 
 _NAMES = {task: name for name, task in FIELDS.items()}
 _GROUND_TRUTH = Pattern("ground truth")
-# a field's value behind its name; between them what the reader passes over
+# the value of a field after its name, with what the parser skips between them
 _VALUES = {
     (question.name, label): Pattern(
         rf"{_NAMES[question.name]}[\t-\r\x1c-\x20\x{{85}}\p{{Z}}:.]*({label})"
@@ -49,7 +49,7 @@ _VALUES = {
 def find_spans(
     completion: str, *, has_response: bool, finish_reason: FinishReason | None
 ) -> tuple[CompletionSpan, ...]:
-    """What `parse` read of the completion, in the order in which it stands there."""
+    """The spans that `parse` read, in their order in the completion."""
     judgement = parse(completion, has_response=has_response, finish_reason=finish_reason)
     places: list[Place] = []
     marker = _Marker(
@@ -60,7 +60,7 @@ def find_spans(
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line as the reader has it, and for each of its characters where it stands."""
+    """A line as the parser has it, and the position of each of its characters."""
 
     text: str
     at: list[int]
@@ -81,7 +81,7 @@ class _Line:
         return _Line(self.text[start:end], self.at[start:end])
 
     def lowered(self) -> "_Line":
-        # one character can become two
+        # lower case can turn one character into two
         both = [
             (small, at) for one, at in zip(self.text, self.at, strict=True) for small in one.lower()
         ]
@@ -89,14 +89,14 @@ class _Line:
 
 
 def _lines(completion: str) -> list[_Line]:
-    """The completion's lines, cut and cleaned as the reader does it."""
+    """The lines of the completion, truncated and cleaned as in the parser."""
     kept = range(len(completion))
-    whole = _Line(completion, list(kept))
+    complete = _Line(completion, list(kept))
     if not completion.isascii():
-        whole = whole.only([n for n in kept if completion[n] not in INVISIBLE])
+        complete = complete.only([n for n in kept if completion[n] not in INVISIBLE])
     lines, start = [], 0
-    for text in whole.text.splitlines(keepends=True):
-        line = _Line(text, whole.at[start : start + len(text)]).stripped()
+    for text in complete.text.splitlines(keepends=True):
+        line = _Line(text, complete.at[start : start + len(text)]).stripped()
         cut = _Line(line.text[:MAX_LINE_CHARS], line.at[:MAX_LINE_CHARS])
         lines.append(cut.without(token_spans(cut.text)).stripped())
         start += len(text)
@@ -128,11 +128,11 @@ class _Marker:
                 yield from self._part(section.conclusion, "conclusion", read.task)
 
     def flags(self) -> Iterator[CompletionSpan]:
-        """What can be pointed at; other flags are about the whole completion."""
+        """The flags that have a position; others are about the completion as such."""
         if "mentions_ground_truth" in self.judgement.flags:
-            whole = _Line(self.completion, list(range(len(self.completion)))).lowered()
-            for match in _GROUND_TRUTH.finditer(whole.text):
-                yield CompletionSpan(*whole.span(*match.span()), "flag", "mentions_ground_truth")
+            text = _Line(self.completion, list(range(len(self.completion)))).lowered()
+            for match in _GROUND_TRUTH.finditer(text.text):
+                yield CompletionSpan(*text.span(*match.span()), "flag", "mentions_ground_truth")
         for question in STANDARD_QUESTIONS:
             task, reading = question.name, self.judgement.reading(question.name)
             stated = concluded_label(self.scan, task)
@@ -152,7 +152,7 @@ class _Marker:
             yield from self._field(block, task, label)
 
     def _field(self, block: Block, task: str, label: str) -> Iterator[tuple[int, int]]:
-        """The value of a field: of its first line, as the block keeps it."""
+        """The value of a field, in the first line that has it, as in the block."""
         number = self._first_lines.get((id(block), task))
         if number is None:
             return
@@ -162,7 +162,7 @@ class _Marker:
             yield line.span(*match.span(1))
 
     def _concluded(self, task: str, label: str) -> Iterator[tuple[int, int]]:
-        """The label's every occurrence in the conclusion: they agree, or it would not be read."""
+        """All occurrences of the label in the conclusion, which has no other label."""
         section = self.scan.sections.get(task)
         if section is None or section.conclusion is None:
             return
@@ -184,7 +184,7 @@ class _Marker:
             yield CompletionSpan(*line.span(0, len(line.text)), kind, task)
 
     def _read(self, part: list[str]) -> Iterator[_Line]:
-        """A part's lines, as far as they are read."""
+        """The lines of a part, up to the length that is read."""
         left = MAX_TEXT_CHARS
         for number in self._part_lines.get(id(part), ()):
             if left <= 0:

@@ -1,1 +1,1 @@
-"""What became of a record: its event, prompt, completion and verdict together."""
+"""The history of a record: its event, prompt, completions and outcomes."""

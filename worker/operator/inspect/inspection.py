@@ -1,8 +1,8 @@
-"""What became of a record, put together again: for people who ask where a verdict came from.
+"""The history of a record, to explain where a verdict came from.
 
-A record is found by where it stands or by its event's id. Its outcomes are found in the output
-topics by what they say of their source, so there can be several: a verdict that was repeated, one
-of another guard, the dead letter before a verdict.
+A record is found by its position or by the id of its event. Its outcomes are found in the output
+topics by the source that they name. There can be several: a repeated verdict, the verdict of
+another guard, a dead letter before a verdict.
 """
 
 from collections import defaultdict
@@ -27,13 +27,13 @@ from worker.domain.records import Partition, Record
 from worker.domain.verdict_records import read_verdict
 from worker.domain.verdicts import Verdict, rfc3339
 from worker.flow.judge import Judge
-from worker.operator.redrive.redriving import Letter, read_letter, read_note
+from worker.operator.redrive.redriving import DeadLetter, read_dead_letter, read_note
 
 _POSITION = Pattern(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})")
 
 
 class Place(NamedTuple):
-    """Where a record stands or stood."""
+    """The position of a record."""
 
     partition: Partition
     offset: int
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 
 def read_place(text: str) -> Place | None:
-    """The place that `topic/partition@offset` names; None for what has another form."""
+    """The position in `topic/partition@offset`; None for another format."""
     if (match := _POSITION.fullmatch(text)) is None:
         return None
     topic, partition, offset = match.groups()
@@ -51,12 +51,12 @@ def read_place(text: str) -> Place | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A verdict as it lies in its topic.
+class PublishedVerdict:
+    """A verdict in its topic.
 
     Attributes:
-        document: the value as it was published, with what this version does not know of.
-        repeats: where the same verdict was published first.
+        document: the published value, including fields that this version does not know.
+        repeats: the record in which the same verdict was published first.
     """
 
     record: Record
@@ -66,91 +66,94 @@ class Published:
 
     @property
     def source(self) -> Place:
-        """Where the record stood that was judged."""
+        """The position of the judged record."""
         source = self.verdict.source
         return Place(Partition(source.topic, source.partition), source.offset)
 
 
-def read_published(record: Record) -> Published | None:
+def read_published(record: Record) -> PublishedVerdict | None:
     """The verdict in a record of the verdict topic; None for anything else."""
     try:
         document = orjson.loads(record.value or b"")
-        return Published(record, read_verdict(document), document)
+        return PublishedVerdict(record, read_verdict(document), document)
     except (orjson.JSONDecodeError, ValidationError):
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class Buried:
-    """A dead letter, and whether it was sent back since."""
+class PublishedDeadLetter:
+    """A dead letter in its topic, and whether it was sent back later."""
 
-    letter: Letter
+    dead_letter: DeadLetter
     sent_back: bool
 
     @property
     def record(self) -> Record:
-        """The letter as it lies in its topic."""
-        return self.letter.record
+        """The record of the dead letter."""
+        return self.dead_letter.record
 
 
-Outcome = Published | Buried
+Outcome = PublishedVerdict | PublishedDeadLetter
 
 
 class Search:
-    """Picks the outcomes that are meant out of the records of the output topics."""
+    """Selects the outcomes of a position or an event id from the records of the output topics."""
 
-    def __init__(self, meant: Place | str) -> None:
-        self._meant = meant
-        self._verdicts: defaultdict[Place, list[Published]] = defaultdict(list)
-        self._letters: defaultdict[Place, list[Letter]] = defaultdict(list)
+    def __init__(self, target: Place | str) -> None:
+        self._target = target
+        self._verdicts: defaultdict[Place, list[PublishedVerdict]] = defaultdict(list)
+        self._dead_letters: defaultdict[Place, list[DeadLetter]] = defaultdict(list)
         self._sent_back: set[Place] = set()
 
-    def see_verdict(self, record: Record) -> None:
-        """Look at a record of the verdict topic."""
-        if isinstance(self._meant, str):
-            wanted = self._meant.encode("utf-8", "replace")
-            # most records are others', and their values need not be read
+    def add_verdict(self, record: Record) -> None:
+        """Add a record of the verdict topic."""
+        if isinstance(self._target, str):
+            wanted = self._target.encode("utf-8", "replace")
+            # avoids decoding the values of other events
             if ("guardstream.event_id", wanted) not in record.headers:
                 return
         published = read_published(record)
-        if published is not None and self._means(published.source, published.verdict.event_id):
+        if published is not None and self._matches(published.source, published.verdict.event_id):
             self._verdicts[published.source].append(published)
 
-    def see_dead_letter(self, record: Record) -> None:
-        """Look at a record of the dead-letter topic."""
+    def add_dead_letter(self, record: Record) -> None:
+        """Add a record of the dead-letter topic."""
         if (offsets := read_note(record)) is not None:
             self._sent_back |= {Place(record.partition, offset) for offset in offsets}
-        elif (letter := read_letter(record)) is not None:
-            source = Place(Partition(letter.topic, letter.partition), letter.offset)
-            if self._meant == source or (
-                isinstance(self._meant, str) and self._meant in _names(letter)
+        elif (dead_letter := read_dead_letter(record)) is not None:
+            source = Place(Partition(dead_letter.topic, dead_letter.partition), dead_letter.offset)
+            if self._target == source or (
+                isinstance(self._target, str) and self._target in _event_ids(dead_letter)
             ):
-                self._letters[source].append(letter)
+                self._dead_letters[source].append(dead_letter)
 
     @property
     def sources(self) -> list[Place]:
-        """Where the records stood of which something was found, the first outcome first."""
-        return sorted(self._verdicts.keys() | self._letters.keys(), key=self._first_at)
+        """The positions of the records that have outcomes, the first outcome first."""
+        return sorted(self._verdicts.keys() | self._dead_letters.keys(), key=self._first_at)
 
     def outcomes(self, source: Place) -> tuple[Outcome, ...]:
-        """What became of the record that stood there, in the order of time."""
-        buried = (
-            Buried(letter, Place(letter.record.partition, letter.record.offset) in self._sent_back)
-            for letter in self._letters.get(source, ())
+        """The outcomes of the record at this position, in the order of time."""
+        dead_letters = (
+            PublishedDeadLetter(
+                dead_letter,
+                Place(dead_letter.record.partition, dead_letter.record.offset) in self._sent_back,
+            )
+            for dead_letter in self._dead_letters.get(source, ())
         )
-        found: list[Outcome] = [*self._verdicts.get(source, ()), *buried]
+        found: list[Outcome] = [*self._verdicts.get(source, ()), *dead_letters]
         found.sort(key=_when)
         first: dict[str, Record] = {}
         for at, outcome in enumerate(found):
-            if isinstance(outcome, Published):
+            if isinstance(outcome, PublishedVerdict):
                 name = outcome.verdict.verdict_id
                 if name in first:
                     found[at] = replace(outcome, repeats=first[name])
                 first.setdefault(name, outcome.record)
         return tuple(found)
 
-    def _means(self, source: Place, event_id: str) -> bool:
-        return self._meant in {source, event_id}
+    def _matches(self, source: Place, event_id: str) -> bool:
+        return self._target in {source, event_id}
 
     def _first_at(self, source: Place) -> tuple[int, Partition, int]:
         return _when(self.outcomes(source)[0])
@@ -161,38 +164,38 @@ def _when(outcome: Outcome) -> tuple[int, Partition, int]:
     return record.timestamp_ms, record.partition, record.offset
 
 
-def _names(letter: Letter) -> Collection[str]:
-    """What the event of a dead letter can be called: its own id, as far as it can be read."""
-    value, headers = letter.record.value or b"", dict(letter.headers)
-    # with or without a frame: JSON never begins with byte 0
+def _event_ids(dead_letter: DeadLetter) -> Collection[str]:
+    """The id of the event of a dead letter, as far as it can be read."""
+    value, headers = dead_letter.record.value or b"", dict(dead_letter.headers)
+    # with or without a frame: JSON never starts with byte 0
     try:
         value = unframe(value, "confluent" if value.startswith(b"\0") else "none")
         own = decode_event(value, headers).id
     except RecordError:
         own = _bare_id(value)
-    return {own or f"{letter.topic}-{letter.partition}-{letter.offset}"}
+    return {own or f"{dead_letter.topic}-{dead_letter.partition}-{dead_letter.offset}"}
 
 
 def _bare_id(value: bytes) -> str | None:
-    """The id of what is no event otherwise: people look for just these."""
+    """The id of a value that is not an event: users search for these in particular."""
     try:
         document = parse_json(value)
     except NotAnEvent:
         return None
     found = None
     while isinstance(document, dict):
-        # a CloudEvent's own names the event only if its data has none
+        # the id of a CloudEvent counts only if its data has none
         found = identifier(document.get("id")) or found
         document = document.get("data") if "specversion" in document else None
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A record and what became of it.
+class RecordHistory:
+    """A record and its outcomes.
 
     Attributes:
-        record: None where it cannot be had any more; `missing` says why, in a sentence.
+        record: None if it is no longer available; `missing` is the reason, in a sentence.
         committed: the offset that the group committed in the record's partition.
         outcomes: in the order of time.
     """
@@ -205,37 +208,37 @@ class Finding:
 
     @property
     def is_committed(self) -> bool:
-        """Whether the group has moved past the record."""
+        """Whether the group has committed an offset after the record."""
         return self.committed is not None and self.place.offset < self.committed
 
     @property
     def original(self) -> Record | None:
-        """The record, or what a dead letter kept of it whole."""
+        """The record, or its copy in a complete dead letter."""
         if self.record is not None:
             return self.record
         for outcome in self.outcomes:
-            if isinstance(outcome, Buried) and outcome.letter.whole:
-                letter = outcome.letter
+            if isinstance(outcome, PublishedDeadLetter) and outcome.dead_letter.complete:
+                dead_letter = outcome.dead_letter
                 return replace(
-                    letter.record,
+                    dead_letter.record,
                     partition=self.place.partition,
                     offset=self.place.offset,
-                    headers=letter.headers,
+                    headers=dead_letter.headers,
                 )
         return None
 
     @property
-    def verdicts(self) -> list[Published]:
-        """The verdicts among the outcomes, repeats included."""
-        return [outcome for outcome in self.outcomes if isinstance(outcome, Published)]
+    def verdicts(self) -> list[PublishedVerdict]:
+        """The verdicts among the outcomes, including repeats."""
+        return [outcome for outcome in self.outcomes if isinstance(outcome, PublishedVerdict)]
 
     @property
-    def latest(self) -> Published | None:
+    def latest(self) -> PublishedVerdict | None:
         """The last verdict."""
         return self.verdicts[-1] if self.verdicts else None
 
-    def is_of_this_record(self, published: Published) -> bool:
-        """False where the topic was made anew: the verdict is on what stood there before."""
+    def is_of_this_record(self, published: PublishedVerdict) -> bool:
+        """False if the topic was recreated and the verdict is on an earlier record."""
         if self.record is None:
             return True
         stamped = rfc3339(max(self.record.timestamp_ms, 0) / 1000)
@@ -244,7 +247,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the worker makes of a record before the engine is asked."""
+    """A record decoded and rendered, before the engine is asked."""
 
     event: Event
     exchange: Exchange
@@ -252,25 +255,25 @@ class Decoded:
 
 
 def decode(record: Record, guard: Guard, decoder: EventDecoder) -> Decoded:
-    """The event of a record, and the exact first prompt for it.
+    """The event of a record, and its exact first prompt.
 
     Raises:
-        RecordError: there is none.
+        RecordError: the record cannot be judged.
     """
     event, exchange = decoder.decode(record)
     return Decoded(event, exchange, first_prompt(guard, exchange).text)
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """What the engine says of a record when it is asked anew."""
+class Rejudged:
+    """A new judgement of a record, with its completions."""
 
     completions: tuple[Completion, ...]
     spans: tuple[tuple[CompletionSpan, ...], ...]
     verdict: Verdict
 
     def disagreements(self, verdict: Verdict) -> Iterator[tuple[str, str | None, str | None]]:
-        """The questions that a published verdict answers otherwise: its label, and that of now."""
+        """The questions with different labels: the name, the published label and the new one."""
         before, after = verdict.readings(), self.verdict.readings()
         for name in before | after:
             then, now = (one[name].label if name in one else None for one in (before, after))
@@ -278,11 +281,11 @@ class Again:
                 yield name, then, now
 
 
-async def ask_again(judge: Judge, record: Record) -> Again | RecordError:
-    """Judge a record once more and keep the completions; or why it cannot be judged.
+async def judge_again(judge: Judge, record: Record) -> Rejudged | RecordError:
+    """Judge a record again and keep the completions; or why it cannot be judged.
 
     Raises:
-        Fatal: no record can.
+        Fatal: the engine is not available.
     """
     prepared = (await judge.prepare([record]))[0]
     if isinstance(prepared, RecordError):
@@ -292,4 +295,4 @@ async def ask_again(judge: Judge, record: Record) -> Again | RecordError:
     except RecordError as error:
         return error
     spans = judge.guard.spans(prepared.exchange, answer.completions)
-    return Again(answer.completions, spans, judge.conclude(prepared, answer))
+    return Rejudged(answer.completions, spans, judge.conclude(prepared, answer))

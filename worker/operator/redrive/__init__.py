@@ -1,1 +1,1 @@
-"""Dead letters back to the topics they came from."""
+"""Redrive: dead letters are sent back to their original topics."""

@@ -1,8 +1,9 @@
-"""Sends dead letters back, on aiokafka: each with its note, in one transaction.
+"""Sends dead letters back, each with its note in the same transaction.
 
-The transactional id belongs to the dead-letter topic, so of two redrives at once the later fences
-the earlier, and what a crash left open is aborted before the notes are read. After an error nothing
-is tried again with the same producer: its next commit could cover what failed (aiokafka 0.14).
+The transactional id belongs to the dead-letter topic. So of two concurrent redrives the later one
+fences the earlier one, and a transaction left open by a crash is aborted before the notes are read.
+After an error, the same producer is not used again: its next commit could include the failed
+records (aiokafka 0.14).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from worker.adapters.kafka.reader import held_offsets, read_ranges
 from worker.adapters.kafka.transactions import KafkaTransactions, KafkaTransactor
 from worker.domain.errors import BusUnavailable, Retriable
 from worker.operator.redrive.redriving import (
-    Letter,
+    DeadLetter,
     Plan,
     Selection,
     Survey,
@@ -27,8 +28,8 @@ from worker.operator.redrive.redriving import (
     redriven_record,
 )
 
-_LETTERS_AT_ONCE = 100
-# readers of committed records wait this long for a redrive that crashed
+_DEAD_LETTERS_AT_ONCE = 100
+# after a crash, consumers with read_committed wait this long
 _TRANSACTION_SECONDS = 30.0
 
 Progress = Callable[[int, int], None]
@@ -44,12 +45,13 @@ async def redrive(
     send: bool = False,
     progress: Progress = lambda _done, _of: None,
 ) -> Plan:
-    """Decide about every letter that is there now and, if told to, send those that are taken.
+    """Plan the redrive of all current dead letters and, with `send`, send the selected ones.
 
-    `progress` is told how many offsets were read, and of how many.
+    `progress` is called with the number of offsets that were read, and their total.
 
     Raises:
-        BusUnavailable: the brokers, the topic or the rights are not there; says what was sent.
+        BusUnavailable: the brokers, the topic or the access rights are missing; the message states
+            how many were sent.
     """
     redriver = Redriver(connection, dead_letter_topic) if send else None
     try:
@@ -70,16 +72,16 @@ async def redrive(
         known = await describe_topics(connection, survey.topics)
         sizes = {name: topic.max_bytes for name, topic in known.items()}
         plan = Plan(selection, survey.redriven, sizes, max_deliveries, limit)
-        letters: list[Letter] = []
+        dead_letters: list[DeadLetter] = []
         async for record in read_ranges(connection, ranges, passed=passed):
-            letter = plan.consider(record)
-            if letter is not None and redriver is not None:
-                letters.append(letter)
-                if len(letters) == _LETTERS_AT_ONCE:
-                    await redriver.send(letters)
-                    letters = []
-        if redriver is not None and letters:
-            await redriver.send(letters)
+            dead_letter = plan.consider(record)
+            if dead_letter is not None and redriver is not None:
+                dead_letters.append(dead_letter)
+                if len(dead_letters) == _DEAD_LETTERS_AT_ONCE:
+                    await redriver.send(dead_letters)
+                    dead_letters = []
+        if redriver is not None and dead_letters:
+            await redriver.send(dead_letters)
         return plan
     finally:
         if redriver is not None:
@@ -87,7 +89,7 @@ async def redrive(
 
 
 class Redriver:
-    """Sends letters of one dead-letter topic back to where they came from."""
+    """Sends dead letters of one topic back to their original topics."""
 
     def __init__(self, connection: Connection, dead_letter_topic: str) -> None:
         self._connection = connection
@@ -96,10 +98,10 @@ class Redriver:
         self._sent = 0
 
     async def start(self) -> None:
-        """Fence every other redrive of this topic.
+        """Fence other redrives of this topic.
 
         Raises:
-            BusUnavailable: the brokers, the topic or the rights are not there.
+            BusUnavailable: the brokers, the topic or the access rights are missing.
         """
         transactions = KafkaTransactions(
             self._connection, topics=[self._topic], timeout_seconds=_TRANSACTION_SECONDS
@@ -110,20 +112,20 @@ class Redriver:
         except (Retriable, BusUnavailable) as error:
             raise self._refused(error.__cause__) from error
 
-    async def send(self, letters: Sequence[Letter]) -> None:
+    async def send(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Send all of these back, or none.
 
         Raises:
-            BusUnavailable: none was sent; the redriver is of no more use.
+            BusUnavailable: none was sent; the redriver cannot be used again.
         """
         if self._transactor is None:
             raise BusUnavailable("The redriver was not started.")
-        outgoing = [*map(redriven_record, letters), *notes_of(letters)]
+        outgoing = [*map(redriven_record, dead_letters), *notes_of(dead_letters)]
         try:
             await self._transactor.commit(outgoing, {})
         except (Retriable, BusUnavailable) as error:
             raise self._refused(error.__cause__) from error
-        self._sent += len(letters)
+        self._sent += len(dead_letters)
 
     async def stop(self) -> None:
         """Disconnect, within a bounded time."""
@@ -141,17 +143,16 @@ class Redriver:
                 what = f"Another redrive of {self._topic} has begun, so this one ends; wait for it."
             case TransactionalIdAuthorizationFailed() | ClusterAuthorizationFailedError():
                 what = (
-                    f"Kafka refuses us the transactional id {self._transactional_id}"
+                    f"Kafka denies access to the transactional id {self._transactional_id}"
                     f" ({type(error).__name__}); grant the right to write and describe it."
                 )
             case TopicAuthorizationFailedError():
                 what = (
-                    f"Kafka refuses to let us write to the original topics or to {self._topic};"
-                    " grant the rights."
+                    f"Kafka denies write access to an original topic or to {self._topic}; grant it."
                 )
             case _:
                 what = (
-                    f"The dead letters could not be sent back ({type(error).__name__}); look at"
+                    f"The dead letters could not be sent back ({type(error).__name__}); check"
                     f" Kafka at {self._connection.bootstrap_servers} and run redrive again."
                 )
         return BusUnavailable(f"{what} {before}" if self._sent else what)

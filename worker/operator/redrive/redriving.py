@@ -1,12 +1,12 @@
-"""Dead letters go back to where they came from: which ones, as what, and each only once.
+"""Which dead letters are sent back, in which form, and each only once.
 
-A letter that is sent back leaves a note in the dead-letter topic, in the letter's own partition and
-in the transaction that sends it, so that the note is there exactly when the record is. Offsets of a
-consumer group could not tell this: filters pick letters from the middle, and Kafka forgets an idle
-group's offsets after a week, while a note lives as long as its letter.
+For each dead letter that is sent back, a note is written to its partition of the dead-letter topic,
+in the same transaction, so that the note exists exactly if the record does. Committed offsets of a
+consumer group would not do: filters select single dead letters, and Kafka deletes the offsets of an
+idle group after a week, while a note is kept as long as its dead letter.
 
-Nothing goes in circles: the record that is sent back says how often it was delivered, the worker
-counts on from there, and a letter that was delivered often enough stays.
+There are no endless loops: a header of the redriven record is the number of its deliveries, the
+worker continues this count, and a dead letter with too many deliveries is not sent back.
 """
 
 from collections import Counter, defaultdict
@@ -33,20 +33,20 @@ from worker.domain.records import Headers, OutgoingRecord, Partition, Record
 
 REDRIVEN_OFFSETS = "guardstream.redriven.offsets"
 
-_CUT = frozenset({VALUE_SIZE, VALUE_SHA256, KEY_SHA256, HEADERS_SHA256})
+_TRUNCATION_HEADERS = frozenset({VALUE_SIZE, VALUE_SHA256, KEY_SHA256, HEADERS_SHA256})
 _NOT_SENT_BACK = ("guardstream.", "__dlq.")
 _SHOWN_FIRST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """What a dead letter says.
+class DeadLetter:
+    """A parsed dead letter.
 
     Attributes:
-        record: the letter as it lies in the dead-letter topic.
-        headers: the original record's own.
-        deliveries: how often the worker had received the record when it gave up.
-        whole: whether value, key and headers are all there.
+        record: the record of the dead-letter topic.
+        headers: those of the original record.
+        deliveries: of the original record to a worker.
+        complete: whether value, key and headers were not truncated.
     """
 
     record: Record
@@ -58,32 +58,32 @@ class Letter:
     error: str
     message: str
     deliveries: int
-    whole: bool
+    complete: bool
 
     @property
     def origin(self) -> str:
-        """Where the original record stood."""
+        """The position of the original record."""
         return f"{self.topic}/{self.partition}@{self.offset}"
 
 
-def read_letter(record: Record) -> Letter | None:
-    """The letter in a record of the dead-letter topic; None for anything else."""
+def read_dead_letter(record: Record) -> DeadLetter | None:
+    """The dead letter in a record of the dead-letter topic; None for any other record."""
     starts = [at for at, (name, _) in enumerate(record.headers) if name == ORIGIN_TOPIC]
     if not starts:
         return None
-    # an event may have brought such headers along; the worker's stand last
-    said = dict(record.headers[starts[-1] :])
+    # the event can have such headers too: those of the worker are the last ones
+    added = dict(record.headers[starts[-1] :])
     numbers = [
-        read_count(said.get(name)) for name in (ORIGIN_PARTITION, ORIGIN_OFFSET, DELIVERY_COUNT)
+        read_count(added.get(name)) for name in (ORIGIN_PARTITION, ORIGIN_OFFSET, DELIVERY_COUNT)
     ]
     partition, offset, deliveries = numbers
     topic, stage, error, message = (
-        (said.get(name) or b"").decode("utf-8", "replace")
+        (added.get(name) or b"").decode("utf-8", "replace")
         for name in (ORIGIN_TOPIC, STAGE, ERROR, MESSAGE)
     )
     if not topic or partition is None or offset is None or deliveries is None:
         return None
-    return Letter(
+    return DeadLetter(
         record=record,
         headers=record.headers[: starts[-1]],
         topic=topic,
@@ -93,42 +93,44 @@ def read_letter(record: Record) -> Letter | None:
         error=error,
         message=message,
         deliveries=deliveries,
-        whole=_CUT.isdisjoint(said),
+        complete=_TRUNCATION_HEADERS.isdisjoint(added),
     )
 
 
-def redriven_record(letter: Letter) -> OutgoingRecord:
-    """The original record, to be sent again: key, value and headers, and its deliveries so far."""
+def redriven_record(dead_letter: DeadLetter) -> OutgoingRecord:
+    """The record to send: key, value and headers of the original, and its deliveries so far."""
     own = tuple(
         (name, value)
-        for name, value in letter.headers
+        for name, value in dead_letter.headers
         if not name.lower().startswith(_NOT_SENT_BACK)
     )
-    count = (DELIVERED_BEFORE, str(letter.deliveries).encode())
-    return OutgoingRecord(letter.topic, letter.record.key, letter.record.value, (*own, count))
+    count = (DELIVERED_BEFORE, str(dead_letter.deliveries).encode())
+    return OutgoingRecord(
+        dead_letter.topic, dead_letter.record.key, dead_letter.record.value, (*own, count)
+    )
 
 
-def notes_of(letters: Collection[Letter]) -> list[OutgoingRecord]:
-    """The notes that these letters were sent back, one for each of their partitions."""
+def notes_of(dead_letters: Collection[DeadLetter]) -> list[OutgoingRecord]:
+    """The notes for these dead letters, one for each of their partitions."""
     offsets: defaultdict[Partition, list[int]] = defaultdict(list)
-    for letter in letters:
-        offsets[letter.record.partition].append(letter.record.offset)
+    for dead_letter in dead_letters:
+        offsets[dead_letter.record.partition].append(dead_letter.record.offset)
     return [
         OutgoingRecord(
             where.topic,
-            # a key of its own and a value, so that compaction keeps it
-            f"{REDRIVEN_OFFSETS}/{theirs[0]}".encode(),
+            # a unique key and a value, so that compaction keeps it
+            f"{REDRIVEN_OFFSETS}/{of_partition[0]}".encode(),
             b"",
-            ((REDRIVEN_OFFSETS, ",".join(map(str, theirs)).encode()),),
+            ((REDRIVEN_OFFSETS, ",".join(map(str, of_partition)).encode()),),
             where.number,
         )
-        for where, theirs in offsets.items()
+        for where, of_partition in offsets.items()
     ]
 
 
 def read_note(record: Record) -> frozenset[int] | None:
-    """The offsets that a note says were sent back; None for a record that is no note."""
-    # a letter carries its event's headers, and always others beside them
+    """The offsets in a note; None for a record that is not a note."""
+    # a dead letter always has other headers too
     if [name for name, _ in record.headers] != [REDRIVEN_OFFSETS]:
         return None
     ((_, listed),) = record.headers
@@ -137,27 +139,27 @@ def read_note(record: Record) -> frozenset[int] | None:
 
 
 class Survey:
-    """What must be known before the first letter is sent: a note stands after its letter."""
+    """Collects all notes and topics before the first send: a note comes after its dead letter."""
 
     def __init__(self) -> None:
         self.redriven: defaultdict[Partition, set[int]] = defaultdict(set)
         self.topics: set[str] = set()
 
     def add(self, record: Record) -> None:
-        """Look at a record of the dead-letter topic."""
+        """Add a record of the dead-letter topic."""
         if (offsets := read_note(record)) is not None:
             self.redriven[record.partition] |= offsets
-        elif (letter := read_letter(record)) is not None:
-            self.topics.add(letter.topic)
+        elif (dead_letter := read_dead_letter(record)) is not None:
+            self.topics.add(dead_letter.topic)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which letters are meant; what is empty or None excludes none.
+    """Filters of dead letters; an empty filter, or None, selects all.
 
     Attributes:
-        topics: the topics that the original records stood in.
-        since_ms: Unix milliseconds, of the letter and not of the original record.
+        topics: of the original records.
+        since_ms: Unix milliseconds, of the dead letter and not of the original record.
         until_ms: exclusive.
     """
 
@@ -168,24 +170,24 @@ class Selection:
     since_ms: int | None = None
     until_ms: int | None = None
 
-    def takes(self, letter: Letter) -> bool:
-        """Whether the letter is meant."""
-        at = letter.record.timestamp_ms
+    def takes(self, dead_letter: DeadLetter) -> bool:
+        """Whether the dead letter is selected."""
+        at = dead_letter.record.timestamp_ms
         return (
-            (not self.stages or letter.stage in self.stages)
-            and (not self.errors or letter.error in self.errors)
-            and (not self.topics or letter.topic in self.topics)
-            and (not self.keys or letter.record.key in self.keys)
+            (not self.stages or dead_letter.stage in self.stages)
+            and (not self.errors or dead_letter.error in self.errors)
+            and (not self.topics or dead_letter.topic in self.topics)
+            and (not self.keys or dead_letter.record.key in self.keys)
             and (self.since_ms is None or at >= self.since_ms)
             and (self.until_ms is None or at < self.until_ms)
         )
 
 
-class Left(StrEnum):
-    """Why a letter that is meant stays where it is."""
+class SkipReason(StrEnum):
+    """Why a selected dead letter is not sent back."""
 
     REDRIVEN = "redriven"
-    CUT = "cut"
+    TRUNCATED = "cut"
     DELIVERED_ENOUGH = "delivered_enough"
     NO_TOPIC = "no_topic"
     TOO_LARGE = "too_large"
@@ -194,15 +196,15 @@ class Left(StrEnum):
 
 @dataclass(slots=True)
 class Plan:
-    """Decides letter by letter, in the order of reading, and keeps count.
+    """Decides about dead letters one by one, in the order of reading, and counts them.
 
     Attributes:
-        redriven: what was sent back before, by the notes.
+        redriven: offsets that were sent back before, from the notes.
         max_bytes: the largest record of each original topic that exists.
-        taken: by original topic, stage and error, the letters to be sent.
-        left: why the others that are meant stay; of the topic, where it matters.
-        cut: where the letters are that cannot be sent, since parts of them are gone.
-        foreign: records of the dead-letter topic that are no dead letters.
+        taken: dead letters to send, by original topic, stage and error.
+        skipped: selected dead letters that are not sent, by reason and original topic.
+        truncated: positions of truncated dead letters, which cannot be sent.
+        other_records: records of the topic that are neither dead letters nor notes.
     """
 
     selection: Selection
@@ -211,47 +213,50 @@ class Plan:
     max_deliveries: int
     limit: int | None = None
     taken: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    first: list[Letter] = field(default_factory=list)
-    left: Counter[tuple[Left, str]] = field(default_factory=Counter)
-    cut: list[str] = field(default_factory=list)
-    foreign: int = 0
+    first: list[DeadLetter] = field(default_factory=list)
+    skipped: Counter[tuple[SkipReason, str]] = field(default_factory=Counter)
+    truncated: list[str] = field(default_factory=list)
+    other_records: int = 0
 
-    def consider(self, record: Record) -> Letter | None:
-        """The letter to be sent back, if this record is one."""
-        letter = read_letter(record)
-        if letter is None:
-            self.foreign += read_note(record) is None
+    def consider(self, record: Record) -> DeadLetter | None:
+        """The dead letter in this record, if it should be sent back."""
+        dead_letter = read_dead_letter(record)
+        if dead_letter is None:
+            self.other_records += read_note(record) is None
             return None
-        if not self.selection.takes(letter):
+        if not self.selection.takes(dead_letter):
             return None
-        if (reason := self._stays(letter)) is not None:
-            self.left[reason, letter.topic] += 1
-            if reason is Left.CUT:
-                self.cut.append(str(record))
+        if (reason := self._skip_reason(dead_letter)) is not None:
+            self.skipped[reason, dead_letter.topic] += 1
+            if reason is SkipReason.TRUNCATED:
+                self.truncated.append(str(record))
             return None
-        self.taken[letter.topic, letter.stage, letter.error] += 1
+        self.taken[dead_letter.topic, dead_letter.stage, dead_letter.error] += 1
         if len(self.first) < _SHOWN_FIRST:
-            self.first.append(letter)
-        return letter
+            self.first.append(dead_letter)
+        return dead_letter
 
-    def left_for(self, reason: Left) -> dict[str, int]:
-        """By original topic, how many letters stay for this reason."""
-        return {topic: count for (why, topic), count in self.left.items() if why is reason}
+    def skipped_for(self, reason: SkipReason) -> dict[str, int]:
+        """The number of dead letters skipped for this reason, by original topic."""
+        return {topic: count for (why, topic), count in self.skipped.items() if why is reason}
 
     @property
     def failed(self) -> bool:
-        """Whether letters stay that were asked for and that no setting of ours holds back."""
-        return any(reason in {Left.NO_TOPIC, Left.TOO_LARGE} for reason, _ in self.left)
+        """Whether selected dead letters could not be sent for lack of a topic or of its limit."""
+        return any(
+            reason in {SkipReason.NO_TOPIC, SkipReason.TOO_LARGE} for reason, _ in self.skipped
+        )
 
-    def _stays(self, letter: Letter) -> Left | None:
-        record = letter.record
-        limit = self.max_bytes.get(letter.topic)
+    def _skip_reason(self, dead_letter: DeadLetter) -> SkipReason | None:
+        record = dead_letter.record
+        limit = self.max_bytes.get(dead_letter.topic)
         reasons = {
-            Left.REDRIVEN: record.offset in self.redriven.get(record.partition, ()),
-            Left.CUT: not letter.whole,
-            Left.DELIVERED_ENOUGH: letter.deliveries >= self.max_deliveries,
-            Left.NO_TOPIC: limit is None,
-            Left.TOO_LARGE: limit is not None and redriven_record(letter).size_bytes > limit,
-            Left.BEYOND_LIMIT: self.limit is not None and self.taken.total() >= self.limit,
+            SkipReason.REDRIVEN: record.offset in self.redriven.get(record.partition, ()),
+            SkipReason.TRUNCATED: not dead_letter.complete,
+            SkipReason.DELIVERED_ENOUGH: dead_letter.deliveries >= self.max_deliveries,
+            SkipReason.NO_TOPIC: limit is None,
+            SkipReason.TOO_LARGE: limit is not None
+            and redriven_record(dead_letter).size_bytes > limit,
+            SkipReason.BEYOND_LIMIT: self.limit is not None and self.taken.total() >= self.limit,
         }
         return next((reason for reason, holds in reasons.items() if holds), None)

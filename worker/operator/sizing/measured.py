@@ -1,4 +1,4 @@
-"""What sizing needs, out of what a worker did between two looks at it."""
+"""The figures for sizing, measured between two scrapes of a worker."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from worker.operator.sizing.plan import Tokens
 from worker.operator.top.changes import Change
 from worker.operator.top.distributions import Distribution
 from worker.operator.top.scrapes import Unreadable
-from worker.operator.top.watching import NoWorker, Watch, open_session
+from worker.operator.top.watching import NoWorker, WatchedWorker, open_session
 from worker.telemetry import attributes, names
 from worker.telemetry.metric import label_name
 
-# below this share of its places taken, an engine could have done more in the same time
+# below this share of its capacity, an engine could have processed more in the same time
 _FULL_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A worker's figures over some seconds.
+    """The figures of a worker over some seconds.
 
     Attributes:
-        events_per_second: brought to an outcome, tombstones left out.
-        engine_seconds_per_record: time with a prompt at the engine, by records judged.
-        prompts_at_once: at the engine in the mean, while there was one.
-        places: how many prompts may be at the engine.
+        events_per_second: with an outcome, without tombstones.
+        engine_seconds_per_record: the time with prompts in flight, per judged record.
+        prompts_at_once: the mean number of prompts in flight, while there was one.
+        places: the most prompts in flight.
     """
 
     seconds: float
@@ -37,27 +37,27 @@ class Figures:
 
     @property
     def is_full(self) -> bool:
-        """Whether the engine was loaded well enough to tell what a record costs."""
+        """Whether the load of the engine was high enough to measure the cost of a record."""
         return self.prompts_at_once >= _FULL_SHARE * self.places
 
 
 def figures_of(change: Change) -> Figures:
-    """What a worker did.
+    """The figures of a worker.
 
     Raises:
-        Unreadable: it judged nothing meanwhile.
+        Unreadable: it judged nothing in this time.
     """
     spent = change.distributions(names.TOKEN_USAGE, label_name(attributes.TOKEN_TYPE))
     prompts, completions = (spent.get(kind, Distribution()) for kind in ("input", "output"))
     busy = change.increase(names.ENGINE_BUSY) or 0.0
     if not completions.count or not prompts.count or not busy:
-        raise Unreadable("it judged nothing between two looks")
+        raise Unreadable("it judged nothing between two scrapes")
     outcomes = change.increases(names.OUTCOMES, "outcome")
-    brought = sum(count for (outcome,), count in outcomes.items() if outcome != "tombstone")
+    judged = sum(count for (outcome,), count in outcomes.items() if outcome != "tombstone")
     cached = change.increase(names.TOKENS_CACHED) or 0.0
     return Figures(
         seconds=change.seconds,
-        events_per_second=brought / change.seconds,
+        events_per_second=judged / change.seconds,
         engine_seconds_per_record=busy / completions.count,
         tokens=Tokens(
             prompt=prompts.total / prompts.count,
@@ -71,21 +71,21 @@ def figures_of(change: Change) -> Figures:
 
 
 async def take_figures(base: URL, seconds: float) -> Figures:
-    """Look at a worker twice, so many seconds apart.
+    """Scrape a worker twice, `seconds` apart.
 
     Raises:
         NoWorker: it cannot be read, or judged nothing.
     """
     async with open_session() as session:
-        watch = Watch(base, session, 2 * seconds)
-        await watch.look()
-        if watch.seen().fault is None:
+        worker = WatchedWorker(base, session, 2 * seconds)
+        await worker.scrape()
+        if worker.status().fault is None:
             await asyncio.sleep(seconds)
-            await watch.look()
-    seen = watch.seen()
-    if seen.change is None:
-        raise NoWorker(f"{seen.name} cannot be read: {seen.fault}.")
+            await worker.scrape()
+    status = worker.status()
+    if status.change is None:
+        raise NoWorker(f"{status.name} cannot be read: {status.fault}.")
     try:
-        return figures_of(seen.change)
+        return figures_of(status.change)
     except Unreadable as fault:
-        raise NoWorker(f"{seen.name} has no metrics to size by: {fault}.") from None
+        raise NoWorker(f"{status.name} has no metrics to size by: {fault}.") from None

@@ -1,24 +1,24 @@
 """How many GPUs, replicas and partitions a load needs, how fast it catches up, what it costs.
 
-Pure arithmetic on figures that somebody measured. A record costs GPU-seconds: time in which the GPU
-can do nothing else, with the engine full. Everything else follows from that and from the load.
+Pure arithmetic on measured figures. The cost of a record is in GPU-seconds: the time in which a GPU
+with a full engine can do nothing else. All results follow from this cost and the load.
 """
 
 import math
 from dataclasses import dataclass
 
-# what floats lose must not become a replica
+# a rounding error must not add a replica
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A record's tokens, in the mean.
+    """The tokens of a record, on average.
 
     Attributes:
-        prompt: all of a prompt's.
-        shared: of these, found in the prefix cache, since every prompt begins with them.
-        completion: what the guard writes.
+        prompt: of a prompt, in total.
+        shared: of these, in the prefix cache, since every prompt starts with them.
+        completion: of a completion.
     """
 
     prompt: float
@@ -28,7 +28,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one GPU does with a full engine, in tokens a second, if it did nothing else."""
+    """Tokens per second of one GPU with a full engine, in only one of the two phases."""
 
     prefill: float
     decode: float
@@ -36,7 +36,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What comes in, in events a second, and what one of them costs.
+    """Events per second, and the cost of one.
 
     Attributes:
         peak: at least the average.
@@ -49,14 +49,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is asked of the deployment.
+    """Requirements for the deployment.
 
     Attributes:
-        headroom: share of the GPUs that is free at the peak.
-        target_age_seconds: how long an event may wait for its verdict.
-        outage_seconds: of everything, after which the lag is to be worked off.
-        start_seconds: from the wish for a replica until it judges.
-        partitions: of the input topic; None where they are still to be made.
+        headroom: the share of the GPUs that is free at the peak.
+        target_age_seconds: the longest that an event may wait for its verdict.
+        outage_seconds: of all workers, after which they catch up with the lag.
+        start_seconds: from the request for a replica until it judges.
+        partitions: of the input topic; None if it does not exist yet.
     """
 
     headroom: float = 0.3
@@ -70,11 +70,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """What bounds the records that a worker holds in memory.
+    """The bounds of the records in the memory of a worker.
 
     Attributes:
         event_bytes: of a record's value.
-        in_flight: records at the engine and on their way to it.
+        in_flight: the most records in flight.
     """
 
     event_bytes: float
@@ -86,19 +86,19 @@ class Queues:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What follows; infinite where it never ends, None where it was not asked for.
+    """The results; infinite if a time never ends, None if a figure was not requested.
 
     Attributes:
-        events_per_second_of_replica: what one takes, fully used.
-        gpus_busy_average: GPU-seconds a second; so at the peak.
-        replicas_average: needed with the headroom, at the average load; so at the peak.
-        replicas_usable: of those for the peak, as many as there are partitions.
-        replicas_least: to begin with, so that a jump to the peak keeps the target age.
-        utilisation_busiest: at the peak, of a replica that holds the most partitions.
-        catch_up_seconds: until the lag of the outage is gone, at the average load.
-        jump_age_seconds: of the oldest event, when the load jumps to the peak from what
-            `replicas_average` take and the others have yet to start.
-        backlog_per_replica_gpu_seconds: more than this asks for another replica.
+        events_per_second_of_replica: of a fully used replica.
+        gpus_busy_average: GPU-seconds per second; `_peak` is the same at the peak.
+        replicas_average: required with the headroom, at the average load; also `_peak`.
+        replicas_usable: those for the peak, at most one per partition.
+        replicas_least: the minimum with which a jump to the peak keeps the target age.
+        utilisation_busiest: at the peak, of a replica that has the most partitions.
+        catch_up_seconds: until the lag of the outage is consumed, at the average load.
+        jump_age_seconds: of the oldest event, when the load jumps to the peak while
+            `replicas_average` run and the others still start.
+        backlog_per_replica_gpu_seconds: a larger backlog requires another replica.
         lag_per_replica_records: the same in records of this mean cost.
         queue_bytes_per_replica: of values, at most.
         price_per_million_scaled: with as many GPUs as the load needs at any time.
@@ -130,13 +130,13 @@ class Plan:
 
 
 def gpu_seconds(tokens: Tokens, speed: Speed) -> float:
-    """What a record costs: its own part of the prompt read, its completion written."""
+    """The cost of a record: prefill without the shared tokens, and decode."""
     read = max(tokens.prompt - tokens.shared, 0.0)
     return read / speed.prefill + tokens.completion / speed.decode
 
 
 def plan(load: Load, terms: Terms, queues: Queues) -> Plan:
-    """What a load needs under these terms; all figures of `load` are above zero."""
+    """Calculate the plan for a load; all figures of `load` must be positive."""
     cost = load.gpu_seconds_per_record
     one = terms.gpus_per_replica / cost
     average, peak = (_replicas(rate, one, terms.headroom) for rate in (load.average, load.peak))
@@ -176,14 +176,14 @@ def _replicas(rate: float, one: float, headroom: float) -> int:
 
 
 def _catch_up(rate: float, capacity: float, outage_seconds: float) -> float:
-    """While the lag is worked off, events keep coming."""
+    """The time to consume the lag of an outage while new events arrive."""
     if not outage_seconds:
         return 0.0
     return rate * outage_seconds / (capacity - rate) if capacity > rate else math.inf
 
 
 def _jump_age(load: Load, terms: Terms, before: int, after: int, one: float) -> float:
-    """The lag of the start-up time, over what all replicas then take."""
+    """The lag from the time of the start-up, divided by the rate of all replicas."""
     if after * one < load.peak:
         return math.inf
     missing = max(load.peak - before * one, 0.0)
@@ -191,7 +191,7 @@ def _jump_age(load: Load, terms: Terms, before: int, after: int, one: float) -> 
 
 
 def _least(load: Load, terms: Terms, after: int, one: float) -> int:
-    """The fewest replicas whose `_jump_age` is within the target; all where none keeps it."""
+    """The fewest replicas whose `_jump_age` is within the target; all replicas if none is."""
     if after * one < load.peak:
         return after
     if load.peak * terms.start_seconds <= terms.target_age_seconds * after * one:

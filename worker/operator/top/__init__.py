@@ -1,5 +1,5 @@
-"""What `guardstream top` shows, worked out from what workers tell of themselves.
+"""The data of `guardstream top`, calculated from the metrics of workers.
 
-`scrapes` reads one answer of `/metrics`, `changes` compares two of the same worker, `loads` and
-`view` sum up several. All of it is pure; `watching` alone talks to anybody.
+`scrapes` parses one response of `/metrics`, `changes` compares two of the same worker, `loads` and
+`view` aggregate several. All of this is pure; only `watching` does I/O.
 """

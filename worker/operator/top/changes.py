@@ -1,4 +1,4 @@
-"""What happened in a worker between two snapshots of it."""
+"""The change of a worker's metrics between two snapshots."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from worker.telemetry.metric import Metric
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Two snapshots of one worker, the earlier first; None when there is but one."""
+    """Two snapshots of one worker; `earlier` is None if there is only one."""
 
     earlier: Snapshot | None
     later: Snapshot
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The time between the snapshots."""
         return self.later.at - self.earlier.at if self.earlier else 0.0
 
     def increase(self, metric: Metric) -> float | None:
-        """How much a counter grew, over all labels; None with one snapshot.
+        """The increase of a counter over all labels; None with one snapshot.
 
-        A counter that is not on the page has counted nothing yet.
+        A counter that is missing in the response has not counted anything yet.
         """
         return sum(self._grown(metric.series[0]).values()) if self.seconds else None
 
     def increases(self, metric: Metric, *names: str) -> dict[tuple[str, ...], float]:
-        """How much a counter grew, by these labels."""
+        """The increase of a counter by these labels."""
         sums: dict[tuple[str, ...], float] = {}
         for labels, amount in self._grown(metric.series[0]).items():
             key = values_of(labels, *names)
@@ -36,12 +36,12 @@ class Change:
         return sums
 
     def rate(self, metric: Metric) -> float | None:
-        """A counter's growth in a second."""
+        """The increase of a counter per second."""
         increase = self.increase(metric)
         return None if increase is None else increase / self.seconds
 
     def distributions(self, metric: Metric, name: str = "") -> dict[str, Distribution]:
-        """What a histogram took in, by the label `name`."""
+        """The new observations of a histogram, by the label `name`."""
         if not self.seconds:
             return {}
         buckets, _, total = metric.series
@@ -51,7 +51,7 @@ class Change:
         for labels, counts in after.items():
             old, observed = before.get(labels, {}), sums_after.get(labels, 0.0)
             if any(count < old.get(bound, 0.0) for bound, count in counts.items()):
-                # one bucket that shrank: all began anew
+                # one bucket decreased: the histogram was reset
                 made = Distribution.of_cumulative(counts, observed)
             else:
                 made = Distribution.of_cumulative(
@@ -62,12 +62,12 @@ class Change:
         return {label: Distribution.sum_of(some) for label, some in parts.items()}
 
     def distribution(self, metric: Metric) -> Distribution:
-        """What a histogram took in, over all labels."""
+        """The new observations of a histogram, over all labels."""
         return Distribution.sum_of(self.distributions(metric).values())
 
     @property
     def _base(self) -> Snapshot:
-        """What to count from: nothing, if the process is not the same any more."""
+        """The snapshot to compare with: an empty one if the process was restarted."""
         if self.earlier is None or self.earlier.started != self.later.started:
             return Snapshot(self.later.at, {})
         return self.earlier
@@ -77,7 +77,7 @@ class Change:
             return {}
         before = self._base.samples(series)
         return {
-            # a counter that shrank began anew
+            # a counter that decreased was reset
             labels: value - before.get(labels, 0.0) if value >= before.get(labels, 0.0) else value
             for labels, value in self.later.samples(series).items()
         }

@@ -1,4 +1,4 @@
-"""Histograms: what fell into which bucket, and the percentiles that follow."""
+"""Histograms and their percentiles."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How many observations fell into each bucket.
+    """The number of observations in each bucket.
 
     Attributes:
-        counts: by the bucket's upper bound, of this bucket alone.
-        total: the sum of what was observed.
+        counts: by upper bound, of this bucket alone.
+        total: the sum of the observed values.
     """
 
     counts: Mapping[float, float] = field(default_factory=dict)
@@ -19,7 +19,7 @@ class Distribution:
 
     @classmethod
     def of_cumulative(cls, buckets: Mapping[float, float], total: float) -> "Distribution":
-        """From buckets as Prometheus has them, each with all that are below it."""
+        """From the cumulative buckets of Prometheus."""
         counts: dict[float, float] = {}
         below = 0.0
         for bound in sorted(buckets):
@@ -29,7 +29,7 @@ class Distribution:
 
     @classmethod
     def sum_of(cls, parts: Iterable["Distribution"]) -> "Distribution":
-        """All observations of these together."""
+        """The sum of several distributions."""
         counts: dict[float, float] = {}
         total = 0.0
         for part in parts:
@@ -40,18 +40,18 @@ class Distribution:
 
     @property
     def count(self) -> float:
-        """How many were observed."""
+        """The number of observations."""
         return sum(self.counts.values())
 
     @property
     def highest(self) -> float | None:
-        """The greatest bound that is a number: no quantile lies above it."""
+        """The greatest finite bound: no quantile is above it."""
         return max((bound for bound in self.counts if math.isfinite(bound)), default=None)
 
     def quantile(self, q: float) -> float | None:
-        """The value that the share `q` stays below, as Prometheus' `histogram_quantile`.
+        """The quantile `q`, calculated like `histogram_quantile` of Prometheus.
 
-        Within a bucket the observations are taken to lie evenly. None without any.
+        Assumes a uniform distribution within a bucket. None without observations.
         """
         rank = q * self.count
         highest = self.highest

@@ -1,4 +1,4 @@
-"""How busy workers are, and whether they keep up: one of them, or several together."""
+"""The load of one or several workers, and whether they keep up."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ _TOKEN_TYPE = label_name(attributes.TOKEN_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The numbers of one worker, or of several together; None is not told, or not known yet.
+    """The figures of one worker or of several; None if not reported, or not known yet.
 
     Attributes:
-        lag_seconds: of the worker that needs longest.
-        busy_share: of the time, with a prompt at the engine; the mean over workers.
-        kv_share: of the engine whose key-value cache is fullest.
+        lag_seconds: the maximum over workers.
+        busy_share: of the time, with prompts in flight; the mean over workers.
+        kv_share: of the key-value cache in use; the maximum over engines.
         cached_share: of the prompt tokens, found in the prefix cache.
-        loop_lag_seconds: of the worker whose event loop is latest.
-        restarts: since the workers began.
+        loop_lag_seconds: delay of the event loop; the maximum over workers.
+        restarts: since the workers started.
     """
 
     lag_records: float | None
@@ -51,7 +51,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Records in and out a second, at a moment of the clock that looks are stamped with."""
+    """Records per second in and out; `at` is the monotonic time of the scrape."""
 
     at: float
     received: float
@@ -59,7 +59,7 @@ class Flow:
 
 
 def flow_of(changes: Sequence[Change]) -> Flow | None:
-    """What flows through these workers; None before there is a second look."""
+    """The flow through these workers; None before the second scrape."""
     received = _over(sum, (change.rate(names.CONSUMED) for change in changes))
     settled = _over(sum, (change.rate(names.OUTCOMES) for change in changes))
     if received is None or settled is None:
@@ -103,7 +103,7 @@ def measure(changes: Sequence[Change]) -> Load:
         unsettled_records=total(names.UNSETTLED),
         partitions_held=total(names.PARTITIONS_HELD),
         partitions_paused=total(names.PARTITIONS_PAUSED),
-        # the worker's clock and ours are read a moment apart
+        # can exceed 1: the clocks of the worker and of this process are read at different times
         busy_share=sum(min(1.0, share) for share in busy) / len(busy) if busy else None,
         in_flight=total(names.IN_FLIGHT),
         in_flight_limit=total(names.IN_FLIGHT_LIMIT),

@@ -1,4 +1,4 @@
-"""One answer of `/recent`: the last verdicts of a worker, without anybody's text."""
+"""One response of `/recent`: the last verdicts of a worker, without text of users or models."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,10 +12,10 @@ _Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class RecentVerdict:
-    """What a verdict said, and of which record.
+    """The labels of a verdict, and its record.
 
     Attributes:
-        labels: by the names of the questions.
+        labels: by the name of the question.
         judged_at: Unix seconds.
         age_seconds: from Kafka's timestamp of the event until the verdict was durable.
     """
@@ -35,12 +35,12 @@ _ANSWER = TypeAdapter(list[RecentVerdict])
 
 
 def read_recent(body: bytes) -> tuple[RecentVerdict, ...]:
-    """The verdicts of an answer, newest first.
+    """The verdicts of a response, newest first.
 
     Raises:
-        Unreadable: the answer is not understood.
+        Unreadable: the response cannot be parsed.
     """
     try:
         return tuple(_ANSWER.validate_json(body))
     except ValidationError as error:
-        raise Unreadable("its /recent is not understood") from error
+        raise Unreadable("its /recent cannot be parsed") from error

@@ -1,4 +1,4 @@
-"""One answer of `/metrics`, as numbers."""
+"""One response of `/metrics`, parsed."""
 
 import math
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from worker.domain.errors import GuardstreamError
 from worker.telemetry.metric import Metric
 from worker.telemetry.names import INFO, METRICS
 
-# vLLM's own, on the same page
+# metrics of vLLM, in the same response
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 KV_CACHE_USED = "vllm:kv_cache_usage_perc"
-# prometheus_client's own; the moment tells one process from the next
+# of prometheus_client; a new value means a new process
 PROCESS_START = "process_start_time_seconds"
 
 _READ = frozenset(
     {RUNNING, WAITING, KV_CACHE_USED, PROCESS_START, *(s for m in METRICS for s in m.series)}
 )
-# no worker counts further; sums of what is below stay finite
+# larger than any real value; sums of smaller values stay finite
 _MAX = 1e18
 
 Labels = frozenset[tuple[str, str]]
@@ -29,15 +29,15 @@ _NOTHING: Mapping[Labels, float] = MappingProxyType({})
 
 
 class Unreadable(GuardstreamError):  # noqa: N818
-    """A worker cannot be reached, or what it answers is not understood."""
+    """A worker cannot be reached, or its response cannot be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A worker's metrics at one moment.
+    """The metrics of a worker at one time.
 
     Attributes:
-        at: when, on the reader's monotonic clock.
+        at: the time, on the monotonic clock of this process.
         series: values by name and labels.
     """
 
@@ -45,16 +45,16 @@ class Snapshot:
     series: Mapping[str, Mapping[Labels, float]]
 
     def samples(self, name: str) -> Mapping[Labels, float]:
-        """A series' values by their labels."""
+        """The values of a series by their labels."""
         return self.series.get(name, _NOTHING)
 
     def total(self, metric: Metric | str) -> float | None:
-        """The sum over all labels; None where the worker does not tell."""
+        """The sum over all labels; None if the worker does not report it."""
         values = self.samples(_series(metric))
         return sum(values.values()) if values else None
 
     def largest(self, metric: Metric | str) -> float | None:
-        """The greatest value over all labels; None where the worker does not tell."""
+        """The greatest value over all labels; None if the worker does not report it."""
         return max(self.samples(_series(metric)).values(), default=None)
 
     def by(self, metric: Metric, *labels: str) -> dict[tuple[str, ...], float]:
@@ -67,17 +67,17 @@ class Snapshot:
 
     @property
     def started(self) -> float | None:
-        """When the process began, in Unix seconds."""
+        """The start of the process, in Unix seconds."""
         return self.total(PROCESS_START)
 
 
 def read_metrics(text: str, at: float) -> Snapshot:
-    """The metrics that the console shows, out of all that stand on the page.
+    """The metrics that the console shows.
 
     Raises:
-        Unreadable: this is not a worker's page of metrics.
+        Unreadable: the text is not the metrics of a worker.
     """
-    # most of the page is vLLM's histograms, and parsing is slow
+    # most lines are vLLM's histograms, and parsing is slow
     wanted = "".join(f"{line}\n" for line in text.split("\n") if _name(line) in _READ)
     series: dict[str, dict[Labels, float]] = {}
     try:
@@ -94,7 +94,7 @@ def read_metrics(text: str, at: float) -> Snapshot:
 
 
 def values_of(labels: Labels, *names: str) -> tuple[str, ...]:
-    """The values of these labels, empty where there is none."""
+    """The values of these labels; an empty string for a missing one."""
     found = dict(labels)
     return tuple(found.get(name, "") for name in names)
 

@@ -1,4 +1,4 @@
-"""Everything on the console, out of what is known of each worker."""
+"""The content of the console, aggregated from the status of each worker."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _ERROR = label_name(attributes.ERROR_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of one worker.
+class WorkerStatus:
+    """The known status of one worker.
 
     Attributes:
-        change: None while it cannot be read; `fault` says why.
-        recent: its last verdicts; None where it does not tell, `recent_fault` says why.
+        change: None while it cannot be read; `fault` is the reason.
+        recent: its last verdicts; None if they cannot be read, `recent_fault` is the reason.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What runs in a worker."""
+    """The software and configuration of a worker."""
 
     version: str
     guard: str
@@ -46,7 +46,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker; without identity and load while it cannot be read."""
+    """One worker; identity and load are None while it cannot be read."""
 
     name: str
     fault: str | None
@@ -60,7 +60,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """A stage of a record's way; `share` is of the time that all stages took."""
+    """A stage of processing; `share` is of the time of all stages."""
 
     stage: str
     times: Percentiles
@@ -69,7 +69,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What a task's labels were, in shares of the verdicts."""
+    """The labels of a task, as shares of the verdicts."""
 
     task: str
     shares: dict[str, float]
@@ -77,7 +77,7 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Dead letters of one kind: since the workers began, and lately."""
+    """Dead letters of one kind: since the workers started, and in the window."""
 
     stage: str
     error: str
@@ -87,7 +87,7 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class PartitionView:
-    """A partition as its worker sees it."""
+    """A partition as reported by its worker."""
 
     worker: str
     topic: str
@@ -99,15 +99,15 @@ class PartitionView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A frame's content.
+    """The content of a frame.
 
     Attributes:
-        seconds: what rates, shares and percentiles are over; 0 after one look.
-        load: of all workers that can be read; None without any.
-        inconclusive_share: of the judgements; None without any.
+        seconds: the window of rates, shares and percentiles; 0 after one scrape.
+        load: of all readable workers; None if there are none.
+        inconclusive_share: of the judgements; None without judgements.
         flags: the most frequent first.
         partitions: the greatest lag first.
-        recent: newest first; None where no worker tells.
+        recent: newest first; None if no worker reports them.
     """
 
     seconds: float
@@ -123,11 +123,11 @@ class View:
     recent_fault: str | None
 
 
-def view_of(seen: Sequence[Seen], now: float) -> View:
-    """What is to be shown of these workers at the Unix time `now`."""
+def view_of(seen: Sequence[WorkerStatus], now: float) -> View:
+    """The view of these workers at the Unix time `now`."""
     changes = [one.change for one in seen if one.change]
-    told = [one.recent for one in seen if one.recent is not None]
-    newest = sorted((v for some in told for v in some), key=lambda v: v.judged_at, reverse=True)
+    reported = [one.recent for one in seen if one.recent is not None]
+    newest = sorted((v for some in reported for v in some), key=lambda v: v.judged_at, reverse=True)
     return View(
         seconds=max((change.seconds for change in changes), default=0.0),
         workers=tuple(_worker(one, now) for one in seen),
@@ -138,12 +138,12 @@ def view_of(seen: Sequence[Seen], now: float) -> View:
         flags=tuple((flag, round(count)) for (flag,), count in _ranked(changes, names.FLAGS)),
         dead_letters=tuple(_dead_letters(changes)),
         partitions=tuple(_partitions(seen)),
-        recent=tuple(newest) if told else None,
+        recent=tuple(newest) if reported else None,
         recent_fault=next((one.recent_fault for one in seen if one.recent_fault), None),
     )
 
 
-def _worker(seen: Seen, now: float) -> WorkerView:
+def _worker(seen: WorkerStatus, now: float) -> WorkerView:
     if seen.change is None:
         return WorkerView(seen.name, seen.fault)
     snapshot = seen.change.later
@@ -162,9 +162,9 @@ def _worker(seen: Seen, now: float) -> WorkerView:
 
 
 def _stages(changes: Sequence[Change]) -> Iterable[StageView]:
-    told = [change.distributions(names.STAGE_DURATION, "stage") for change in changes]
+    reported = [change.distributions(names.STAGE_DURATION, "stage") for change in changes]
     spent = {
-        stage: Distribution.sum_of(some.get(stage, Distribution()) for some in told)
+        stage: Distribution.sum_of(some.get(stage, Distribution()) for some in reported)
         for stage in STAGES
     }
     all_spent = sum(distribution.total for distribution in spent.values())
@@ -197,7 +197,7 @@ def _dead_letters(changes: Sequence[Change]) -> Iterable[DeadLetters]:
         yield DeadLetters(stage, error, round(total), round(lately.get((stage, error), 0.0)))
 
 
-def _partitions(seen: Sequence[Seen]) -> Iterable[PartitionView]:
+def _partitions(seen: Sequence[WorkerStatus]) -> Iterable[PartitionView]:
     rows = [row for one in seen if one.change for row in _held(one.name, one.change.later)]
     return sorted(rows, key=lambda row: (-(row.lag_records or 0), row.topic, row.partition))
 

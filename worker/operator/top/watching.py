@@ -1,7 +1,7 @@
-"""Looks at workers over HTTP, again and again.
+"""Scrapes workers over HTTP at an interval.
 
-What answers need not be a worker, nor well meaning: sizes and times are bounded, redirects are not
-followed, nothing is decompressed.
+The responses are untrusted: sizes and times are bounded, redirects are not followed, and nothing is
+decompressed.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from worker.operator.top.changes import Change
 from worker.operator.top.loads import Flow, flow_of
 from worker.operator.top.recent import RecentVerdict, read_recent
 from worker.operator.top.scrapes import Snapshot, Unreadable, read_metrics
-from worker.operator.top.view import Seen, View, view_of
+from worker.operator.top.view import View, WorkerStatus, view_of
 
 DEFAULT_PORT = 8080
 _MAX_BYTES = 4 << 20
@@ -30,8 +30,8 @@ class NoWorker(GuardstreamError):  # noqa: N818
     """None of the workers can be read."""
 
 
-class Watch:
-    """One worker and what it said within the last `window_seconds`."""
+class WatchedWorker:
+    """One worker and its responses of the last `window_seconds`."""
 
     def __init__(self, base: URL, session: aiohttp.ClientSession, window_seconds: float) -> None:
         self.name = f"{base.host_subcomponent}:{base.port}{base.path.rstrip('/')}"
@@ -43,8 +43,8 @@ class Watch:
         self._recent: tuple[RecentVerdict, ...] | None = None
         self._recent_fault: str | None = None
 
-    async def look(self) -> None:
-        """Ask the worker; a fault is kept and shown, not raised."""
+    async def scrape(self) -> None:
+        """Scrape the worker; an error is stored for the view and not raised."""
         try:
             body = await self._get("metrics")
             snapshot = read_metrics(body.decode("utf-8", "replace"), time.monotonic())
@@ -58,9 +58,9 @@ class Watch:
         except Unreadable as fault:
             self._recent, self._recent_fault = None, str(fault)
 
-    def seen(self) -> Seen:
-        """What is known of the worker, over the window."""
-        return Seen(
+    def status(self) -> WorkerStatus:
+        """The status of the worker, over the window."""
+        return WorkerStatus(
             self.name,
             self._change(0),
             fault=self._fault,
@@ -69,7 +69,7 @@ class Watch:
         )
 
     def last_change(self) -> Change | None:
-        """What happened since the look before the last; None while it cannot be read."""
+        """The change since the previous scrape; None while the worker cannot be read."""
         return self._change(-2)
 
     def _change(self, earlier: int) -> Change | None:
@@ -81,7 +81,7 @@ class Watch:
     def _keep(self, snapshot: Snapshot) -> None:
         kept = self._snapshots
         kept.append(snapshot)
-        # one more than the window holds, to count from
+        # one snapshot older than the window, to compare with
         while len(kept) > 2 and snapshot.at - kept[1].at >= self._window_seconds:
             kept.popleft()
 
@@ -97,11 +97,11 @@ class Watch:
                         raise Unreadable(f"its /{path} is over {_MAX_BYTES >> 20} MiB")
                 return bytes(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreadable(_say(error)) from error
+            raise Unreadable(_describe(error)) from error
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A session for all watches; close it."""
+    """A session for all workers; the caller closes it."""
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS),
         headers={"Accept-Encoding": "identity"},
@@ -110,63 +110,63 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-class Lookout:
+class WatchedWorkers:
     """All workers that are watched.
 
     Attributes:
-        flows: what flowed through all of them, a round each, the newest last.
+        flows: the flow through all of them, one per round, the newest last.
     """
 
     def __init__(
         self, bases: Sequence[URL], session: aiohttp.ClientSession, window_seconds: float
     ) -> None:
-        self._watches = [Watch(base, session, window_seconds) for base in bases]
+        self._workers = [WatchedWorker(base, session, window_seconds) for base in bases]
         self.flows: deque[Flow] = deque(maxlen=_MAX_FLOWS)
 
     def view(self) -> View:
-        """What is to be shown now."""
-        return view_of([watch.seen() for watch in self._watches], time.time())
+        """The current view."""
+        return view_of([watch.status() for watch in self._workers], time.time())
 
     def require_one(self) -> None:
-        """See that there is a worker to be watched.
+        """Check that at least one worker can be read.
 
         Raises:
             NoWorker: none can be read.
         """
-        faults = [f"{one.name}: {one.fault}" for w in self._watches if (one := w.seen()).fault]
-        if len(faults) == len(self._watches):
+        faults = [f"{one.name}: {one.fault}" for w in self._workers if (one := w.status()).fault]
+        if len(faults) == len(self._workers):
             raise NoWorker(f"No worker can be read: {'; '.join(faults)}.")
 
     async def rounds(self, interval_seconds: float) -> AsyncGenerator[None, None]:
-        """Look at all workers again and again, and yield after each round.
+        """Scrape all workers at an interval, and yield after each round.
 
-        The first round waits for every worker. Later ones do not: a slow worker is left to
-        itself, and asked anew when it has answered.
+        The first round waits for every worker. Later rounds do not: a slow worker is scraped again
+        after it has answered.
         """
-        looks: dict[Watch, asyncio.Task[None]] = {}
-        patience = None
+        scrapes: dict[WatchedWorker, asyncio.Task[None]] = {}
+        timeout = None
         try:
             while True:
                 began = time.monotonic()
-                for watch in self._watches:
-                    if watch not in looks:
-                        looks[watch] = asyncio.create_task(watch.look())
-                await asyncio.wait(looks.values(), timeout=patience)
-                for watch in [watch for watch, look in looks.items() if look.done()]:
-                    looks.pop(watch).result()
-                changes = [change for w in self._watches if (change := w.last_change())]
+                for watch in self._workers:
+                    if watch not in scrapes:
+                        scrapes[watch] = asyncio.create_task(watch.scrape())
+                await asyncio.wait(scrapes.values(), timeout=timeout)
+                for watch in [watch for watch, scrape in scrapes.items() if scrape.done()]:
+                    scrapes.pop(watch).result()
+                changes = [change for w in self._workers if (change := w.last_change())]
                 if flow := flow_of(changes):
                     self.flows.append(flow)
                 yield
-                patience = interval_seconds / 2
+                timeout = interval_seconds / 2
                 await asyncio.sleep(max(0.0, began + interval_seconds - time.monotonic()))
         finally:
-            for look in looks.values():
-                look.cancel()
+            for scrape in scrapes.values():
+                scrape.cancel()
 
 
 def base_url(text: str) -> URL:
-    """The worker's address out of `host`, `host:port` or a URL, with or without `/metrics`.
+    """The address of a worker from `host`, `host:port` or a URL, with or without `/metrics`.
 
     Raises:
         ValueError: it is none of these.
@@ -180,12 +180,12 @@ def base_url(text: str) -> URL:
     return url.with_path(path or "/").with_query(None).with_fragment(None)
 
 
-def _say(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     match error:
         case TimeoutError():
             return f"it does not answer within {_TIMEOUT_SECONDS:g} s"
         case aiohttp.ClientConnectorDNSError():
-            return "its name is not known"
+            return "its host name cannot be resolved"
         case aiohttp.ClientConnectorCertificateError():
             return "its certificate is not trusted"
         case aiohttp.ClientConnectorError() if error.os_error.errno:
@@ -193,4 +193,4 @@ def _say(error: Exception) -> str:
         case aiohttp.ServerDisconnectedError():
             return "it closed the connection"
         case _:
-            return f"no answer in HTTP ({type(error).__name__})"
+            return f"no HTTP response ({type(error).__name__})"

@@ -1,1 +1,1 @@
-"""How `guardstream top` draws a view: `frames` lays out panes, which are made of `pieces`."""
+"""The console of `guardstream top`: `frames` lays out panes, which consist of `pieces`."""

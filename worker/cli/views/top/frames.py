@@ -1,4 +1,4 @@
-"""A frame of `guardstream top`: the panes, in the room there is."""
+"""A frame of `guardstream top`: the layout of the panes in the available space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,62 +15,62 @@ from worker.cli.views.top.pieces import FAINT, Pane
 from worker.operator.top.loads import Flow
 from worker.operator.top.view import View
 
-# below it a frame around each pane would cost too many lines
+# with fewer lines, panes have no borders
 _BOXED_FROM = 34
-# of a band, where there is no end to the room
+# of a band, if the height is not limited
 _MOST_LINES = 13
 _GUTTER = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Now, on the clock of the looks and in Unix seconds."""
+class FrameTime:
+    """The current time, as monotonic seconds (like scrapes) and as Unix seconds."""
 
     monotonic: float
     unix: float
 
 
 def frame(
-    view: View, flows: Sequence[Flow], now: Moment, *, width: int, height: int | None = None
+    view: View, flows: Sequence[Flow], now: FrameTime, *, width: int, height: int | None = None
 ) -> tuple[Layout, int]:
-    """The frame and its height; without a height, as high as it wants to be."""
+    """The frame and its height; without `height`, all panes have the lines they want."""
     head = heads.head(view)
     bands = _bands(view, flows, now)
     boxed = height is None or height >= _BOXED_FROM
-    frills = 2 if boxed else 1
+    border = 2 if boxed else 1
     lines = share_out(
         None if height is None else height - len(head),
-        [frills + max(pane.least for pane in band) for band in bands],
-        [frills + max(pane.wanted for pane in band) for band in bands],
+        [border + max(pane.least for pane in band) for band in bands],
+        [border + max(pane.wanted for pane in band) for band in bands],
     )
     rows = [Layout(Group(*head), size=len(head))]
     for band, given in zip(bands, lines, strict=True):
         if given:
             row = Layout(size=given)
             inside = width // len(band) - (4 if boxed else _GUTTER)
-            framed = [_framed(pane, given - frills, inside, boxed=boxed) for pane in band]
+            framed = [_framed(pane, given - border, inside, boxed=boxed) for pane in band]
             if not boxed:
-                # no border keeps neighbours apart
+                # space instead of borders
                 framed[:-1] = [Padding(one, (0, _GUTTER, 0, 0)) for one in framed[:-1]]
             row.split_row(*map(Layout, framed))
             rows.append(row)
     used = len(head) + sum(lines)
     if height is not None and used < height:
         rows.append(Layout(Text(" "), size=height - used))
-    whole = Layout()
-    whole.split_column(*rows)
-    return whole, height or used
+    complete = Layout()
+    complete.split_column(*rows)
+    return complete, height or used
 
 
-def share_out(room: int | None, least: Sequence[int], wanted: Sequence[int]) -> list[int]:
-    """Lines for each band: what it wants, or a part; the last may get none."""
-    if room is None:
+def share_out(available: int | None, least: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """The lines of each band: all that it wants, or fewer; the last bands may get none."""
+    if available is None:
         return [min(lines, _MOST_LINES) for lines in wanted]
     given: list[int] = []
     for lines in least:
-        given.append(lines if sum(given) + lines <= room else 0)
+        given.append(lines if sum(given) + lines <= available else 0)
     while hungry := [n for n, lines in enumerate(given) if 0 < lines < wanted[n]]:
-        left = room - sum(given)
+        left = available - sum(given)
         if not left:
             break
         for n in hungry[:left]:
@@ -78,8 +78,8 @@ def share_out(room: int | None, least: Sequence[int], wanted: Sequence[int]) -> 
     return given
 
 
-def _bands(view: View, flows: Sequence[Flow], now: Moment) -> list[tuple[Pane, ...]]:
-    """What stands side by side, from the top."""
+def _bands(view: View, flows: Sequence[Flow], now: FrameTime) -> list[tuple[Pane, ...]]:
+    """The rows of panes, from the top."""
     bands: list[tuple[Pane, ...]] = [(heads.workers(view),)] if len(view.workers) > 1 else []
     if view.load is None:
         return bands

@@ -1,4 +1,4 @@
-"""Who is watched, whether they are well, and what they run."""
+"""The head of the console: the workers, their states and their software."""
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -46,28 +46,32 @@ def head(view: View) -> list[Text]:
 
 
 def workers(view: View) -> Pane:
-    """A row each, the troubled first; those that cannot be read at the end, with the reason."""
+    """One row per worker: first those with problems, at the end those that cannot be read."""
     ordered = sorted(view.workers, key=lambda worker: worker.ready and not worker.breaker_open)
-    told = [(worker, worker.load) for worker in ordered if worker.load]
-    silent = [worker for worker in view.workers if not worker.load]
+    readable = [(worker, worker.load) for worker in ordered if worker.load]
+    unreadable = [worker for worker in view.workers if not worker.load]
 
     def body(lines: int, width: int) -> RenderableType:
         wide = width >= _WIDE
         columns = [("worker", 0), ("state", 18), ("lag", -6), ("in", -7), ("out", -7)]
         columns += [("age p95", -7), ("busy", -5)]
         table = table_of(*columns, *([("prompts", -11), ("up", -10)] if wide else []))
-        for worker, load in told[: max(0, lines - 1 - len(silent))]:
+        for worker, load in readable[: max(0, lines - 1 - len(unreadable))]:
             add_row(table, *_row(worker, load), *(_more(worker, load) if wide else []))
-        said = (f"{shown(one.name)} CANNOT BE READ: {shown(one.fault or '')}" for one in silent)
-        return Group(*([table] if told else []), *(one_line(Text(line, BAD)) for line in said))
+        faults = (
+            f"{shown(one.name)} CANNOT BE READ: {shown(one.fault or '')}" for one in unreadable
+        )
+        return Group(
+            *([table] if readable else []), *(one_line(Text(line, BAD)) for line in faults)
+        )
 
-    wanted = len(view.workers) + bool(told)
+    wanted = len(view.workers) + bool(readable)
     return Pane("Workers", min(4, wanted), wanted, body)
 
 
 def _running(known: list[Identity]) -> Text:
-    """What runs; where workers differ, all that they say."""
-    said = (
+    """Model, guard, engine and version; all values where workers differ."""
+    parts = (
         " / ".join(dict.fromkeys(values))
         for values in (
             [one.model for one in known],
@@ -78,7 +82,7 @@ def _running(known: list[Identity]) -> Text:
             [f"version {one.version}" for one in known],
         )
     )
-    return Text("  ".join(shown(one) for one in said), FAINT)
+    return Text("  ".join(shown(one) for one in parts), FAINT)
 
 
 def _row(worker: WorkerView, load: Load) -> list[Text | str]:
@@ -99,7 +103,7 @@ def _more(worker: WorkerView, load: Load) -> list[Text | str]:
 
 
 def _state(worker: WorkerView) -> tuple[str, str]:
-    """In words, and the colour that goes with them."""
+    """The state in words, and its colour."""
     if worker.load is None:
         return f"CANNOT BE READ: {shown(worker.fault or '')}", BAD
     state = shown(worker.state) or "state unknown"

@@ -1,4 +1,4 @@
-"""Keys that are pressed while the console is on the screen."""
+"""The keyboard, while the console is on the screen."""
 
 import asyncio
 import os
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 END = "\x04"
-"""What Ctrl-D would give, and what a terminal that is gone gives."""
+"""Ctrl-D; also sent when the terminal was closed."""
 
 
 @contextmanager
 def on_key(act: Callable[[str], object]) -> Iterator[None]:
-    """Give each key to `act` and keep it off the screen; nothing without a terminal.
+    """Call `act` with each key, without echo; does nothing without a terminal.
 
-    A terminal that goes away presses no more keys, and is the end: `act` gets `END`.
+    When the terminal is closed, `act` is called with `END`.
     """
     if not sys.stdin.isatty():
         yield
@@ -34,7 +34,7 @@ def on_key(act: Callable[[str], object]) -> Iterator[None]:
         except OSError:
             keys = b""
         if not keys:
-            # a closed terminal stays readable for ever
+            # a closed terminal stays readable
             loop.remove_reader(stdin)
         act(keys.decode("utf-8", "replace") or END)
 
@@ -43,5 +43,5 @@ def on_key(act: Callable[[str], object]) -> Iterator[None]:
         yield
     finally:
         loop.remove_reader(stdin)
-        with suppress(termios.error):  # it is gone
+        with suppress(termios.error):  # it was closed
             termios.tcsetattr(stdin, termios.TCSANOW, before)

@@ -1,4 +1,4 @@
-"""What `guardstream top` shows, pane by pane."""
+"""The panes of `guardstream top`."""
 
 from collections.abc import Iterable, Sequence
 
@@ -60,11 +60,11 @@ def keeping_up(load: Load, flows: Sequence[Flow], now: float) -> Pane:
 
 
 def engine(load: Load) -> Pane:
-    """How hard the engine works, and at what."""
+    """The utilisation of the engine."""
 
     def body(_: int, width: int) -> RenderableType:
-        room = max(0, width - 15)
-        busy = "".join(bar([load.busy_share or 0.0], room, "█")).ljust(room, "░")
+        space = max(0, width - 15)
+        busy = "".join(bar([load.busy_share or 0.0], space, "█")).ljust(space, "░")
         return lines_of(
             fact("busy", f"{share(load.busy_share):<6}", busy),
             fact(
@@ -91,7 +91,7 @@ def _vllm(load: Load) -> str:
 
 
 def stages(view: View) -> Pane:
-    """Where a record's time goes."""
+    """The time of a record in each stage."""
 
     def body(_: int, width: int) -> RenderableType:
         table = table_of(("", 8), ("p50", -7), ("p95", -9), ("share", 0))
@@ -110,7 +110,7 @@ def stages(view: View) -> Pane:
 
 
 def verdicts(view: View) -> Pane:
-    """What was judged."""
+    """The labels and flags of verdicts."""
 
     def body(_: int, width: int) -> RenderableType:
         flags = ", ".join(f"{shown(flag)} {count(number)}" for flag, number in view.flags[:3])
@@ -127,33 +127,33 @@ def _mix(mix: Mix, width: int) -> Text:
     question = standard(mix.task)
     labels = question.labels if question else sorted(mix.shares.keys() - {"none"})
     parts = [mix.shares.get(label, 0.0) for label in (*labels, "none")]
-    # beside a bar that is worth it: for an exchange without response there is no label
+    # the share without a label: exchanges without a response have none
     with_none = width >= _NONE_FROM
-    room = max(4, width - (35 if with_none else 23))
-    drawn = bar(parts, room, "█░·")
+    space = max(4, width - (35 if with_none else 23))
+    drawn = bar(parts, space, "█░·")
     line = Text.assemble((f"{heading_of(mix.task):<8} ", NAME))
     for piece, label in zip(drawn, (*labels, ""), strict=True):
         line.append(piece, LABEL_STYLES.get(label, FAINT))
-    line.append(" " * (room - sum(map(len, drawn))))
+    line.append(" " * (space - sum(map(len, drawn))))
     first = f"{share(parts[0] if mix.shares else None):>6} {labels[0]}" if labels else ""
     none = f", {share(parts[-1])} none" if parts[-1] and with_none else ""
     return one_line(line.append(first + none))
 
 
 def partitions(view: View) -> Pane:
-    """The partitions that lag most."""
+    """The partitions with the largest lag."""
     rows, load = view.partitions, view.load
     held = count(load.partitions_held if load else None)
     paused = f", {count(load.partitions_paused)} paused" if load and load.partitions_paused else ""
 
     def body(lines: int, width: int) -> RenderableType:
-        whose = len(view.workers) > 1 and width > 60
+        with_worker = len(view.workers) > 1 and width > 60
         columns = [("topic", 0), ("part", -4), ("lag", -6), ("unsettled", -9), ("epoch", -5)]
-        table = table_of(*([("worker", 22)] if whose else []), *columns)
+        table = table_of(*([("worker", 22)] if with_worker else []), *columns)
         for row in rows[: lines - 1]:
             add_row(
                 table,
-                *([shown(row.worker)] if whose else []),
+                *([shown(row.worker)] if with_worker else []),
                 shown(row.topic),
                 shown(row.partition),
                 count(row.lag_records),
@@ -166,7 +166,7 @@ def partitions(view: View) -> Pane:
 
 
 def dead_letters(view: View) -> Pane:
-    """What could not be judged, and why."""
+    """Dead letters, by stage and error."""
     kinds = view.dead_letters
     total = sum(kind.total for kind in kinds)
 
@@ -183,7 +183,7 @@ def dead_letters(view: View) -> Pane:
 
 
 def last_verdicts(view: View, now: float) -> Pane:
-    """The newest verdicts, without anybody's text; `now` is in Unix seconds."""
+    """The newest verdicts, without text of users or models; `now` is in Unix seconds."""
     recent = view.recent
 
     def body(lines: int, width: int) -> RenderableType:

@@ -1,4 +1,4 @@
-"""What panes are made of."""
+"""The parts of panes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Pane:
     """A part of the frame.
 
     Attributes:
-        least, wanted: lines, the title not counted.
-        body: made for so many lines and columns.
+        least, wanted: lines, without the title.
+        body: draws the pane for a number of lines and columns.
     """
 
     title: str
@@ -29,29 +29,29 @@ class Pane:
 
 
 def shown(text: str) -> str:
-    """Text of others, harmless and short."""
+    """Untrusted text, escaped and truncated."""
     return printable(text[:_MAX_TEXT])
 
 
 def one_line(text: Text) -> Text:
-    """The text, cut where the room ends."""
+    """The text, truncated at the end of the line."""
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
 
-def fact(name: str, said: str, drawn: str = "") -> Text:
-    """A line: a name, what is to be said of it, and a drawing."""
-    line = Text.assemble((f"{name:<8}", NAME), said)
+def fact(name: str, value: str, drawn: str = "") -> Text:
+    """A line of a name, its value, and a drawing."""
+    line = Text.assemble((f"{name:<8}", NAME), value)
     return one_line(line.append(f" {drawn}", DRAWN) if drawn else line)
 
 
 def lines_of(*lines: Text) -> RenderableType:
-    """Lines, one below the other."""
+    """Several lines."""
     return Group(*lines)
 
 
 def table_of(*columns: tuple[str, int]) -> Table:
-    """A table by its columns' widths: negative for numbers, 0 for what takes the rest."""
+    """A table of columns with widths: negative to align right, 0 to fill the rest."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True, header_style=FAINT)
     for name, width in columns:
         table.add_column(

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them in a glance, and as bars."""
+"""Short texts and bars for numbers."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def count(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """So many a second: `0.31/s`, `31/s`, `12.3k/s`."""
+    """A number per second: `0.31/s`, `31/s`, `12.3k/s`."""
     if value is None:
         return f"{UNKNOWN}/s"
     if value < 9.995:
@@ -29,7 +29,7 @@ def rate(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A part of one: `0.4 %`, `61 %`."""
+    """A share: `0.4 %`, `61 %`."""
     if value is None:
         return f"{UNKNOWN} %"
     percent = 100 * value
@@ -48,19 +48,19 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f}s"
     for size, unit, small, small_unit in _SPANS:
         if round(seconds / small) * small >= size:
-            whole, rest = divmod(round(seconds / small), size // small)
-            return f"{whole:,}{unit}{rest}{small_unit}" if rest else f"{whole:,}{unit}"
+            large, rest = divmod(round(seconds / small), size // small)
+            return f"{large:,}{unit}{rest}{small_unit}" if rest else f"{large:,}{unit}"
     return f"{seconds:.0f}s"
 
 
 def up_to(seconds: float | None, highest: float | None) -> str:
-    """A percentile's time; `>2m` beyond what the histogram can tell."""
-    said = duration(seconds)
-    return f">{said}" if seconds is not None and seconds == highest else said
+    """The time of a percentile; `>2m` above the highest bucket of the histogram."""
+    text = duration(seconds)
+    return f">{text}" if seconds is not None and seconds == highest else text
 
 
 def bar(parts: Sequence[float], width: int, glyphs: str) -> list[str]:
-    """Shares of one side by side, each with its glyph, over `width` cells at the most."""
+    """Shares of one next to each other, each with its glyph, in at most `width` cells."""
     ends = [round(width * min(1.0, sum(parts[: n + 1]))) for n in range(len(parts))]
     begins = [0, *ends]
     return [glyph * (end - begin) for glyph, begin, end in zip(glyphs, begins, ends, strict=False)]
@@ -69,7 +69,7 @@ def bar(parts: Sequence[float], width: int, glyphs: str) -> list[str]:
 def sparkline(points: Sequence[tuple[float, float]], now: float, seconds: float, width: int) -> str:
     """The values of the last `seconds` as `width` cells, the newest at the right.
 
-    A cell's moments are fixed, so that what is drawn wanders but does not flicker.
+    The times of a cell are fixed, so that the drawing moves without flickering.
     """
     cell_seconds = seconds / max(1, width)
     newest = math.floor(now / cell_seconds)
