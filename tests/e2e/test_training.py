@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.integration.harness import event, produce, read, start_process
-from tests.unit.training.verdicts import labelled, verdict
+from tests.tools.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.runs import STEPS
 from worker.domain.questions import PROMPT_HARMFULNESS

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tests.unit.evaluation.rows import labels
-from tests.unit.training.verdicts import labelled, verdict
+from tests.tools.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.labels import write_rows
 from training.rows import read_rows
