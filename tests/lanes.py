@@ -179,7 +179,7 @@ def end(running: Sequence[Lane]) -> None:
         lane.send(signal.SIGINT)
     until = time.monotonic() + _GRACE_SECONDS
     try:
-        while not all([lane.ended() for lane in running]) and time.monotonic() < until:
+        while sum(lane.ended() for lane in running) < len(running) and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
     finally:
         for lane in running:
