@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas monitoring chart helm-check train-demo-guard bench chaos \
+.PHONY: help install demo test unit nightly lint format schemas monitoring chart helm-check train-demo-guard bench chaos \
   audit image-check
 
 help: ## List the targets
@@ -40,8 +40,15 @@ install: $(VENV)/.installed ## Set up .venv with guardstream
 demo: $(VENV)/.installed ## Watch chat events become verdicts: real Kafka, real vLLM, a tiny guard
 	@$(BIN)/guardstream demo
 
-test: $(VENV)/.developing ## Run all tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.developing ## Run all tests, independent ones side by side
+	@$(BIN)/python -m tests.lanes
+
+unit: $(VENV)/.developing ## Run the tests of the worker's pure layer
+	@$(BIN)/python -m tests.lanes unit
+
+nightly: $(VENV)/.developing ## Run all tests with many more examples, and faults for half an hour
+	@HYPOTHESIS_PROFILE=nightly GUARDSTREAM_TEST_FUZZ_EVENTS=20000 $(BIN)/python -m tests.lanes
+	@$(BIN)/python -m tests.chaos --seconds 1800
 
 lint: $(VENV)/.developing ## Check style, types and import layers
 	@$(BIN)/ruff format --check .
@@ -64,7 +71,7 @@ chart: $(VENV)/.installed ## Regenerate the chart's files, and the table of sett
 
 helm-check: $(VENV)/.developing ## Lint, render and validate the chart (builds helm with Go, once)
 	@$(BIN)/python -m helm check
-	@$(BIN)/python -m pytest -q tests/chart tests/unit/test_chart_documents.py
+	@$(BIN)/python -m pytest -q tests/chart tests/tools/test_chart_documents.py
 
 train-demo-guard: $(VENV)/.developing ## Train the bundled guard (about 25 minutes on 2 cores)
 	@$(BIN)/python -m training all --config training/configs/demonstration.yaml --run build/demonstration

@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import os
 import signal
@@ -5,12 +6,22 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import hypothesis
+import psutil
 import pytest
 
 from worker.adapters.kafka.connection import Connection, create_topics
 from worker.demo.kafka.broker import Broker
 from worker.domain.records import Partition, Record
 from worker.runtime.settings import Settings, load_settings
+
+# no deadline: it measures by the wall clock, also while other programs run
+hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("nightly", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# On a CPU vLLM otherwise starts one more process, which imports torch and vllm again (20 s).
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 
 def pytest_configure() -> None:
@@ -20,7 +31,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # the slow layers last: a broken unit shows first
-    order = ("unit", "chart", "contract", "integration", "e2e", "chaos")
+    order = ("unit", "tools", "chart", "contract", "integration", "e2e", "chaos")
     items.sort(
         key=lambda item: next((n for n, o in enumerate(order) if f"/{o}/" in str(item.path)), 9)
     )
@@ -90,8 +101,39 @@ def record() -> Callable[..., Record]:
 
 
 @pytest.fixture(autouse=True)
-def _tell_leaks_at_once(request):
-    """What a test leaves open is told when it is collected: let that be before the next test."""
+def _report_leaks_at_once(request):
+    """What a test leaves open is reported when it is collected: do that before the next test."""
     yield
     if request.node.get_closest_marker("integration"):
         gc.collect()
+
+
+# they end with pytest, and brokers and engines of several tests depend on them
+_KEPT = ("broker_guardian", "multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children()
+
+
+def _is_kept(process: psutil.Process) -> bool:
+    command = " ".join(process.cmdline())
+    return any(name in command for name in _KEPT)
+
+
+@pytest.fixture(autouse=True)
+def _end_processes(request):
+    """No process that a test starts outlives it, also where it fails half way."""
+    if "/unit/" in str(request.path):
+        yield
+        return
+    before = _children()
+    yield
+    left: list[psutil.Process] = []
+    for child in _children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child not in before and not _is_kept(child):
+                left += [child, *child.children(recursive=True)]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

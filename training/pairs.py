@@ -131,7 +131,7 @@ def hard_pairs(sampled: Sequence[Sampled], gamma: float) -> list[Pair]:
             pairs.append(
                 Pair(
                     item.event.id,
-                    found.task.value,
+                    found.task,
                     weight(found.right, found.wrong, gamma),
                     item.texts[found.chosen],
                     item.texts[found.rejected],

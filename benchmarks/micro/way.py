@@ -95,11 +95,11 @@ class Way:
         self._texts = texts
         self._tokenizer = demonstration_tokenizer()
 
-    def go(self) -> None:
-        """Take all records through: from the start of a worker until it has stopped."""
-        asyncio.run(self._go())
+    def go(self) -> int:
+        """Take all records through a worker that starts and stops; how many it settled."""
+        return asyncio.run(self._go())
 
-    async def _go(self) -> None:
+    async def _go(self) -> int:
         bus = MemoryBus(PARTITIONS)
         for record in self._given:
             bus.append(
@@ -116,6 +116,7 @@ class Way:
             await asyncio.sleep(0.001)
         pipeline.stop()
         await running
+        return delivery.settled
 
     def _worker(self, bus: MemoryBus) -> tuple[Pipeline, AtLeastOnce]:
         clock = SystemClock()

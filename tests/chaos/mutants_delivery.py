@@ -1,6 +1,6 @@
 """Workers that hold up too much or judge too much, to prove that the unit tests would see it.
 
-Each function breaks one thing in its own process; `tests/unit/test_mutants_delivery.py` shows that
+Each function breaks one thing in its own process; `tests/tools/test_mutants_delivery.py` shows that
 a worker broken like that violates what tests/unit/test_publishing.py and test_admission.py assert.
 """
 

@@ -58,11 +58,13 @@ async def test_a_worker_starts_while_a_broker_is_down(guarantee, cluster):
         for _ in range(5):
             worker = Worker(settings)
             running = asyncio.create_task(worker.run())
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while worker.held < 3 and not running.done():
                     await asyncio.sleep(0.1)
+            held = worker.held
             worker.stop()
             await running
+            assert held == 3
     finally:
         cluster.restart(3)
 

@@ -33,7 +33,7 @@ def test_helm_takes_the_command(line, tmp_path, monkeypatch):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_values_on_the_page_are_taken(block):
     values = {"model": {"cache": {"enabled": False}}} | yaml.safe_load(MINE)
-    render(**values | yaml.safe_load(block))
+    assert render(**values | yaml.safe_load(block)).workload
 
 
 def test_the_page_has_every_values_file_and_names_what_is_there():

@@ -53,7 +53,7 @@ async def bus(request):
 
 async def receive(source, count):
     found = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found) < count:
             found += await source.receive()
     return found
@@ -64,7 +64,7 @@ async def holding(make_source):
     source = make_source()
     listener = Listener(source)
     await source.start(listener)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not listener.held:
             await source.receive()
     return source

@@ -16,7 +16,7 @@ def guardstream(*arguments, given="", **variables):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         env=os.environ | variables,
     )
 
@@ -144,7 +144,7 @@ def test_judge_answers_before_its_input_ends():
             process.stdin.write(b'{"id": "%s", "prompt": "hi"}\n' % name.encode())
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["event_id"] == name
-        assert process.communicate(timeout=30) == (b"", b"")
+        assert process.communicate(timeout=120) == (b"", b"")
         assert process.returncode == 0
 
 

@@ -157,7 +157,7 @@ def test_an_interrupted_run_resumes(events, tmp_path):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "the same command resumes" in errors
     assert "Traceback" not in errors

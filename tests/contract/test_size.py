@@ -23,7 +23,7 @@ async def size(*arguments):
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"COLUMNS": "100"},
     )
-    out, err = await asyncio.wait_for(started.communicate(), 30)
+    out, err = await asyncio.wait_for(started.communicate(), 120)
     return started.returncode, out.decode(), err.decode()
 
 

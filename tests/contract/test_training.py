@@ -31,7 +31,7 @@ from worker.domain.questions import STANDARD_TASKS
 from worker.runtime.engines import demonstration_model
 
 # torch, transformers and trl warn of themselves
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
 BETA, SFT_WEIGHT = 0.5, 2.0
 SCRATCH = {
@@ -408,7 +408,7 @@ def test_two_processes_train_one_model(tmp_path):
         )
         for rank in range(2)
     ]
-    told = [process.communicate(timeout=200)[1] for process in both]
+    told = [process.communicate(timeout=800)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert "".join(told).count("training: sft is done.") == 1
     run = Run(tmp_path / "run")

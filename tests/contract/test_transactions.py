@@ -41,7 +41,7 @@ class KafkaWorld:
 
     async def visible(self, count):
         reader = read_topics(self.connection, [self.topic], from_beginning=True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             found = [(await anext(reader)).value for _ in range(count)]
         await reader.aclose()
         return found

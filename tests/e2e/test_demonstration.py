@@ -3,11 +3,14 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
+import pytest_asyncio
 
 from tests.collector import Collector
+from tests.contract.engines import keeps_its_promises
 from training.exchanges import compose
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import read_topics
@@ -15,42 +18,70 @@ from worker.domain.questions import STANDARD_QUESTIONS, STANDARD_TASKS, standard
 from worker.domain.records import OutgoingRecord
 from worker.evaluation.scoring import Tally, strict
 from worker.guards.guardreasoner.guard import GuardReasoner
-from worker.runtime.build import build_judging
+from worker.runtime.build import Judging, build_judging
 from worker.runtime.engines import DEMONSTRATION, demonstration_model
+from worker.runtime.settings import load_settings
 from worker.runtime.worker import Worker
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.integration,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     # torch and vllm warn of themselves
     pytest.mark.filterwarnings("default"),
+    # one engine for all, which belongs to the loop that it was started in
+    pytest.mark.asyncio(loop_scope="module"),
 ]
 
 COUNT = 300
 TRACE_ID = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
 
 
-async def test_labels_agree_with_what_is_known_and_vllm_joins_the_trace(kafka_settings, connection):
+class Shared(NamedTuple):
+    judging: Judging
+    engine: dict[str, Any]
+    telemetry: dict[str, Any]
+    collector: Collector
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared():
+    """An engine that runs, its settings, and the collector that it reports to."""
     async with Collector() as collector:
-        verdicts, examples = await judged(kafka_settings, connection, collector)
+        engine = {"kind": "vllm", "model": DEMONSTRATION}
+        telemetry = {"otlp_endpoint": collector.endpoint, "push_seconds": 1}
+        judging = build_judging(load_settings(engine=engine, telemetry=telemetry))
+        await judging.start()
+        try:
+            yield Shared(judging, engine, telemetry, collector)
+        finally:
+            await judging.stop()
+
+
+async def test_vllm_keeps_an_engines_promises(shared):
+    settings = load_settings(engine=shared.engine)
+    await keeps_its_promises(shared.judging.engine, settings)
+
+
+async def test_labels_agree_with_what_is_known_and_vllm_joins_the_trace(
+    kafka_settings, connection, shared
+):
+    collector = shared.collector
+    verdicts, examples = await judged(kafka_settings, connection, shared)
     agree(verdicts, examples)
-    vllms = collector.spans["llm_request"]
-    assert vllms
+    vllms = [span for span in collector.spans["llm_request"] if span.trace_id == TRACE_ID]
+    assert len(vllms) == COUNT
     for span in vllms:
         assert span.parent_span_id in {c.span_id for c in collector.spans[f"chat {DEMONSTRATION}"]}
-        assert span.trace_id == TRACE_ID
-    ours = set(collector.metrics)
-    assert {"vllm:num_requests_running", "guardstream.verdict.age"} <= ours
+    ours = {"vllm:num_requests_running", "guardstream.verdict.age"}
+    async with asyncio.timeout(60):
+        while not ours <= set(collector.metrics):
+            await asyncio.sleep(0.1)
 
 
-async def judged(kafka_settings, connection, collector):
+async def judged(kafka_settings, connection, shared):
     """Verdicts on held-out exchanges, by number, and the exchanges."""
-    settings = await kafka_settings(
-        partitions=2,
-        engine={"kind": "vllm", "model": DEMONSTRATION},
-        telemetry={"otlp_endpoint": collector.endpoint},
-    )
+    settings = await kafka_settings(partitions=2, engine=shared.engine, telemetry=shared.telemetry)
     topic = settings.input.topics[0]
     # another seed than the card's: held-out templates, other samples
     examples = compose("held_out", COUNT, 4)
@@ -68,23 +99,20 @@ async def judged(kafka_settings, connection, collector):
         ]
     )
     await publisher.stop()
-    judging = build_judging(settings)
-    await judging.start()
-    worker = Worker(settings, judging)
+    worker = Worker(settings, shared.judging)
     running = asyncio.create_task(worker.run())
     verdicts = {}
     reader = read_topics(connection, [settings.output.verdict_topic], from_beginning=True)
-    async with asyncio.timeout(240):
+    async with asyncio.timeout(600):
         while len(verdicts) < COUNT:
             verdict = orjson.loads((await anext(reader)).value)
             verdicts[int(verdict["event_id"])] = verdict
     await reader.aclose()
     worker.stop()
     await running
-    await judging.stop()
-    # vLLM's own exporter has a rhythm of its own
-    async with asyncio.timeout(30):
-        while len(collector.spans["llm_request"]) < COUNT:
+    # vLLM's own exporter has its own interval
+    async with asyncio.timeout(60):
+        while sum(s.trace_id == TRACE_ID for s in shared.collector.spans["llm_request"]) < COUNT:
             await asyncio.sleep(0.1)
     return verdicts, examples
 

@@ -20,7 +20,7 @@ REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2400),
     # torch and vllm warn of themselves
     pytest.mark.filterwarnings("default"),
 ]
@@ -66,10 +66,10 @@ async def test_a_killed_and_a_hung_engine_are_restarted_and_then_given_up():
             await asyncio.sleep(0.05)
             (core,) = cores()
             os.kill(core, fault)
-            interrupted = await asyncio.wait_for(asking, 60)
+            interrupted = await asyncio.wait_for(asking, 120)
             assert {type(result) for result in interrupted} == {EngineInterrupted}, fault
             assert engine.trouble
-            await asyncio.wait_for(engine.ready(), 300)
+            await asyncio.wait_for(engine.ready(), 600)
             assert all(answer.text.startswith("# Task 1") for answer in await ask()), fault
             assert core not in cores(), "the former core must not keep the device"
 

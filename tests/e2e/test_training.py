@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from tests.integration.harness import event, produce, read, start_process
-from tests.unit.training.verdicts import labelled, verdict
+from tests.tools.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.runs import STEPS
 from worker.domain.questions import PROMPT_HARMFULNESS
 from worker.domain.records import OutgoingRecord
 from worker.domain.verdicts import encode_verdict
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(2400)]
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/training.md").read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ async def test_the_commands_of_the_page_lead_back_into_the_worker(
         settings, ENGINE__KIND="vllm", ENGINE__MODEL=model, ENGINE__MAX_TOKENS="400"
     )
     await produce(connection, topic, [event(topic, str(COUNT + n)) for n in range(4)])
-    spoken = [orjson.loads(one.value) for one in await read(connection, [verdicts], COUNT + 4)]
+    spoken = [orjson.loads(one.value) for one in await read(connection, [verdicts], COUNT + 4, 900)]
     running.send_signal(signal.SIGTERM)
     await running.communicate()
     assert running.returncode == 0

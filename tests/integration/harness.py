@@ -28,10 +28,10 @@ def event(topic, name, **fields):
     return OutgoingRecord(topic, name.encode(), value, (("x-tenant", b"t1"),))
 
 
-async def read(connection, topics, count):
+async def read(connection, topics, count, seconds=120.0):
     found = []
     reader = read_topics(connection, topics, from_beginning=True)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(seconds):
         while len(found) < count:
             found.append(await anext(reader))
     await reader.aclose()

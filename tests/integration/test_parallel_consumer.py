@@ -93,7 +93,7 @@ async def test_it_judges_each_event_buries_what_is_none_and_commits(connection, 
             verdicts = await read(connection, [settings.output.verdict_topic], len(asked))
             dead = await read(connection, [settings.output.dead_letter_topic], len(wrong))
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 assert await process.wait() == 0
         finally:
             if process.returncode is None:

@@ -120,9 +120,10 @@ async def test_the_worker_works(broker, ways, make_settings, way, guarantee):
     await produce(broker.connection, topic, [event(topic, "1")])
     worker = Worker(settings)
     running = asyncio.create_task(worker.run())
-    await until(lambda: worker.outcomes["verdict"] == 1 or running.done(), 30)
+    await until(lambda: worker.outcomes["verdict"] == 1 or running.done())
     worker.stop()
     await running
+    assert worker.outcomes["verdict"] == 1
 
 
 async def connect(kafka):

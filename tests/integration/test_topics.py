@@ -72,7 +72,7 @@ async def test_offsets_overtaken_by_retention_stop_the_worker(kafka_settings, co
     await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=12)})
 
     with pytest.raises(OffsetLost, match=r"on_offset_lost"):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await Worker(settings).run()
 
     chosen = settings.input.model_copy(update={"on_offset_lost": "earliest"})

@@ -62,7 +62,7 @@ async def outcomes(connection, settings, events, letters):
     await running
     topics = [settings.output.verdict_topic, settings.output.dead_letter_topic]
     reader = read_topics(connection, topics, from_beginning=True)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         found = [await anext(reader) for _ in range(events + letters)]
     await reader.aclose()
     for where, committed, end in await committed_offsets(

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import orjson
 
+from tests.unit.clocks import QuickClock, turns
 from tests.unit.judges import build_judge
 from worker.adapters.memory import MemoryBus, MemoryPublisher, MemorySource, MemoryTransactions
 from worker.adapters.simulated import Behaviour, SimulatedEngine
@@ -24,17 +25,6 @@ from worker.flow.pipeline import FlowPolicy, Pipeline
 from worker.telemetry import Telemetry
 
 INPUT = Partition("events", 0)
-
-
-class QuickClock:
-    def now(self):
-        return 1_764_000_000.0
-
-    def monotonic(self):
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds):  # noqa: ARG002 - it returns at once
-        await asyncio.sleep(0)
 
 
 class GatedEngine(SimulatedEngine):
@@ -170,8 +160,8 @@ class WorkerHarness:
         await running
 
     async def idle(self):
-        for _ in range(50):
-            await asyncio.sleep(0)
+        """Let all that can run do so; only where something must not happen meanwhile."""
+        await turns(50)
 
     def judged_offsets(self):
         return [

@@ -1,6 +1,6 @@
 """What the tests of inspection share: a record's outcomes, as they lie in the output topics."""
 
-from tests.unit.harness import QuickClock
+from tests.unit.clocks import QuickClock
 from tests.unit.judges import build_judge
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.domain.dead_letters import dead_letter

@@ -4,20 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.unit.clocks import ManualClock
 from worker.domain.errors import BusUnavailable, BusUnreachable
 from worker.runtime.broker_wait import wait_for_brokers
-
-
-class Clock:
-    def __init__(self):
-        self.time = 0.0
-
-    def monotonic(self):
-        return self.time
-
-    async def sleep(self, seconds):
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 class Brokers:
@@ -40,7 +29,7 @@ async def wait(brokers, *, stopping=None, timeout_seconds=None):
         stopping=stopping or asyncio.Event(),
         timeout_seconds=timeout_seconds,
         report=reports.append,
-        clock=Clock(),
+        clock=ManualClock(),
     )
     return reached, reports
 

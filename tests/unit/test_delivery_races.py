@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.unit.clocks import turns
 from tests.unit.harness import INPUT, WorkerHarness
 from worker.adapters.memory import MemoryBus
 from worker.domain.errors import Retriable
@@ -12,11 +13,6 @@ from worker.domain.records import CommittedOffset, Partition
 from worker.flow.batching import BatchPolicy, MicroBatcher
 
 OTHER = Partition("events", 1)
-
-
-async def turns(count):
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def test_a_partition_that_was_paused_is_bounded_after_it_is_taken_over_again():
@@ -68,6 +64,7 @@ async def test_outcomes_are_published_after_a_rebalance_that_met_a_hanging_call(
         healthy.set()
         await harness.source.assign([INPUT])
         await harness.until(lambda: harness.bus.committed.get(INPUT) == 200)
+    assert len(set(harness.judged())) == 200
 
 
 async def test_a_flow_that_was_cancelled_before_its_first_step_begins_again():
@@ -91,6 +88,7 @@ async def test_a_flow_that_was_cancelled_before_its_first_step_begins_again():
         await harness.idle()
         await harness.source.assign([INPUT])
         await harness.until(lambda: harness.bus.committed.get(INPUT) == 5)
+    assert len(set(harness.judged())) == 5
 
 
 async def test_a_worker_that_is_stopping_takes_nothing_over():
@@ -121,6 +119,7 @@ async def test_a_worker_that_is_stopping_takes_nothing_over():
     await harness.source.assign([OTHER])
     async with asyncio.timeout(10):
         await running
+    assert OTHER not in harness.delivery._buffers
 
 
 async def test_the_backoff_of_failed_transactions_grows():
@@ -182,3 +181,4 @@ async def test_suspects_whose_marks_cannot_be_written_do_not_hold_up_the_others(
         await harness.until(lambda: len(harness.judged()) == 1)
         harness.source.commit = commit
         await harness.until(lambda: bus.committed.get(INPUT) == 4)
+    assert len(harness.judged()) == 5

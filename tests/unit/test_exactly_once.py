@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.unit.harness import INPUT, QuickClock
+from tests.unit.clocks import QuickClock
+from tests.unit.harness import INPUT
 from worker.adapters.memory import MemoryBus, MemorySource, MemoryTransactions, MemoryTransactor
 from worker.delivery.exactly_once import ExactlyOnce
 from worker.delivery.transaction_pace import Pace, TransactionPolicy

@@ -127,7 +127,6 @@ def documented():
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 @settings(
     max_examples=max(EVENTS // 2 // AT_ONCE, 1),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(records=st.lists(st.tuples(VALUES, HEADERS), min_size=AT_ONCE, max_size=AT_ONCE))

@@ -165,7 +165,9 @@ class Group:
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    # the more the better: this is where races are found
+    max_examples=4 * settings().max_examples,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 # a zombie commits while its successor is on its way: the offset is read after the fence
 @example(

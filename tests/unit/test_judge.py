@@ -5,26 +5,11 @@ import asyncio
 import orjson
 import pytest
 
+from tests.unit.clocks import QuickClock
 from tests.unit.judges import build_judge
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.domain.errors import EngineInterrupted, JudgingTimedOut, PoisonRecord
 from worker.domain.records import Partition, Record
-
-
-class JumpingClock:
-    """Real sleeps, and time that can be moved on, as for a process that was stopped."""
-
-    def __init__(self):
-        self.stopped_seconds = 0.0
-
-    def now(self):
-        return 1_764_000_000.0
-
-    def monotonic(self):
-        return asyncio.get_running_loop().time() + self.stopped_seconds
-
-    async def sleep(self, seconds):  # noqa: ARG002 - it waits for nobody
-        await asyncio.sleep(0)
 
 
 class Frail(SimulatedEngine):
@@ -74,7 +59,7 @@ async def cases(judge, *prompts):
 
 
 async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():
-    clock = JumpingClock()
+    clock = QuickClock()
     engine = Frail(clock)
     judge = build_judge(engine, clock)
     prepared = await cases(judge, *["hello"] * 40, "hello " * 50, *["hello"] * 40)
@@ -86,7 +71,7 @@ async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():
 
 
 async def test_an_engine_that_says_nothing_is_timed_out():
-    clock = JumpingClock()
+    clock = QuickClock()
     engine = Frail(clock)
     judge = build_judge(engine, clock, request_timeout_seconds=0.01)
     engine.silent = 1
@@ -96,7 +81,7 @@ async def test_an_engine_that_says_nothing_is_timed_out():
 
 
 async def test_a_timeout_that_is_late_is_not_the_engines():
-    clock = JumpingClock()
+    clock = QuickClock()
     engine = Frail(clock)
     judge = build_judge(engine, clock, request_timeout_seconds=0.01)
     engine.silent = 1
@@ -108,7 +93,7 @@ async def test_a_timeout_that_is_late_is_not_the_engines():
 
 
 async def test_an_engine_that_dies_by_chance_condemns_nobody():
-    clock = JumpingClock()
+    clock = QuickClock()
     engine = Frail(clock)
     judge = build_judge(engine, clock)
     prepared = await cases(judge, *["hello"] * 40)

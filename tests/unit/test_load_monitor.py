@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import generate_latest
 
+from tests.unit.clocks import SteppedClock
 from worker.domain.errors import Retriable
 from worker.domain.records import Partition
 from worker.flow.admission import Admission, AdmissionPolicy
@@ -14,33 +15,6 @@ from worker.flow.ownership import Ownership
 from worker.telemetry import Telemetry
 
 HELD = Partition("events", 0)
-
-
-class SteppedClock:
-    """Sleeps return when the test says so."""
-
-    def __init__(self):
-        self.time = 100.0
-        self.sleepers = asyncio.Queue()
-
-    def now(self):
-        return self.time
-
-    def monotonic(self):
-        return self.time
-
-    async def sleep(self, seconds):
-        woken = asyncio.get_running_loop().create_future()
-        await self.sleepers.put((seconds, woken))
-        await woken
-
-    async def pass_by(self, seconds):
-        """Let a heartbeat come after so long."""
-        _, woken = await self.sleepers.get()
-        self.time += seconds
-        woken.set_result(None)
-        for _ in range(5):
-            await asyncio.sleep(0)
 
 
 class Ends:

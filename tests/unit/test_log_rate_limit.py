@@ -1,17 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.clocks import ManualClock
 from worker.runtime.log_rate_limit import LogRateLimit
 
 MOST, INTERVAL = 2, 10.0
-
-
-class Clock:
-    def __init__(self):
-        self.time = 0.0
-
-    def __call__(self):
-        return self.time
 
 
 # steps of a quarter are exact in floats, so that windows end where they should
@@ -22,13 +15,13 @@ SAID = st.lists(
 
 def repeats(clock, remembered=512):
     return LogRateLimit(
-        most=MOST, interval_seconds=INTERVAL, monotonic=clock, remembered=remembered
+        most=MOST, interval_seconds=INTERVAL, monotonic=clock.monotonic, remembered=remembered
     )
 
 
 @given(SAID)
 def test_what_passes_is_rare_enough_and_what_does_not_is_counted(said):
-    clock = Clock()
+    clock = ManualClock()
     held = repeats(clock)
     passed = {key: [] for key in range(2)}
     silent = dict.fromkeys(range(2), 0)
@@ -45,7 +38,7 @@ def test_what_passes_is_rare_enough_and_what_does_not_is_counted(said):
 
 
 def test_foreign_keys_cannot_fill_the_memory():
-    held = repeats(Clock(), remembered=10)
+    held = repeats(ManualClock(), remembered=10)
     for key in range(1000):
         assert held.admit(key) == 0
         assert len(held) <= 10
@@ -54,7 +47,7 @@ def test_foreign_keys_cannot_fill_the_memory():
 
 
 def test_a_key_in_use_is_remembered_amid_others():
-    held = repeats(Clock(), remembered=10)
+    held = repeats(ManualClock(), remembered=10)
     assert [held.admit(0), held.admit(0)] == [0, 0]
     for other in range(10, 100):
         assert held.admit(0) is None

@@ -21,7 +21,7 @@ EXAMPLES = re.findall(r"```json (event|verdict)\n(.*?)```", README, re.DOTALL)
 @pytest.mark.parametrize(("kind", "text"), EXAMPLES)
 def test_examples_keep_the_schemas(kind, text):
     schema = orjson.loads(documents()[f"{kind}.schema.json"])
-    Draft202012Validator(schema).validate(orjson.loads(text))
+    assert list(Draft202012Validator(schema).iter_errors(orjson.loads(text))) == []
 
 
 @pytest.mark.parametrize("text", [text for kind, text in EXAMPLES if kind == "event"])

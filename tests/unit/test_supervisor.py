@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.unit.clocks import ManualClock, turns
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.domain.errors import EngineDead, EngineInterrupted, EngineUnavailable
 from worker.domain.events import Exchange
@@ -13,23 +14,6 @@ from worker.guards.guardreasoner.guard import GuardReasoner
 from worker.telemetry import Telemetry
 
 REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
-
-
-class ManualClock:
-    """Time moves by its sleeps, and they return at once."""
-
-    def __init__(self):
-        self.time = 0.0
-
-    def now(self):
-        return self.time
-
-    def monotonic(self):
-        return self.time
-
-    async def sleep(self, seconds):
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 class Mortal(SimulatedEngine):
@@ -138,8 +122,7 @@ async def test_a_hung_engine_is_a_dead_one(build):
 
 async def test_an_idle_engine_is_not_a_hung_one(build):
     engine, supervised = await build(restarts=0, stall_seconds=40.0)
-    for _ in range(200):
-        await asyncio.sleep(0)
+    await turns(200)
     assert supervised.trouble is None
     assert (await ask(supervised)).text
     assert engine.starts == 1

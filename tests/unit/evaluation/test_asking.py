@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.unit.clocks import QuickClock
 from tests.unit.evaluation.rows import GUARD, event
-from tests.unit.harness import GatedEngine, QuickClock
+from tests.unit.harness import GatedEngine
 from tests.unit.judges import build_judge
 from worker.domain.errors import EngineDead
 from worker.evaluation.asking import ask

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.evaluation.rows import labels
@@ -36,7 +36,6 @@ def test_mcnemar_worked_out_by_hand(ours, theirs, p):
     assert mcnemar(ours, theirs) == pytest.approx(p, rel=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_mcnemar_is_symmetric_and_the_tail_of_the_binomial(ours, theirs):
     p = mcnemar(ours, theirs)
@@ -67,7 +66,6 @@ def test_a_comparison_worked_out_by_hand():
     assert found.p == pytest.approx(2 * (1 + 4) / 16)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_the_order_of_the_two_guards_only_changes_the_sign(rows):
     one, other = compare(rows), compare([(truth, b, a) for truth, a, b in rows])

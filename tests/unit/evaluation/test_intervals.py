@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.questions import PROMPT_HARMFULNESS
@@ -123,7 +123,6 @@ def test_a_label_without_rows_is_not_drawn():
     assert any(counts[1] for counts in drawn)
 
 
-@settings(deadline=None, max_examples=50)
 @given(COUNTS, st.integers(0, 2**32))
 def test_an_interval_holds_its_figure_and_can_be_repeated(counts, seed):
     found = macro_interval(counts, resamples=40, seed=seed)

@@ -1,7 +1,7 @@
 """Figures against numbers worked out by hand."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.evaluation.rows import labels
@@ -72,7 +72,6 @@ def test_a_task_without_a_label_is_not_counted():
     assert tally.confusion(RESPONSE_HARMFULNESS).labelled == 0
 
 
-@settings(deadline=None)
 @given(COUNTS)
 def test_figures_lie_between_0_and_1_and_no_answer_never_pays(counts):
     for found in (strict(counts), lenient(counts)):
@@ -82,7 +81,6 @@ def test_figures_lie_between_0_and_1_and_no_answer_never_pays(counts):
         assert strict(counts).f1 <= lenient(counts).f1
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_the_order_of_rows_makes_no_difference(data):
     task = RESPONSE_REFUSAL

@@ -5,8 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from tests.tools.training.verdicts import labelled, verdict
 from tests.unit.evaluation.rows import labels
-from tests.unit.training.verdicts import labelled, verdict
 from training.exchanges import compose
 from training.labels import write_rows
 from training.rows import read_rows

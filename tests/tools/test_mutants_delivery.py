@@ -40,3 +40,4 @@ async def test_a_slot_that_is_given_back_before_the_outbox_is_seen(monkeypatch, 
         await harness.until(lambda: harness.engine.progress > IN_FLIGHT + OUTBOX)
         answers.set()
         await harness.until(lambda: harness.bus.committed.get(INPUT) == 200)
+    assert harness.engine.progress == 200
