@@ -74,7 +74,7 @@ class OutcomePublisher:
         self._bytes: Counter[Partition] = Counter()
 
     def begin(self, outcome: Outcome) -> list[PendingRecord]:
-        """Count an outcome that is to be published; its records."""
+        """Count an outcome before it is published; its records."""
         partition = outcome.record.partition
         self._outcomes[partition] += 1
         self._bytes[partition] += outcome.size_bytes

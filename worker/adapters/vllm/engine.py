@@ -12,6 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from worker.adapters.otlp import traces_url
+from worker.adapters.vllm.request_options import RequestOptions
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
 from worker.domain.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
@@ -96,7 +97,7 @@ class VllmEngine(Engine):
         self._extra = dict(extra)
         self._engine: Any = None
         # cached per kind of request: building the parameters takes longer than the lookup
-        self._options: dict[tuple[object, ...], _Options] = {}
+        self._options: dict[tuple[object, ...], RequestOptions] = {}
         self._version = ""
         self._max_model_len = 0
 
@@ -218,7 +219,7 @@ class VllmEngine(Engine):
             logprobs=options.logprobs(answer.logprobs),
         )
 
-    def _options_of(self, request: EngineRequest) -> "_Options":
+    def _options_of(self, request: EngineRequest) -> RequestOptions:
         kind = (
             request.max_tokens,
             request.stop_tokens,
@@ -229,7 +230,7 @@ class VllmEngine(Engine):
         )
         found = self._options.get(kind)
         if found is None:
-            found = self._options[kind] = _Options(request, self._tokenizer, self._max_tokens)
+            found = self._options[kind] = RequestOptions(request, self._tokenizer, self._max_tokens)
         return found
 
     @override
@@ -248,54 +249,3 @@ class VllmEngine(Engine):
 
 def _import() -> None:
     import vllm.v1.engine.async_llm  # noqa: F401, PLC0415
-
-
-class _Options:
-    """The sampling parameters for one kind of request.
-
-    Choices of a single token each become a mask; others become a grammar, which vLLM compiles on
-    first use. Log probabilities are raw: neither changes them.
-    """
-
-    def __init__(self, request: EngineRequest, tokenizer: JsonTokenizer, max_tokens: int) -> None:
-        from vllm.sampling_params import (  # noqa: PLC0415
-            RequestOutputKind,
-            SamplingParams,
-            StructuredOutputsParams,
-        )
-
-        self.stop_token_ids = [tokenizer.token_id(name) for name in request.stop_tokens]
-        self._place, self._labels = (
-            tokenizer.label_tokens(request.scores) if request.scores else (0, {})
-        )
-        chosen: dict[str, Any] = {}
-        if request.choices:
-            ids = [tokenizer.ids(choice) for choice in request.choices]
-            if all(len(one) == 1 for one in ids):
-                chosen = {"allowed_token_ids": [one[0] for one in ids], "max_tokens": 1}
-            else:
-                choices = StructuredOutputsParams(choice=list(request.choices))
-                chosen = {"structured_outputs": choices}
-        if self._labels:
-            chosen["logprob_token_ids"] = list(self._labels.values())
-        self.parameters = SamplingParams(
-            **{
-                "temperature": request.temperature,
-                "max_tokens": min(request.max_tokens or max_tokens, max_tokens),
-                "stop_token_ids": self.stop_token_ids,
-                "stop": list(request.stop) or None,
-                "output_kind": RequestOutputKind.FINAL_ONLY,
-                **chosen,
-            }
-        )
-
-    def logprobs(self, positions: Any) -> dict[str, float]:
-        """The log probabilities of the labels; empty if the completion ended before their token."""
-        if not self._labels or positions is None or len(positions) <= self._place:
-            return {}
-        held = positions[self._place]
-        return {
-            label: float(held[token].logprob)
-            for label, token in self._labels.items()
-            if token in held
-        }
