@@ -1,0 +1,77 @@
+"""`python -m tests.lanes` runs each test once, and reports what failed and what was skipped."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import lanes
+from tests.lanes import LANES, Lane, chosen, end, run, skips
+
+TESTS = Path(__file__).parents[1]
+
+
+def covers(arguments, path):
+    """Whether pytest with these arguments collects the file."""
+    given = str(path.relative_to(lanes.ROOT))
+    ignored = [one.removeprefix("--ignore=") for one in arguments if one.startswith("--ignore=")]
+    places = [one for one in arguments if not one.startswith("--")]
+    return given not in ignored and any(
+        given == place or given.startswith(f"{place}/") for place in places
+    )
+
+
+def test_every_file_of_tests_is_in_exactly_one_lane():
+    files = sorted(TESTS.rglob("test_*.py"))
+    assert len(files) > 100
+    found = {
+        str(path): [name for name, arguments in LANES.items() if covers(arguments, path)]
+        for path in files
+    }
+    assert {path: names for path, names in found.items() if len(names) != 1} == {}
+
+
+def test_all_paths_of_lanes_are_there():
+    for arguments in LANES.values():
+        for one in arguments:
+            assert (lanes.ROOT / one.removeprefix("--ignore=")).exists(), one
+
+
+def test_a_name_means_its_lane_and_the_parts_of_it():
+    assert [lane.name for lane in chosen(["unit"])] == ["unit", "unit-long"]
+    assert [lane.name for lane in chosen([])] == list(LANES)
+    with pytest.raises(SystemExit, match="there is no lane units; there are"):
+        chosen(["units"])
+
+
+def lane(folder, name, body):
+    path = folder / f"test_{name}.py"
+    path.write_text(f"import pytest, time\n{body}")
+    return Lane(name, [f"--rootdir={folder}", "-ra", str(path)], folder)
+
+
+def test_a_failure_is_shown_and_skips_are_counted(tmp_path, capsys):
+    both = [
+        lane(tmp_path, "good", "def test_a():\n    pytest.skip('no helm')\n\ndef test_b(): pass\n"),
+        lane(tmp_path, "bad", "def test_c():\n    assert 'seen' == 'wanted'\n"),
+    ]
+    assert run(both) == 1
+    shown = capsys.readouterr().out
+    assert "good           passed: 1 passed, 1 skipped" in shown
+    assert "bad            failed: 1 failed" in shown
+    assert "assert 'seen' == 'wanted'" in shown
+    assert "skipped 1: no helm" in shown
+    assert skips(both) == {"no helm": 1}
+    assert not any(one.failed for one in both[:1])
+
+
+def test_an_interrupt_ends_all(tmp_path):
+    slow = lane(tmp_path, "slow", "def test_d():\n    print('it runs')\n    time.sleep(600)\n")
+    slow.arguments = ["-s", *slow.arguments]
+    slow.start()
+    until = time.monotonic() + 120
+    while "it runs" not in slow.text() and time.monotonic() < until:
+        time.sleep(0.05)
+    end([slow])
+    # pytest's own status of an interrupt: its fixtures have ended what they started
+    assert slow.code == 2
