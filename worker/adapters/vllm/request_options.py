@@ -1,4 +1,4 @@
-"""What vLLM is told of a kind of requests, and the log probabilities that it returns for them."""
+"""The sampling parameters for a kind of requests, and the log probabilities that follow from them."""
 
 from typing import Any
 
