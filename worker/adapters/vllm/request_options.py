@@ -1,4 +1,4 @@
-"""The sampling parameters for a kind of requests, and the log probabilities that follow from them."""
+"""Sampling parameters for a kind of requests, and the log probabilities from their completions."""
 
 from typing import Any
 
