@@ -29,9 +29,9 @@ pytestmark = [
     pytest.mark.timeout(1200),
     # torch and vllm warn of themselves
     pytest.mark.filterwarnings("default"),
-    # one engine for all, which belongs to the loop that it was started in
-    pytest.mark.asyncio(loop_scope="module"),
 ]
+# one engine for both, which belongs to the loop that it was started in
+in_the_engines_loop = pytest.mark.asyncio(loop_scope="module")
 
 COUNT = 300
 TRACE_ID = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
@@ -58,11 +58,13 @@ async def shared():
             await judging.stop()
 
 
+@in_the_engines_loop
 async def test_vllm_keeps_an_engines_promises(shared):
     settings = load_settings(engine=shared.engine)
     await keeps_its_promises(shared.judging.engine, settings)
 
 
+@in_the_engines_loop
 async def test_labels_agree_with_what_is_known_and_vllm_joins_the_trace(
     kafka_settings, connection, shared
 ):
@@ -110,10 +112,11 @@ async def judged(kafka_settings, connection, shared):
     await reader.aclose()
     worker.stop()
     await running
-    # vLLM's own exporter has its own interval
-    async with asyncio.timeout(60):
-        while sum(s.trace_id == TRACE_ID for s in shared.collector.spans["llm_request"]) < COUNT:
-            await asyncio.sleep(0.1)
+    # our exporter and vLLM's each have an interval
+    for name in ("llm_request", f"chat {DEMONSTRATION}"):
+        async with asyncio.timeout(60):
+            while sum(s.trace_id == TRACE_ID for s in shared.collector.spans[name]) < COUNT:
+                await asyncio.sleep(0.1)
     return verdicts, examples
 
 
