@@ -54,8 +54,10 @@ class Completion:
 
 def total_usage(completions: Sequence[Completion]) -> Usage:
     """The tokens of all completions of a judgement."""
-    first, *others = (completion.usage for completion in completions)
-    return sum(others, first)
+    usage = completions[0].usage
+    for completion in completions[1:]:
+        usage += completion.usage
+    return usage
 
 
 @dataclass(frozen=True, slots=True)

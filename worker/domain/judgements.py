@@ -81,9 +81,10 @@ def status_of(
     questions: Iterable[Question], readings: Mapping[str, Reading], *, has_response: bool
 ) -> Status:
     """`complete` when every question that applies has a label."""
-    answered = all(
-        readings.get(question.name, NO_READING).label is not None
-        for question in questions
-        if question.applies(has_response=has_response)
-    )
-    return "complete" if answered else "inconclusive"
+    # a plain loop: each record comes this way
+    for question in questions:
+        if has_response or question.about == "prompt":
+            reading = readings.get(question.name)
+            if reading is None or reading.label is None:
+                return "inconclusive"
+    return "complete"

@@ -1,6 +1,7 @@
 """The Kafka record of a verdict: its key, its headers, and the copied headers of the input."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -72,6 +73,8 @@ _SINCE_VERSION_2: dict[str, Any] = {
     "severity": None,
     "reasoned": True,
 }
+_LABEL_HEADERS = tuple(f"guardstream.{question.name}" for question in STANDARD_QUESTIONS)
+_STANDARD_LABELS = attrgetter(*(f"{question.name}.label" for question in STANDARD_QUESTIONS))
 _SAME_FOR_ALL: Headers = (
     ("content-type", b"application/json"),
     ("guardstream.schema", VERDICT_SCHEMA.encode()),
@@ -104,16 +107,15 @@ def verdict_record(
         ("guardstream.event_id", verdict.event_id.encode("utf-8", "replace")),
         ("guardstream.status", verdict.status.encode()),
     ]
-    own += [
-        (f"guardstream.{question.name}", label.encode())
-        for question in STANDARD_QUESTIONS
-        if (label := getattr(verdict, question.name).label) is not None
-    ]
-    own += [
-        (f"guardstream.criteria.{name}", reading.label.encode())
-        for name, reading in verdict.criteria.items()
-        if reading.label is not None
-    ]
+    for name, label in zip(_LABEL_HEADERS, _STANDARD_LABELS(verdict), strict=True):
+        if label is not None:
+            own.append((name, label.encode()))
+    if verdict.criteria:
+        own += [
+            (f"guardstream.criteria.{name}", reading.label.encode())
+            for name, reading in verdict.criteria.items()
+            if reading.label is not None
+        ]
     key = record.key
     if key is None:
         key = (verdict.conversation_id or verdict.event_id).encode("utf-8", "replace")

@@ -14,7 +14,7 @@ import orjson
 from worker.domain.engines import EngineReference, FinishReason, Usage
 from worker.domain.events import Event
 from worker.domain.guard import Guard
-from worker.domain.judgements import Category, Judgement, Reading, Reasoning, Status
+from worker.domain.judgements import NO_READING, Category, Judgement, Reading, Reasoning, Status
 from worker.domain.questions import (
     PROMPT_HARMFULNESS,
     RESPONSE_HARMFULNESS,
@@ -23,6 +23,7 @@ from worker.domain.questions import (
 )
 
 VERDICT_SCHEMA = "guardstream.verdict/2"
+_NO_CRITERIA: Mapping[str, Reading] = {}
 _STANDARD_NAMES = frozenset(question.name for question in STANDARD_QUESTIONS)
 
 
@@ -90,13 +91,6 @@ class Verdict:
     judged_at: str
     schema: Literal["guardstream.verdict/2"] = "guardstream.verdict/2"
 
-    def reading(self, name: str) -> Reading | None:
-        """The answer to a question; None where this verdict has none."""
-        if name in _STANDARD_NAMES:
-            reading: Reading = getattr(self, name)
-            return reading
-        return self.criteria.get(name)
-
     def readings(self) -> dict[str, Reading]:
         """All answers by the name of their question, the standard tasks first."""
         standard = {question.name: getattr(self, question.name) for question in STANDARD_QUESTIONS}
@@ -158,6 +152,7 @@ def judge_event(
     judged_at: float,
 ) -> Verdict:
     """The verdict on an event: a judgement and its provenance."""
+    readings = judgement.readings
     return Verdict(
         verdict_id=verdict_id(source, guard),
         event_id=event_id,
@@ -166,10 +161,10 @@ def judge_event(
         tenant=event.tenant,
         source=source,
         status=judgement.status,
-        prompt_harmfulness=judgement.reading(PROMPT_HARMFULNESS.name),
-        response_refusal=judgement.reading(RESPONSE_REFUSAL.name),
-        response_harmfulness=judgement.reading(RESPONSE_HARMFULNESS.name),
-        criteria=_criteria(judgement),
+        prompt_harmfulness=readings.get(PROMPT_HARMFULNESS.name, NO_READING),
+        response_refusal=readings.get(RESPONSE_REFUSAL.name, NO_READING),
+        response_harmfulness=readings.get(RESPONSE_HARMFULNESS.name, NO_READING),
+        criteria=_NO_CRITERIA if readings.keys() <= _STANDARD_NAMES else _criteria(readings),
         categories=judgement.categories,
         severity=judgement.severity,
         reasoned=judgement.reasoned,
@@ -185,12 +180,8 @@ def judge_event(
     )
 
 
-def _criteria(judgement: Judgement) -> Mapping[str, Reading]:
-    if judgement.readings.keys() <= _STANDARD_NAMES:
-        return {}
-    return {
-        name: reading for name, reading in judgement.readings.items() if name not in _STANDARD_NAMES
-    }
+def _criteria(readings: Mapping[str, Reading]) -> Mapping[str, Reading]:
+    return {name: reading for name, reading in readings.items() if name not in _STANDARD_NAMES}
 
 
 def encode_verdict(verdict: Verdict) -> bytes:

@@ -89,7 +89,7 @@ class Telemetry:
             for question in questions
             for label in (*question.labels, None)
         }
-        self._questions = [question.name for question in questions]
+        self._questions = [(one.name, one in STANDARD_QUESTIONS) for one in questions]
         self._cached_tokens = made.counter(names.TOKENS_CACHED)
         start_at_zero(made)
 
@@ -165,8 +165,8 @@ class Telemetry:
         now = self._clock.now()
         self._judge.observe(max(now - admitted_at, 0.0))
         self._process.observe(max(now - taken_at, 0.0))
-        for name in self._questions:
-            reading = verdict.reading(name)
+        for name, is_standard in self._questions:
+            reading = getattr(verdict, name) if is_standard else verdict.criteria.get(name)
             self._labels[name, None if reading is None else reading.label].add()
         self._instruments.counter(names.JUDGEMENTS, verdict.status).add()
         for flag in verdict.flags:
