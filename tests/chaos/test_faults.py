@@ -90,17 +90,19 @@ JUDGED = """
     from worker.adapters.clock import SystemClock
     from worker.adapters.vllm.tokenizer import JsonTokenizer
     from worker.domain.errors import EngineDead
+    from worker.domain.events import Exchange
+    from worker.domain.guard import first_request
     from worker.guards.guardreasoner.guard import GuardReasoner
     from worker.runtime.engines import demonstration_model
 
     async def judge(text):
-        rendered = render(text, None)
+        request = first_request(GuardReasoner(), Exchange(text, None))
         engine = SimulatedEngine(behaviour=Behaviour(), clock=SystemClock())
         tokenizer = JsonTokenizer.load(demonstration_model())
-        (ids,) = await tokenizer.encode([rendered], engine.max_prompt_tokens)
+        (ids,) = await tokenizer.encode([request.prompt], engine.max_prompt_tokens)
         for _ in range(2):
             try:
-                await engine.complete(REQUEST, ids, request_id="1", trace={})
+                await engine.complete(request, ids, request_id="1", trace={})
                 print("judged", flush=True)
             except EngineDead:
                 print("died", flush=True)
@@ -221,8 +223,6 @@ async def test_a_process_that_has_not_begun_to_listen_has_longer():
 # stands in for a worker: says its last words and ends when the file is there, or stays
 _TWIN = """
 import pathlib, sys, time
-
-REQUEST = first_request(GuardReasoner(), Exchange("How do I bake bread?", None))
 while not pathlib.Path({flag!r}).exists():
     time.sleep(0.05)
 print({words!r}, file=sys.stderr)
