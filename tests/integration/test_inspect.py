@@ -242,7 +242,7 @@ async def test_records_without_an_outcome_say_why(judged, connection):
     await producer.stop()
     code, _, said = await command(judged, f"{topic}/0@14")
     assert code == 1
-    assert f"{topic}/0@14 holds no record" in said
+    assert f"{topic}/0@14 has no record" in said
 
 
 async def test_an_outcome_older_than_its_record_is_found_once_it_must_be_there(

@@ -72,7 +72,7 @@ def produce(monkeypatch, tmp_path):
 def test_what_is_not_acknowledged_is_a_failure_and_no_usage_error(produce):
     error = produce(takes=2).exception
     assert isinstance(error, BusUnavailable)  # `main` says it and exits 1
-    assert "1000 were produced" in str(error)
+    assert "failed after 1000 events" in str(error)
 
 
 def test_a_large_file_is_not_held_in_memory(produce):

@@ -153,7 +153,7 @@ async def test_a_dry_run_changes_nothing_and_send_has_them_judged(buried, connec
 
 
 async def test_no_letter_is_sent_twice_whatever_the_filters(buried, connection, monkeypatch):
-    monkeypatch.setattr("worker.operator.redrive.redriver._LETTERS_AT_ONCE", 4)
+    monkeypatch.setattr("worker.operator.redrive.redriver._DEAD_LETTERS_AT_ONCE", 4)
     settings, letters = buried
     topic = settings.output.dead_letter_topic
     one = letters[-1].record.key

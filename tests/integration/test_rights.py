@@ -185,7 +185,7 @@ async def test_a_right_that_is_missing_is_named(world, missing):
         assert failing == expected
         assert f"transactional id {group}.check; grant Write" in found["transactions"].text
     else:
-        assert f"grant us {right} on {kind.lower()} {named(settings, setting)};" in (
+        assert f"not grant {right} on {kind.lower()} {named(settings, setting)};" in (
             found["rights"].text
         )
         assert found["rights"].text.count(" on ") == 1, found
