@@ -37,7 +37,7 @@ LANES: dict[str, tuple[str, ...]] = {
     "training": (_TRAINING,),
     "contract": ("tests/contract", "tests/tools", "tests/chart", f"--ignore={_TRAINING}"),
 }
-AT_ONCE = 4
+AT_ONCE = 3
 INTERRUPTED = 130
 # for brokers and engines to end
 _GRACE_SECONDS = 60.0

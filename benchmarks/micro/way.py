@@ -11,7 +11,7 @@ from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.decoding.decoder import EventDecoder
 from worker.delivery.at_least_once import AtLeastOnce
 from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
-from worker.domain.outcomes import Destinations
+from worker.domain.outcomes import Destinations, Outcome
 from worker.domain.records import Record
 from worker.domain.verdicts import reference_to
 from worker.engine.retry import RetryPolicy
@@ -87,6 +87,21 @@ def build_judge(engine: Engine, tokenizer: JsonTokenizer, telemetry: Telemetry) 
     )
 
 
+class _Counted(Telemetry):
+    """Telemetry that sets `settled` when so many outcomes are durable."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(SystemClock())
+        self.settled = asyncio.Event()
+        self._left = count
+
+    def durable(self, outcomes: Sequence[Outcome]) -> None:
+        super().durable(outcomes)
+        self._left -= len(outcomes)
+        if self._left <= 0:
+            self.settled.set()
+
+
 class Way:
     """Takes records from a bus in memory, through a worker, and back to the bus."""
 
@@ -110,17 +125,18 @@ class Way:
                 partition=record.partition.number,
                 now=record.received_at,
             )
-        pipeline, delivery = self._worker(bus)
+        telemetry = _Counted(len(self._given))
+        pipeline, delivery = self._worker(bus, telemetry)
         running = asyncio.create_task(pipeline.run())
-        while delivery.settled < len(self._given) and not running.done():  # noqa: ASYNC110 - a plain poll
-            await asyncio.sleep(0.001)
+        # no poll: it would count by the time that passes
+        settled = asyncio.create_task(telemetry.settled.wait())
+        await asyncio.wait([settled, running], return_when=asyncio.FIRST_COMPLETED)
         pipeline.stop()
         await running
         return delivery.settled
 
-    def _worker(self, bus: MemoryBus) -> tuple[Pipeline, AtLeastOnce]:
+    def _worker(self, bus: MemoryBus, telemetry: Telemetry) -> tuple[Pipeline, AtLeastOnce]:
         clock = SystemClock()
-        telemetry = Telemetry(clock)
         source = MemorySource(bus, ["events"])
         delivery = AtLeastOnce(
             source=source, publisher=MemoryPublisher(bus), clock=clock, telemetry=telemetry
