@@ -23,6 +23,8 @@ from worker.demo.kafka.distribution import cache_folder
 _PACKAGE = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 _BUILD_SECONDS = 300
 _START_SECONDS = 10
+# on a busy machine an answer takes long; 10 s were once too few
+_ANSWER_SECONDS = 90
 
 # A cut closes connections; a half-open one swallows what is sent; an unanswered one lets requests
 # through and swallows the answers, so that what was done seems not to be.
@@ -30,7 +32,7 @@ TROUBLES = ("cut", "delay", "half-open", "unanswered")
 
 
 def proxy_program() -> Path | None:
-    """The proxy's program, built if it is not there; None where it cannot be had."""
+    """The proxy's program, built if it is not there; None without Go."""
     folder = cache_folder() / "toxiproxy"
     program = folder / "server"
     if program.is_file():
@@ -121,9 +123,9 @@ class Network:
                     return
 
     async def _ask(self, method: str, path: str, body: dict | None) -> None:
-        # toxiproxy refuses browsers, and takes for one whoever names no other program
+        # toxiproxy refuses browsers, by their user agent
         agent = {"User-Agent": "guardstream-chaos"}
-        timeout = aiohttp.ClientTimeout(total=_START_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
         async with (
             aiohttp.ClientSession(headers=agent, timeout=timeout) as session,
             session.request(method, f"http://{HOST}:{self._port}{path}", json=body) as answer,
