@@ -72,6 +72,6 @@ def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion)
     judgement = read_completions(guard, labelled.exchange, stored.completions())
     if judgement is None:
         return unjudged("The guard asks for more completions than are stored.")
-    predicted = {name: reading.label for name, reading in judgement.readings.items()}
+    predicted = {one.name: judgement.reading(one.name).label for one in guard.questions}
     flags = dict.fromkeys((*(stored.flags or ()), *judgement.flags))
     return Answer(judgement.status, predicted, tuple(flags))

@@ -71,7 +71,7 @@ def test_lines_of_other_programs_need_no_more_than_id_and_completion(tmp_path):
     assert stored.guard is None
     answer = stored.answer(event("7", response=None, given=labels("harmful")), GUARD)
     # there is no prediction for a response that does not exist
-    assert answer.predicted == {"prompt_harmfulness": "harmful"}
+    assert answer.predicted == labels("harmful")
 
 
 def test_a_completion_of_another_text_answers_nothing(tmp_path):
@@ -164,3 +164,11 @@ def test_a_verdict_is_an_answer_too(tmp_path):
     answer = read_stored(path).answer(event("a"), GUARD)
     assert (answer.status, answer.predicted) == ("inconclusive", labels("harmful"))
     assert answer.flags == ("simulated",)
+
+
+def test_a_truncated_completion_predicts_nothing_for_each_question(tmp_path):
+    path = tmp_path / "c.jsonl"
+    cut = {"id": "a", "completion": completion("harmful"), "finish_reason": "length"}
+    path.write_bytes(orjson.dumps(cut))
+    answer = read_stored(path).answer(event("a"), GUARD)
+    assert (answer.status, answer.predicted) == ("inconclusive", labels())
