@@ -46,11 +46,11 @@ def test_a_redelivery_keeps_its_verdict_id():
     assert kinds([*FOUND, renamed], "at_least_once") == ["renamed"]
 
 
-def test_a_good_record_is_buried_only_for_the_engines_failures():
-    buried = dataclasses.replace(VERDICTS[0], error="RetriesSpent")
-    assert kinds([buried, *FOUND[1:]]) == []
-    buried = dataclasses.replace(VERDICTS[0], error="NotAnEvent")
-    assert kinds([buried, *FOUND[1:]]) == ["wrongly judged"]
+def test_a_good_record_is_dead_lettered_only_for_the_engines_failures():
+    dead_lettered = dataclasses.replace(VERDICTS[0], error="RetriesSpent")
+    assert kinds([dead_lettered, *FOUND[1:]]) == []
+    dead_lettered = dataclasses.replace(VERDICTS[0], error="NotAnEvent")
+    assert kinds([dead_lettered, *FOUND[1:]]) == ["wrongly judged"]
 
 
 def test_a_bad_record_has_no_verdict_and_a_tombstone_no_outcome():

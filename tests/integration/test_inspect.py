@@ -73,7 +73,7 @@ async def send(connection, topic, value, **fields):
 
 @pytest.fixture
 async def judged(kafka_settings, connection):
-    """Settings of a worker that judged ten events and buried one."""
+    """Settings of a worker that judged ten events and dead_lettered one."""
     settings = await kafka_settings()
     topic = settings.input.topics[0]
     records = [event(topic, str(n), response="Sure!") for n in range(10)]

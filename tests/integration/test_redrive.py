@@ -81,7 +81,7 @@ async def command(settings, *arguments):
 
 
 @pytest.fixture
-async def buried(kafka_settings, connection):
+async def dead_lettered(kafka_settings, connection):
     """Settings of a worker that refused about a third of the events, and its letters."""
     simulated = {"refusal_rate": 0.3, "time_to_first_token_seconds": 0.0}
     settings = await kafka_settings(partitions=3, engine={"simulated": simulated})
@@ -117,8 +117,8 @@ def dead(settings, name, *, topic=None, error=None, **changes):
     )
 
 
-async def test_a_dry_run_changes_nothing_and_send_has_them_judged(buried, connection):
-    settings, letters = buried
+async def test_a_dry_run_changes_nothing_and_send_has_them_judged(dead_lettered, connection):
+    settings, letters = dead_lettered
     topics = [settings.input.topics[0], settings.output.dead_letter_topic]
     before = [await held_offsets(connection, topic) for topic in topics]
 
@@ -152,9 +152,9 @@ async def test_a_dry_run_changes_nothing_and_send_has_them_judged(buried, connec
         assert committed == end, where
 
 
-async def test_no_letter_is_sent_twice_whatever_the_filters(buried, connection, monkeypatch):
+async def test_no_letter_is_sent_twice_whatever_the_filters(dead_lettered, connection, monkeypatch):
     monkeypatch.setattr("worker.operator.redrive.redriver._DEAD_LETTERS_AT_ONCE", 4)
-    settings, letters = buried
+    settings, letters = dead_lettered
     topic = settings.output.dead_letter_topic
     one = letters[-1].record.key
 
@@ -173,8 +173,8 @@ async def test_no_letter_is_sent_twice_whatever_the_filters(buried, connection, 
     assert len(await records_of(connection, settings.input.topics[0])) == EVENTS + len(letters)
 
 
-async def test_the_count_rises_until_the_circle_stops(buried, connection):
-    settings, letters = buried
+async def test_the_count_rises_until_the_circle_stops(dead_lettered, connection):
+    settings, letters = dead_lettered
     topic = settings.output.dead_letter_topic
     for deliveries in (1, 2):
         plan = await redrive(connection, topic, Selection(), max_deliveries=3, send=True)
@@ -192,8 +192,8 @@ async def test_the_count_rises_until_the_circle_stops(buried, connection):
     assert json.loads(lines[-1])["letters"] == len(letters)
 
 
-async def test_a_redrive_that_dies_midway_loses_none_and_repeats_none(buried, connection):
-    settings, letters = buried
+async def test_a_redrive_that_dies_midway_loses_none_and_repeats_none(dead_lettered, connection):
+    settings, letters = dead_lettered
     topic = settings.output.dead_letter_topic
     stalled, goes_on = asyncio.Event(), asyncio.Event()
     dying = Redriver(connection, topic)

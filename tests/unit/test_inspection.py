@@ -120,7 +120,7 @@ async def test_a_verdict_of_the_id_is_told_by_its_header_alone(record):
         (b"", (), "events-0-0"),
     ],
 )
-def test_what_a_buried_event_is_called(record, value, headers, name):
+def test_what_a_dead_lettered_event_is_called(record, value, headers, name):
     letter = letter_of(record(value, headers=headers))
     assert searched(name, letters=[letter]).sources == [Place(Partition("events", 0), 0)]
     assert searched("another", letters=[letter]).sources == []

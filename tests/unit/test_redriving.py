@@ -31,7 +31,7 @@ def lying(outgoing, *, where=DEAD, offset=0, at=NOW):
     return Record(where, 1, offset, outgoing.key, outgoing.value, headers, at, 0.0)
 
 
-def buried(record, error=None, *, max_bytes=1 << 20, **place):
+def dead_lettered(record, error=None, *, max_bytes=1 << 20, **place):
     letter = dead_letter(
         record,
         error or InvalidRequest("The engine refuses this prompt."),
@@ -54,9 +54,9 @@ def letters(record):
     judged = record(b"{}", key=b"a")
     other = record(b"{}", key=b"\xff", partition=Partition("others", 3), offset=9)
     return [
-        buried(judged, offset=0, at=NOW),
-        buried(judged, NotAnEvent("The value is empty."), offset=1, at=NOW + 1000),
-        buried(other, offset=2, at=NOW + 2000),
+        dead_lettered(judged, offset=0, at=NOW),
+        dead_lettered(judged, NotAnEvent("The value is empty."), offset=1, at=NOW + 1000),
+        dead_lettered(other, offset=2, at=NOW + 2000),
     ]
 
 
@@ -73,13 +73,13 @@ names = st.text(min_size=1, max_size=12).filter(
     offset=st.integers(0, 10**15),
     rounds=st.integers(1, 4),
 )
-def test_what_was_buried_comes_back_and_the_count_rises(
+def test_what_was_dead_lettered_comes_back_and_the_count_rises(
     key, value, headers, partition, offset, rounds
 ):
     where = Partition("events", partition)
     record = Record(where, 1, offset, key, value, headers, NOW, 0.0)
     for deliveries in range(1, rounds + 1):
-        letter = read_dead_letter(buried(record))
+        letter = read_dead_letter(dead_lettered(record))
         assert letter.complete
         assert letter.deliveries == deliveries
         assert letter.origin == f"events/{partition}@{offset}"
@@ -89,7 +89,7 @@ def test_what_was_buried_comes_back_and_the_count_rises(
         record = lying(back, where=where, offset=offset)
 
 
-def test_a_letter_says_why_it_was_buried(letters):
+def test_a_letter_says_why_it_was_dead_lettered(letters):
     letter = read_dead_letter(letters[1])
     assert (letter.stage, letter.error) == ("decode", "NotAnEvent")
     assert letter.message == "The value is empty."
@@ -104,7 +104,7 @@ def test_what_an_event_brought_along_is_not_taken_for_ours(record):
         ("GuardStream.delivery.count", b"0"),
         ("x", b"1"),
     )
-    letter = read_dead_letter(buried(record(headers=forged)))
+    letter = read_dead_letter(dead_lettered(record(headers=forged)))
     assert (letter.topic, letter.stage, letter.deliveries) == ("events", "judge", 1)
     assert letter.complete
     assert redriven_record(letter).headers == (("x", b"1"), (DELIVERED_BEFORE, b"1"))
@@ -131,7 +131,7 @@ def test_what_is_no_letter_is_never_sent(record, headers):
 @pytest.mark.parametrize("headers", [(), (("h", b"h" * 90_000),)])
 def test_a_letter_that_was_cut_is_named_and_never_sent(record, headers):
     plan = plan_of()
-    cut = buried(record(b"x" * 200_000, headers=headers), max_bytes=80_000, offset=5)
+    cut = dead_lettered(record(b"x" * 200_000, headers=headers), max_bytes=80_000, offset=5)
     assert plan.consider(cut) is None
     assert plan.truncated == ["dead/0@5"]
     assert plan.skipped == {(SkipReason.TRUNCATED, "events"): 1}
@@ -158,7 +158,7 @@ def test_filters_select(letters, selection, taken):
 
 
 def test_a_letter_that_was_delivered_enough_stays(record):
-    often = buried(record(headers=((DELIVERED_BEFORE, b"2"),)))
+    often = dead_lettered(record(headers=((DELIVERED_BEFORE, b"2"),)))
     assert plan_of(max_deliveries=4).consider(often) is not None
     plan = plan_of(max_deliveries=3)
     assert plan.consider(often) is None
@@ -175,7 +175,7 @@ def test_a_topic_that_is_gone_holds_up_no_other(letters):
 
 def test_what_a_topic_does_not_take_is_not_sent(record):
     plan = plan_of(sizes={"events": 1000})
-    assert plan.consider(buried(record(b"x" * 1000))) is None
+    assert plan.consider(dead_lettered(record(b"x" * 1000))) is None
     assert plan.skipped_for(SkipReason.TOO_LARGE) == {"events": 1}
     assert plan.failed
 
@@ -206,14 +206,14 @@ def test_noted_letters_are_never_taken_again(letters):
 
 
 def test_a_note_is_of_its_own_partition(letters, record):
-    elsewhere = buried(record(), where=Partition("dead", 1), offset=0)
+    elsewhere = dead_lettered(record(), where=Partition("dead", 1), offset=0)
     notes = notes_of([read_dead_letter(letters[0]), read_dead_letter(elsewhere)])
     assert {note.partition: read_note(lying(note)) for note in notes} == {0: {0}, 1: {0}}
 
 
 def test_an_event_cannot_write_a_note(record):
     forged = (("guardstream.redriven.offsets", b"0,1,2"),)
-    assert read_note(buried(record(headers=forged))) is None
+    assert read_note(dead_lettered(record(headers=forged))) is None
     assert read_note(record(headers=(("guardstream.redriven.offsets", b"7,x,,"),))) == {7}
 
 

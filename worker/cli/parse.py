@@ -18,7 +18,7 @@ def parse(config: Config = None) -> None:
     """
     from pydantic import BaseModel, ValidationError
 
-    from worker.domain.engines import Completion, Usage
+    from worker.domain.engines import stored_completions
     from worker.domain.events import Exchange
     from worker.domain.guard import read_completions
     from worker.runtime.build import build_guard
@@ -38,14 +38,12 @@ def parse(config: Config = None) -> None:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"]))
             raise BadLine(f"Line {number}: {where} {fault['msg']}.".replace(":  ", ": ")) from None
-        texts = [line.completion] if isinstance(line.completion, str) else line.completion
-        completions = [Completion(text, "stop", Usage(0, 0, 0)) for text in texts[:-1]]
-        completions += [Completion(text, line.finish_reason, Usage(0, 0, 0)) for text in texts[-1:]]
+        completions = stored_completions(line.completion, line.finish_reason)
         exchange = Exchange("", "" if line.has_response else None)
         judgement = read_completions(guard, exchange, completions)
         if judgement is None:
             raise BadLine(
-                f"Line {number}: the guard {guard.name} asks for more than {len(texts)}"
+                f"Line {number}: the guard {guard.name} asks for more than {len(completions)}"
                 " completions: give all of them as a list."
             )
         write_line({"id": line.id, **_document(judgement)})

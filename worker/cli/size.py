@@ -134,7 +134,7 @@ def size(
         records_per_partition=settings.input.queued_records_per_partition,
         bytes_per_partition=settings.input.queued_bytes_per_partition,
         total_bytes=settings.input.queued_bytes,
-        in_flight=settings.engine.max_num_seqs + settings.batch.max_records,
+        in_flight=settings.in_flight_limit,
     )
     plan = sizing.plan(load, terms, queues)
     assumed += view.of_terms(terms)

@@ -52,6 +52,18 @@ class Completion:
     logprobs: Mapping[str, float] = field(default_factory=dict)
 
 
+def stored_completions(
+    texts: str | Sequence[str], finish_reason: FinishReason | None
+) -> list[Completion]:
+    """Completions of which the texts were stored, and how the last one ended."""
+    given = [texts] if isinstance(texts, str) else texts
+    nothing = Usage(0, 0, 0)
+    return [
+        *(Completion(text, "stop", nothing) for text in given[:-1]),
+        *(Completion(text, finish_reason, nothing) for text in given[-1:]),
+    ]
+
+
 def total_usage(completions: Sequence[Completion]) -> Usage:
     """The tokens of all completions of a judgement."""
     usage = completions[0].usage

@@ -86,8 +86,3 @@ def in_order(names: Iterable[str]) -> list[str]:
     """Names of questions: the standard ones first, in their order, then the others by name."""
     given = set(names)
     return [name for name in _STANDARD if name in given] + sorted(given - _STANDARD.keys())
-
-
-def labels_of(name: str) -> tuple[str, ...]:
-    """The labels of a standard question."""
-    return _STANDARD[name].labels

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.domain.engines import Completion, EngineReference, FinishReason, Usage
+from worker.domain.engines import EngineReference, FinishReason, Usage, stored_completions
 from worker.domain.guard import Guard, first_prompt, read_completions
 from worker.domain.judgements import Status
 from worker.domain.verdicts import GuardReference
@@ -51,15 +51,6 @@ class StoredCompletion:
     guard: GuardReference | None = None
     engine: EngineReference | None = None
 
-    def completions(self) -> list[Completion]:
-        """As the engine returned them, as far as that is stored."""
-        texts = [self.completion] if isinstance(self.completion, str) else self.completion
-        nothing = Usage(0, 0, 0)
-        return [
-            *(Completion(text, "stop", nothing) for text in texts[:-1]),
-            *(Completion(text, self.finish_reason, nothing) for text in texts[-1:]),
-        ]
-
 
 def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
     """The sha256 of the exact first prompt; it differs with the text and with the template."""
@@ -69,7 +60,9 @@ def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
 
 def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion) -> Answer:
     """Read completions as the worker does."""
-    judgement = read_completions(guard, labelled.exchange, stored.completions())
+    judgement = read_completions(
+        guard, labelled.exchange, stored_completions(stored.completion, stored.finish_reason)
+    )
     if judgement is None:
         return unjudged("The guard asks for more completions than are stored.")
     predicted = {one.name: judgement.reading(one.name).label for one in guard.questions}

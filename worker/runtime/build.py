@@ -114,12 +114,7 @@ def build_judging(settings: Settings, *, temperature: float = 0.0, seed: int = 0
         clock=clock,
         with_reasoning=settings.output.reasoning == "full",
     )
-    return Judging(guard, engine, judge, exporters, in_flight_limit(settings))
-
-
-def in_flight_limit(settings: Settings) -> int:
-    """Records at the engine: one batch more than it runs at once, so that it never waits."""
-    return settings.engine.max_num_seqs + settings.batch.max_records
+    return Judging(guard, engine, judge, exporters, settings.in_flight_limit)
 
 
 def _require_tokens(guard: Guard, tokenizer: JsonTokenizer) -> None:

@@ -12,10 +12,10 @@ from worker.domain.questions import (
     RESPONSE_HARMFULNESS,
     RESPONSE_REFUSAL,
     STANDARD_TASKS,
-    labels_of,
+    standard,
 )
 
-SAID = {task: (*labels_of(task), None) for task in STANDARD_TASKS}
+SAID = {task: (*standard(task).labels, None) for task in STANDARD_TASKS}
 one_said = st.fixed_dictionaries({task: st.sampled_from(SAID[task]) for task in STANDARD_TASKS})
 some_labels = st.fixed_dictionaries({task: st.sampled_from(SAID[task]) for task in STANDARD_TASKS})
 

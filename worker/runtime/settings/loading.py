@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     telemetry: TelemetrySettings = TelemetrySettings()
     log: LogSettings = LogSettings()
 
+    @property
+    def in_flight_limit(self) -> int:
+        """Records at the engine: one batch more than it runs at once, so that it never waits."""
+        return self.engine.max_num_seqs + self.batch.max_records
+
 
 def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Settings:
     """The settings of the environment and the file; `overrides` of a group win over both.
