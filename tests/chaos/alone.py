@@ -26,16 +26,26 @@ def watch() -> None:
     """Patch this process: it writes down each record that it begins alone, and when it is done."""
     partitions: dict[int, Partition] = {}
     alone: dict[Partition, int] = {}
+    # the mark is being written, and the record has not begun
+    announced: dict[Partition, int] = {}
     take, begin, passed = Delivery._begin, SuspectWindow.begin, SuspectWindow.pass_commit
+
+    def end_announcement(partition):
+        if partition in announced:
+            _note(_DONE, partition, announced.pop(partition))
 
     def take_over(self, partition, offset, window):
         partitions[id(window)] = partition
+        # whatever became of the mark: this process lives, and did not begin the record
+        end_announcement(partition)
         return take(self, partition, offset, window)
 
     def begin_one(self, offset):
         if self.is_suspecting:
-            alone[partitions[id(self)]] = offset
-            _note(_BEGUN, partitions[id(self)], offset)
+            partition = partitions[id(self)]
+            alone[partition] = offset
+            _note(_BEGUN, partition, offset)
+            end_announcement(partition)
         begin(self, offset)
 
     def commit(self, offset):
@@ -46,9 +56,14 @@ def watch() -> None:
 
     def noting(suspect):
         async def suspect_and_note(self, partition, *, begins):
+            if begins and (offset := self.committed(partition)) is not None:
+                announced[partition] = offset
+                _note(_BEGUN, partition, offset)
             is_written = await suspect(self, partition, begins=begins)
-            if is_written and not begins and partition in alone:
-                _note(_DONE, partition, alone.pop(partition))
+            if is_written and not begins:
+                end_announcement(partition)
+                if partition in alone:
+                    _note(_DONE, partition, alone.pop(partition))
             return is_written
 
         return suspect_and_note

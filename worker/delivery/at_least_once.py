@@ -13,7 +13,6 @@ from typing_extensions import override
 from worker.delivery.base import MOST_BEGUN, Delivery, end
 from worker.delivery.outcome_publisher import PublishingHooks
 from worker.delivery.publishing import Publishing
-from worker.delivery.takeover import Takeover
 from worker.domain.errors import Retriable
 from worker.domain.outcomes import Outcome
 from worker.domain.ports import Clock, Publisher, Source
@@ -193,7 +192,7 @@ class AtLeastOnce(Delivery):
 
     async def _own(self, partition: Partition) -> None:
         failures = 0
-        takeover = Takeover(self._source, partition, self._most_begun)
+        takeover = self._takeover(partition)
         while True:
             try:
                 adopted = await takeover.adopt()

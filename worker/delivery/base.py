@@ -14,7 +14,9 @@ from typing import Any
 
 from worker.delivery.offset_ledger import OffsetLedger
 from worker.delivery.suspect_window import SuspectWindow
+from worker.delivery.takeover import Takeover
 from worker.domain.outcomes import Outcome
+from worker.domain.poison import PoisonMark
 from worker.domain.ports import Clock, Source
 from worker.domain.records import Partition, Record
 from worker.engine.retry import RetryPolicy
@@ -58,6 +60,8 @@ class Delivery(ABC):
         self._most_begun = most_begun
         self._ledger = OffsetLedger()
         self._windows: dict[Partition, SuspectWindow] = {}
+        # of partitions that were lost, offset and mark by which a record was to begin but did not
+        self._announced: dict[Partition, tuple[int, PoisonMark]] = {}
         # held while marks are changed and written; at least once needs it
         self._commit_lock: AbstractAsyncContextManager[None] = nullcontext()
         self.settled = 0  # outcomes that are durable
@@ -226,9 +230,16 @@ class Delivery(ABC):
             self._changed()
 
     def _forget(self, partitions: Collection[Partition]) -> None:
-        self._ledger.forget(partitions)
         for partition in partitions:
-            self._windows.pop(partition, None)
+            window, offset = self._windows.pop(partition, None), self.committed(partition)
+            if window is not None and offset is not None and window.announced is not None:
+                self._announced[partition] = (offset, window.announced)
+        self._ledger.forget(partitions)
+
+    def _takeover(self, partition: Partition) -> Takeover:
+        """The takeover of a partition that may have been this worker's before."""
+        announced = self._announced.pop(partition, None)
+        return Takeover(self._source, partition, self._most_begun, announced)
 
     async def _pause_after(self, failures: int) -> None:
         await self._clock.sleep(self._retries.pause_seconds(failures, self._uniform()))

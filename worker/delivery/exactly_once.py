@@ -177,7 +177,7 @@ class ExactlyOnce(Delivery):
 
     async def _own(self, partition: Partition) -> None:
         failures, written = 0, None
-        takeover = Takeover(self._source, partition, self._most_begun)
+        takeover = self._takeover(partition)
         while True:
             try:
                 async for _ in self._commits(partition, takeover):

@@ -62,6 +62,16 @@ class SuspectWindow:
         """Whether a record is being judged alone, and a death would be attributed to it."""
         return self._mark.deaths >= ALONE and self._mark.working
 
+    @property
+    def announced(self) -> PoisonMark | None:
+        """The mark by which a record begins alone, while none has begun; None at other times.
+
+        It may be stored even if its commit failed.
+        """
+        if self._mark.deaths < ALONE or self._begun:
+            return None
+        return replace(self._mark, working=True)
+
     def suspect(self, *, begins: bool) -> None:
         """A record is about to be begun alone, or has been judged: `mark` shows it from now on."""
         self._mark = replace(self._mark, working=begins)

@@ -35,12 +35,21 @@ class Takeover:
 
     Args:
         most_begun: records of a partition that are begun behind its committed offset.
+        announced: offset and mark that this worker may have stored before it lost the partition,
+            without beginning the record: they are no sign of a death.
     """
 
-    def __init__(self, source: Source, partition: Partition, most_begun: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        partition: Partition,
+        most_begun: int,
+        announced: tuple[int, PoisonMark] | None = None,
+    ) -> None:
         self._source = source
         self._partition = partition
         self._most_begun = most_begun
+        self._announced = announced
         self._found: CommittedOffset | None = None
         self._mark = PoisonMark()
 
@@ -65,6 +74,8 @@ class Takeover:
         if self._found is not None and self._found != found:
             return replace(mark, working=False)  # this owner wrote it
         if self._found is None:
+            if self._announced == (found.offset, mark):
+                mark = replace(mark, working=False)
             reach = 0
             if mark.working:
                 ends = await self._source.ends([self._partition])
