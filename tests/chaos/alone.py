@@ -22,48 +22,70 @@ LOG_VARIABLE = "GUARDSTREAM_TEST_ALONE_LOG"
 _BEGUN, _DONE = "begun", "done"
 
 
+class _Journal:
+    """Writes down what this process begins alone, and when that ends."""
+
+    def __init__(self):
+        self._partitions: dict[int, Partition] = {}
+        self._alone: dict[Partition, int] = {}
+        # the mark is being written, and the record has not begun
+        self._announced: dict[Partition, int] = {}
+
+    def taken_over(self, partition, window):
+        self._partitions[id(window)] = partition
+        # whatever became of the mark: this process lives, and did not begin the record
+        self._end(self._announced, partition)
+
+    def announced(self, partition, offset):
+        if offset is not None:
+            self._announced[partition] = offset
+            _note(_BEGUN, partition, offset)
+
+    def begun(self, window, offset):
+        if window.is_suspecting:
+            partition = self._partitions[id(window)]
+            self._alone[partition] = offset
+            _note(_BEGUN, partition, offset)
+            self._end(self._announced, partition)
+
+    def passed(self, window, offset):
+        partition = self._partitions.get(id(window))
+        if partition in self._alone and offset > self._alone[partition]:
+            self._end(self._alone, partition)
+
+    def cleared(self, partition):
+        self._end(self._announced, partition)
+        self._end(self._alone, partition)
+
+    def _end(self, offsets, partition):
+        if partition in offsets:
+            _note(_DONE, partition, offsets.pop(partition))
+
+
 def watch() -> None:
     """Patch this process: it writes down each record that it begins alone, and when it is done."""
-    partitions: dict[int, Partition] = {}
-    alone: dict[Partition, int] = {}
-    # the mark is being written, and the record has not begun
-    announced: dict[Partition, int] = {}
+    journal = _Journal()
     take, begin, passed = Delivery._begin, SuspectWindow.begin, SuspectWindow.pass_commit
 
-    def end_announcement(partition):
-        if partition in announced:
-            _note(_DONE, partition, announced.pop(partition))
-
     def take_over(self, partition, offset, window):
-        partitions[id(window)] = partition
-        # whatever became of the mark: this process lives, and did not begin the record
-        end_announcement(partition)
+        journal.taken_over(partition, window)
         return take(self, partition, offset, window)
 
     def begin_one(self, offset):
-        if self.is_suspecting:
-            partition = partitions[id(self)]
-            alone[partition] = offset
-            _note(_BEGUN, partition, offset)
-            end_announcement(partition)
+        journal.begun(self, offset)
         begin(self, offset)
 
     def commit(self, offset):
-        partition = partitions.get(id(self))
-        if partition in alone and offset > alone[partition]:
-            _note(_DONE, partition, alone.pop(partition))
+        journal.passed(self, offset)
         passed(self, offset)
 
     def noting(suspect):
         async def suspect_and_note(self, partition, *, begins):
-            if begins and (offset := self.committed(partition)) is not None:
-                announced[partition] = offset
-                _note(_BEGUN, partition, offset)
+            if begins:
+                journal.announced(partition, self.committed(partition))
             is_written = await suspect(self, partition, begins=begins)
             if is_written and not begins:
-                end_announcement(partition)
-                if partition in alone:
-                    _note(_DONE, partition, alone.pop(partition))
+                journal.cleared(partition)
             return is_written
 
         return suspect_and_note

@@ -10,17 +10,19 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.delivery.offset_ledger import OffsetLedger
 from worker.delivery.suspect_window import SuspectWindow
 from worker.delivery.takeover import Takeover
 from worker.domain.outcomes import Outcome
-from worker.domain.poison import PoisonMark
 from worker.domain.ports import Clock, Source
 from worker.domain.records import Partition, Record
 from worker.engine.retry import RetryPolicy
 from worker.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from worker.domain.poison import PoisonMark
 
 # after a worker's death all that it may have begun is judged in small groups: not too many
 MOST_BEGUN = 1024
