@@ -20,7 +20,7 @@ import typer
 from benchmarks.micro.way import ReadyEngine, build_judge, demonstration_tokenizer
 from worker.adapters.clock import SystemClock
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.domain.errors import RecordError
+from worker.decoding.decoder import Refused
 from worker.domain.records import Partition, Record
 from worker.domain.verdict_records import verdict_record
 from worker.guards.guardreasoner.prompt import render
@@ -75,9 +75,10 @@ async def cost(text: str, tokenizer: JsonTokenizer, events: int) -> Cost:
     value = orjson.dumps({"id": "e", "prompt": text, "response": text})
     record = Record(Partition("events", 0), 1, 0, None, value, (), 0, 0.0)
     began = time.process_time()
-    for case in await judge.prepare([record] * events):
-        if isinstance(case, RecordError):
-            raise case
+    for preparation in await judge.prepare([record] * events):
+        case = preparation.exchanges[0]
+        if isinstance(case, Refused):
+            raise case.error
         verdict = await judge.judge(case)
         verdict_record(verdict, topic="verdicts", record=record)
     whole, began = time.process_time() - began, time.process_time()

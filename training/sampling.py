@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.config import Config
+from worker.decoding.decoder import EventDecoder
 from worker.domain.engines import EngineReference
 from worker.domain.verdicts import GuardReference
 from worker.evaluation.answers import Answer
@@ -51,7 +52,9 @@ class Asked:
             },
             guard={"prompt_form": config.prompt_form},
         )
-        self._judging: Judging = build_judging(settings, temperature=temperature, seed=config.seed)
+        self._judging: Judging = build_judging(
+            settings, temperature=temperature, seed=config.seed, decoder=EventDecoder()
+        )
         self._limit = self._judging.in_flight_limit
 
     @property

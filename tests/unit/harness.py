@@ -72,6 +72,7 @@ class WorkerHarness:
         cloudevents=False,
         tokenizer=None,
         guard=None,
+        decoder=None,
         **queue_bounds,
     ):
         self.clock = clock = QuickClock()
@@ -105,6 +106,7 @@ class WorkerHarness:
             tokenizer=tokenizer,
             telemetry=telemetry,
             framing=framing,
+            decoder=decoder,
         )
         self.delivery = delivery
         self.pipeline = Pipeline(

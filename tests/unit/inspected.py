@@ -26,7 +26,7 @@ def lying(outgoing, number, at=0, timestamp_ms=0):
 
 async def verdict_of(record, *, model="m", **where):
     judge = judging(model)
-    verdict = await judge.judge((await judge.prepare([record]))[0])
+    verdict = await judge.judge((await judge.prepare([record]))[0].exchanges[0])
     return lying(verdict_record(verdict, topic="verdicts", record=record), 0, **where)
 
 

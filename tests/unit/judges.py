@@ -1,6 +1,7 @@
 """Judges for tests: a guard over a simulated engine, with a tokenizer that counts words."""
 
 from worker.decoding.decoder import EventDecoder
+from worker.decoding.values import JsonReader
 from worker.domain.verdicts import reference_to
 from worker.engine.retry import RetryPolicy
 from worker.flow.asking import Asker, AskingPolicy
@@ -28,6 +29,7 @@ def build_judge(
     model="m",
     framing="none",
     request_timeout_seconds=30.0,
+    decoder=None,
 ):
     guard = guard or GuardReasoner()
     return Judge(
@@ -40,6 +42,6 @@ def build_judge(
             clock=clock,
             policy=AskingPolicy(request_timeout_seconds, RetryPolicy()),
         ),
-        decoder=EventDecoder(framing),
+        decoder=decoder or EventDecoder(JsonReader(framing)),
         clock=clock,
     )

@@ -55,7 +55,7 @@ async def cases(judge, *prompts):
         )
         for n, prompt in enumerate(prompts)
     ]
-    return await judge.prepare(records)
+    return [one.exchanges[0] for one in await judge.prepare(records)]
 
 
 async def test_a_prompt_that_kills_the_engine_is_told_from_its_neighbours():

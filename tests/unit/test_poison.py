@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.harness import INPUT, WorkerHarness
 from worker.adapters.memory import MemoryBus
 from worker.delivery.suspect_window import SuspectWindow
-from worker.domain.errors import EngineDead
+from worker.domain.errors import EngineDead, Retriable
 from worker.domain.poison import GROUP_RECORDS, PoisonMark, describe
 from worker.domain.records import CommittedOffset, Partition
 
@@ -177,11 +177,11 @@ class DeadlyHarness(WorkerHarness):
         prepare = self.judge.prepare
 
         async def prepare_and_note(records):
-            cases = await prepare(records)
-            for case in cases:
+            preparations = await prepare(records)
+            for case in (one for preparation in preparations for one in preparation.exchanges):
                 if getattr(case, "exchange", None) and case.exchange.prompt == poison:
                     case.prompt_token_ids[:] = [666]
-            return cases
+            return preparations
 
         self.judge.prepare = prepare_and_note
         complete = self.engine.complete
@@ -287,6 +287,37 @@ async def test_a_bus_that_refuses_is_no_death(guarantee):
         await harness.until(lambda: harness.bus.committed.get(INPUT) == 20)
         assert PoisonMark.decode(harness.bus.metadata[INPUT]).deaths == 0
     assert harness.bus.topic("dead") == []
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_mark_whose_commit_seemed_to_fail_is_no_death(guarantee):
+    """The mark is stored, its acknowledgement is lost, and the session ends before the next try."""
+    bus = MemoryBus()
+    harness = WorkerHarness(guarantee, bus=bus)
+    harness.send(3)
+    bus.commit({INPUT: CommittedOffset(0, PoisonMark(3, 3, 3).encode())})
+    commit, cut_off = bus.commit, []
+
+    def commit_unacknowledged(offsets):
+        mark = PoisonMark.decode(offsets[INPUT].metadata)
+        if len(cut_off) < 2 and mark.deaths >= 2:
+            if mark.working:
+                commit(offsets)
+                cut_off.append(asyncio.ensure_future(evict()))
+            if cut_off:
+                raise Retriable("No answer.")
+        commit(offsets)
+
+    async def evict():
+        await harness.source.revoke([INPUT], lost=True)
+        await harness.source.assign([INPUT])
+        cut_off.append(None)
+
+    bus.commit = commit_unacknowledged
+    async with harness.running():
+        await harness.until(lambda: bus.committed.get(INPUT) == 3)
+    assert bus.topic("dead") == []
+    assert set(harness.judged()) == {"0", "1", "2"}
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])

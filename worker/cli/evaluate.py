@@ -76,6 +76,7 @@ def evaluate(
     _require_extra()
     from worker import __version__
     from worker.cli.views.evaluation import show_evaluation
+    from worker.decoding.decoder import EventDecoder
     from worker.domain.errors import UnusableFile
     from worker.domain.verdicts import rfc3339
     from worker.evaluation.analysis import compare as compare_runs
@@ -109,7 +110,8 @@ def evaluate(
         answers = {event.id: stored.answer(event, guard) for event in labelled.events}
         by, engine = stored.guard, stored.engine
     else:
-        judging = build_judging(settings)
+        # labelled rows are events, whatever the input topics hold
+        judging = build_judging(settings, decoder=EventDecoder())
         answers = _ask(judging, labelled, save_completions)
         by, engine = judging.judge.reference, judging.judge.engine_reference
     evaluation = score(

@@ -119,11 +119,11 @@ def _print(
 
     from worker.cli.views.inspection import show_history
     from worker.cli.views.inspection_document import document
-    from worker.decoding.decoder import EventDecoder
     from worker.runtime.build import build_guard
+    from worker.runtime.decoding import build_decoder
 
     guard, group = build_guard(settings), settings.input.group_id
-    decoder = EventDecoder(settings.input.framing)
+    decoder = build_decoder(settings)
     shown = [(history, answers.get(history.place)) for history in found.histories]
     if json:
         histories = [document(history, guard, rejudged, decoder) for history, rejudged in shown]

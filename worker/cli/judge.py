@@ -5,14 +5,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import Config, app, read_settings, run_async
 from worker.cli.lines import read_lines, write_line
 from worker.domain.errors import RecordError
+from worker.domain.events import Skip
 from worker.domain.records import Record, record_of_line
+
+if TYPE_CHECKING:
+    from worker.flow.judge import Judge
+    from worker.flow.judging_all import Judged
 
 
 @app.command()
@@ -29,7 +34,7 @@ def judge(
     from rich.console import Console
     from rich.progress import Progress
 
-    from worker.flow.judge import judge_all
+    from worker.flow.judging_all import judge_all
     from worker.runtime.build import build_judging
 
     overrides = {"engine": {"model": model}} if model else {}
@@ -47,14 +52,8 @@ def judge(
                 task = progress.add_task("Judging", total=None)
                 judged = judge_all(judging.judge, _records(), judging.in_flight_limit)
                 async with aclosing(judged):
-                    async for one in judged:
-                        if isinstance(one.answer, RecordError) or one.prepared is None:
-                            line = one.record.offset + 1
-                            typer.echo(f"guardstream: Line {line}: {one.answer}", err=True)
-                            counts["failed"] += 1
-                        else:
-                            write_line(judging.judge.conclude(one.prepared, one.answer))
-                            counts["judged"] += 1
+                    async for exchanges in judged:
+                        counts.update(_write(judging.judge, one) for one in exchanges)
                         progress.update(task, description=f"Judged {counts.total()}")
         finally:
             await judging.stop()
@@ -62,6 +61,18 @@ def judge(
     run_async(work())
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def _write(judge: "Judge", one: "Judged") -> str:
+    """Write the verdict on an exchange, or why there is none; what is counted."""
+    if isinstance(one.result, Skip):
+        return "skipped"
+    if isinstance(one.result, RecordError):
+        exchange = "" if one.number is None else f", exchange {one.number}"
+        typer.echo(f"guardstream: Line {one.record.offset + 1}{exchange}: {one.result}", err=True)
+        return "failed"
+    write_line(judge.conclude(*one.result))
+    return "judged"
 
 
 async def _records() -> AsyncIterator[Record]:

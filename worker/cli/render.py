@@ -15,21 +15,23 @@ def render(config: Config = None) -> None:
     A line that is no event gives `{"line", "error"}`, and exit code 1 at the end. Of a guard that
     asks more than once, the first prompt is shown.
     """
-    from worker.decoding.decoder import EventDecoder
-    from worker.domain.errors import RecordError
+    from worker.decoding.decoder import Refused
     from worker.domain.guard import first_prompt
     from worker.domain.records import record_of_line
     from worker.runtime.build import build_guard
+    from worker.runtime.decoding import build_decoder
     from worker.runtime.settings import load_settings
 
-    guard, decoder, failed = build_guard(load_settings(config)), EventDecoder(), False
+    settings = load_settings(config)
+    guard, decoder, failed = build_guard(settings), build_decoder(settings), False
     for number, line in read_lines():
-        try:
-            event, exchange = decoder.decode(record_of_line("stdin", number, line, time.time()))
-        except RecordError as error:
-            write_line({"line": number, "error": str(error)})
-            failed = True
-            continue
-        write_line({"id": event.id, "prompt": first_prompt(guard, exchange).text})
+        record = record_of_line("stdin", number, line, time.time())
+        for one in decoder.decode(record).exchanges:
+            if isinstance(one, Refused):
+                write_line({"line": number, "error": str(one.error)})
+                failed = True
+            else:
+                prompt = first_prompt(guard, one.exchange).text
+                write_line({"id": one.event.id, "prompt": prompt})
     if failed:
         raise typer.Exit(1)

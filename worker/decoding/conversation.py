@@ -25,6 +25,7 @@ from worker.domain.events import Exchange, NoRequest
 # the flag of a verdict on an exchange with parts that are not text
 NOT_ALL_TEXT = "not_all_text"
 
+_NO_USER = NoRequest("The event has no message of a user; there is nothing to judge.")
 _BLANK = "The user's message is blank; there is nothing to judge."
 
 _SPEAKERS: dict[str, Speaker] = {
@@ -66,22 +67,68 @@ def read_messages(messages: Sequence[Any], response: object = None) -> Exchange 
     Raises:
         NotAnEvent: a turn that is judged has an unknown format.
     """
+    return _read_back(messages, len(messages), response)[0]
+
+
+def read_every_exchange(
+    messages: Sequence[Any], response: object = None
+) -> list[Exchange | NoRequest | NotAnEvent]:
+    """All exchanges of a conversation, the oldest first, each as `read_messages` reads the last.
+
+    What the assistant wrote before the first request is no exchange.
+    """
+    found: list[Exchange | NoRequest | NotAnEvent] = []
+    end = len(messages)
+    while True:
+        try:
+            exchange, end = _read_back(messages, end, response)
+            found.append(exchange)
+        except NotAnEvent as error:
+            found.append(error)
+            end = _begin_by_roles(messages, end)
+        response = None
+        if not end:
+            break
+    if len(found) > 1 and found[-1] is _NO_USER:
+        found.pop()
+    return found[::-1]
+
+
+def _read_back(
+    messages: Sequence[Any], end: int, response: object
+) -> tuple[Exchange | NoRequest, int]:
+    """The exchange that ends before the message `end`, and the number of its first message."""
     request, answer = _Side(), _Side()
+    begin = 0
     if response is not None:
         answer.add(_read_response(response))
-    for at, message, speaker in _turns_backwards(messages):
+    for at, message, speaker in _turns_backwards(messages, end):
         if speaker == "user":
             # a turn that has only results of tools adds nothing
             request.add(read_message(message, "messages", at, speaker))
         elif request.has_content:
             if _has_content(message, at):
+                begin = at + 1
                 break
         else:
             text, unread = read_message(message, "messages", at, speaker)
             answer.add((None if is_blank(text) else text, unread))
     if not request.has_content:
-        return NoRequest("The event has no message of a user; there is nothing to judge.")
-    return _exchange(request, answer)
+        return _NO_USER, begin
+    return _exchange(request, answer), begin
+
+
+def _begin_by_roles(messages: Sequence[Any], end: int) -> int:
+    """Where an exchange begins that cannot be read: after the assistant's previous turn."""
+    has_user = False
+    for at in range(end - 1, -1, -1):
+        message = messages[at]
+        speaker = _speaker(message.get("role")) if isinstance(message, dict) else None
+        if speaker == "user":
+            has_user = True
+        elif speaker == "assistant" and has_user:
+            return at + 1
+    return 0
 
 
 def read_prompt(prompt: object, response: object = None) -> Exchange | NoRequest:
@@ -130,9 +177,11 @@ def _exchange(request: _Side, answer: _Side) -> Exchange | NoRequest:
     return Exchange(prompt, answer.text, flags)
 
 
-def _turns_backwards(messages: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any], Speaker]]:
-    """The turns of user and assistant, from the last to the first."""
-    for at in range(len(messages) - 1, -1, -1):
+def _turns_backwards(
+    messages: Sequence[Any], end: int
+) -> Iterator[tuple[int, dict[str, Any], Speaker]]:
+    """The turns of user and assistant before the message `end`, from the last to the first."""
+    for at in range(end - 1, -1, -1):
         message = messages[at]
         if isinstance(message, dict):
             speaker = _speaker(message.get("role"))

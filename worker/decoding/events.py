@@ -21,6 +21,8 @@ from worker.domain.events import Event, Exchange, NoRequest
 CLOUDEVENTS_JSON = "application/cloudevents+json"
 CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
 
+_NO_ATTRIBUTES: Mapping[str, object] = {}
+
 # top-level keys of other formats, and their names for error messages
 _OTHER_SHAPES = (
     (("resourceSpans",), "OTLP traces"),
@@ -59,17 +61,51 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
     Raises:
         NotAnEvent: the value is not JSON, or not an event.
     """
-    given = {name.lower(): held for name, held in headers.items()} if headers else {}
-    data = parse_json(value)
-    attributes: Mapping[str, object] = {}
-    content_type = _content_type(given) if given else ""
-    if content_type == CLOUDEVENTS_JSON or (type(data) is dict and "specversion" in data):
-        attributes, data = data, _cloudevent_data(data)
-    elif "ce_specversion" in given:
-        attributes = {name: _text(given.get(f"ce_{name}")) for name in ("id", "time")}
+    return read_event(parse_json(value), headers)
+
+
+def read_event(data: Any, headers: Mapping[str, bytes | None] | None = None) -> Event:
+    """The event in data that was read from a record's value.
+
+    Raises:
+        NotAnEvent: it is not an event.
+    """
+    data, attributes, content_type = unwrap_cloudevent(data, headers)
     if type(data) is not dict:
         raise NotAnEvent(_not_an_object(data, content_type))
-    messages, prompt, response = data.get("messages"), data.get("prompt"), data.get("response")
+    if data.get("messages") is None and data.get("prompt") is None:
+        raise NotAnEvent(_no_conversation(data))
+    return event_of(data, attributes)
+
+
+def unwrap_cloudevent(
+    data: Any, headers: Mapping[str, bytes | None] | None = None
+) -> tuple[Any, Mapping[str, object], str]:
+    """The data without the envelope of a CloudEvent, its attributes, and the content type.
+
+    Raises:
+        NotAnEvent: a CloudEvent has no data.
+    """
+    given = {name.lower(): held for name, held in headers.items()} if headers else {}
+    content_type = _content_type(given) if given else ""
+    if content_type == CLOUDEVENTS_JSON or (type(data) is dict and "specversion" in data):
+        return _cloudevent_data(data), data, content_type
+    if "ce_specversion" in given:
+        attributes = {name: _text(given.get(f"ce_{name}")) for name in ("id", "time")}
+        return data, attributes, content_type
+    return data, _NO_ATTRIBUTES, content_type
+
+
+def event_of(fields: Mapping[str, Any], attributes: Mapping[str, object] = _NO_ATTRIBUTES) -> Event:
+    """The event of these fields, of which `messages` or `prompt` is given.
+
+    `attributes` are those of a CloudEvent, whose `id` and `time` are used where fields lack.
+
+    Raises:
+        NotAnEvent: what is judged has an unknown format.
+    """
+    get = fields.get
+    messages, prompt, response = get("messages"), get("prompt"), get("response")
     judged: Exchange | NoRequest
     if type(messages) is list and (messages or prompt is None):
         if prompt is not None and prompt not in ("", []):
@@ -82,9 +118,9 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
         judged = read_prompt(prompt, response)
         messages = None
     else:
-        raise NotAnEvent(_no_conversation(data, messages))
-    own_id = identifier(data.get("id"))
-    occurred_at = data.get("occurred_at")
+        raise NotAnEvent(f"Not an event: messages is {kind_of(messages)} instead of an array.")
+    own_id = identifier(get("id"))
+    occurred_at = get("occurred_at")
     when = None if occurred_at is None else time_in_utc(occurred_at)
     if attributes:
         own_id = own_id or identifier(attributes.get("id"))
@@ -94,12 +130,12 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
         messages,
         prompt,
         response,
-        identifier(data.get("conversation_id")),
+        identifier(get("conversation_id")),
         when,
-        model_name(data.get("model")),
-        identifier(data.get("user_id")),
-        identifier(data.get("tenant")),
-        data.get("metadata"),
+        model_name(get("model")),
+        identifier(get("user_id")),
+        identifier(get("tenant")),
+        get("metadata"),
         judged,
     )
 
@@ -151,9 +187,7 @@ def _not_an_object(data: object, content_type: str) -> str:
     return f"The value is JSON, but {kind_of(data)} instead of an object."
 
 
-def _no_conversation(data: dict[str, Any], messages: object) -> str:
-    if messages is not None:
-        return f"Not an event: messages is {kind_of(messages)} instead of an array."
+def _no_conversation(data: dict[str, Any]) -> str:
     wanted = "messages or prompt is required at the top level"
     for names, whose in _OTHER_SHAPES:
         if all(name in data for name in names):

@@ -7,8 +7,10 @@ separate them from the headers of the event.
 """
 
 import hashlib
+from collections.abc import Collection
 
 from worker.domain.errors import RecordError
+from worker.domain.exchange_numbers import EXCHANGES, NumberRanges
 from worker.domain.records import Headers, OutgoingRecord, Record
 
 ORIGIN_TOPIC = "__dlq.errors.topic"
@@ -56,10 +58,12 @@ def dead_letter(
     group: str,
     max_bytes: int,
     delivery_count: int = 1,
+    exchanges: Collection[int] = (),
 ) -> OutgoingRecord:
     """The dead letter of a record, for a topic that takes at most `max_bytes` per record.
 
-    `delivery_count` is the number of deliveries of the record, this one included.
+    `delivery_count` is the number of deliveries of the record, this one included; `exchanges` are
+    those that could not be judged, of a record that holds others too.
     """
     why: Headers = (
         (ORIGIN_TOPIC, record.partition.topic.encode()),
@@ -71,6 +75,9 @@ def dead_letter(
         (STAGE, error.stage.encode()),
         (ERROR, type(error).__name__.encode()),
     )
+    if exchanges:
+        numbers = NumberRanges((number, number) for number in exchanges)
+        why = (*why, (EXCHANGES, numbers.encode()))
     complete = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why))
     if complete.size_bytes <= max_bytes:
         return complete

@@ -10,6 +10,7 @@ to these, so that no other package imports the library.
         RecordError              this record becomes a dead letter
             NotAnEvent           decode: the value is not an event
             NothingToJudge       decode: the event has no message of a user
+            Redacted             decode: the messages were not logged
             PromptTooLong        render: the prompt does not fit the model
             InvalidRequest       judge: the engine refuses this prompt
             PoisonRecord         judge: the engine or the worker died of it each time
@@ -84,6 +85,12 @@ class NotAnEvent(RecordError):  # noqa: N818
 
 class NothingToJudge(RecordError):  # noqa: N818
     """The event has no message of a user."""
+
+    stage: Stage = "decode"
+
+
+class Redacted(RecordError):  # noqa: N818
+    """The record is of an exchange whose messages were not logged."""
 
     stage: Stage = "decode"
 

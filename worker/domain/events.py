@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
@@ -22,6 +23,14 @@ class Exchange:
     prompt: str
     response: str | None
     flags: tuple[str, ...] = ()
+
+
+class Skip(StrEnum):
+    """Why an exchange is neither judged nor dead-lettered."""
+
+    NOT_AN_EXCHANGE = "not_an_exchange"
+    FILTERED = "filtered"
+    NOT_SAMPLED = "not_sampled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What becomes of a record: the verdict or the dead letter that is sent for it, and where to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
@@ -12,7 +12,15 @@ from worker.domain.records import Headers, OutgoingRecord, Record
 from worker.domain.verdict_records import cloudevent_headers, verdict_record
 from worker.domain.verdicts import Verdict
 
-OutcomeKind = Literal["verdict", "dead_letter", "tombstone"]
+OutcomeKind = Literal["verdict", "dead_letter", "tombstone", "skipped"]
+
+
+class ExchangeOutcome(NamedTuple):
+    """What became of one exchange of a record that holds several: a verdict, or an error."""
+
+    number: int
+    verdict: OutgoingRecord | None = None
+    error: RecordError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +28,11 @@ class Outcome:
     """What became of a record.
 
     Attributes:
-        outgoing: what is sent for it; nothing for a tombstone, which is only counted. It is durable
-            when all of these are.
+        kind: of a record with several exchanges, `verdict` if one of them has a verdict.
+        outgoing: what is sent for it; nothing for what is only counted. It is durable when all of
+            these are.
         error: why the record could not be judged; None for what is no dead letter.
+        exchanges: of a record that holds several.
         concluded_at: Unix seconds.
         span: of its sending, to be ended when it is durable.
     """
@@ -33,6 +43,7 @@ class Outcome:
     concluded_at: float = 0.0
     span: Span = INVALID_SPAN
     error: RecordError | None = None
+    exchanges: tuple[ExchangeOutcome, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -80,8 +91,10 @@ class Destinations:
                 f"The verdict exceeds the {limit} bytes that {outgoing.topic} takes."
             )
 
-    def dead_letter(self, record: Record, error: RecordError) -> OutgoingRecord:
-        """The dead letter of a record; there is always one, cut if it must be."""
+    def dead_letter(
+        self, record: Record, error: RecordError, exchanges: Collection[int] = ()
+    ) -> OutgoingRecord:
+        """The dead letter of a record, or of some of its exchanges; truncated if it must be."""
         return dead_letter(
             record,
             error,
@@ -89,4 +102,5 @@ class Destinations:
             group=self.group,
             max_bytes=self.max_bytes(self.dead_letter_topic),
             delivery_count=delivered_before(record.headers) + 1,
+            exchanges=exchanges,
         )

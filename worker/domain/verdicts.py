@@ -29,12 +29,18 @@ _STANDARD_NAMES = frozenset(question.name for question in STANDARD_QUESTIONS)
 
 @dataclass(frozen=True, slots=True)
 class VerdictSource:
-    """The judged record; `timestamp` is that of Kafka, in RFC 3339."""
+    """The judged record.
+
+    Attributes:
+        timestamp: Kafka's, in RFC 3339.
+        exchange: which exchange of the record, from 0; null where a record holds only one.
+    """
 
     topic: str
     partition: int
     offset: int
     timestamp: str
+    exchange: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +111,12 @@ _NAMESPACE = uuid.UUID("6f1c2f0e-3a57-5c55-9d0b-4a0e6e0d7c11")
 
 def verdict_id(source: VerdictSource, guard: GuardReference) -> str:
     """A UUIDv5, equal for each delivery of a record to the same guard: usable for deduplication."""
+    offset = str(source.offset)
     name = "\x00".join(
         (
             source.topic,
             str(source.partition),
-            str(source.offset),
+            offset if source.exchange is None else f"{offset}#{source.exchange}",
             guard.name,
             guard.model,
             guard.revision or "",

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from worker.domain.engines import Completion, total_usage
-from worker.domain.errors import RecordError
 from worker.domain.records import Record, record_of_line
 from worker.evaluation.answers import (
     Answer,
@@ -15,7 +14,8 @@ from worker.evaluation.answers import (
 )
 from worker.evaluation.keeping import CompletionsFile
 from worker.evaluation.labelled import LabelledEvent
-from worker.flow.judge import Judge, PreparedRecord, judge_all
+from worker.flow.judge import Judge, PreparedRecord
+from worker.flow.judging_all import Asked, judge_all
 
 
 async def ask(
@@ -43,12 +43,13 @@ async def ask(
     progress(len(answers))
     missing = [event for event in events if event.id not in answers]
     async with aclosing(judge_all(judge, _records(missing, now), limit)) as judged:
-        async for one in judged:
+        async for (one,) in judged:
             event = missing[one.record.offset]
-            if one.prepared is None or isinstance(one.answer, RecordError):
-                answers[event.id] = unjudged(str(one.answer))
+            if not isinstance(one.result, Asked):
+                answers[event.id] = unjudged(str(one.result))
             else:
-                completed = _stored(judge, event, one.prepared, one.answer.completions)
+                prepared, answer = one.result
+                completed = _stored(judge, event, prepared, answer.completions)
                 if kept is not None:
                     kept.append(completed)
                 answers[event.id] = read_answer(event, judge.guard, completed)

@@ -8,7 +8,7 @@ from worker.domain.ports import Clock
 from worker.domain.records import Record
 from worker.domain.verdicts import Verdict
 from worker.engine.circuit_breaker import BreakerPolicy, CircuitBreaker
-from worker.flow.judge import Judge, PreparedRecord
+from worker.flow.judge import Judge, Preparation, PreparedRecord
 from worker.telemetry import Telemetry, names
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ class CircuitBreakingJudge:
             return None
         return "The engine fails on too many records; waiting for it to recover."
 
-    async def prepare(self, records: Sequence[Record]) -> list[PreparedRecord | RecordError]:
-        """Each record prepared, or why it cannot be; in order."""
+    async def prepare(self, records: Sequence[Record]) -> list[Preparation]:
+        """Each record, prepared; in order."""
         return await self._judge.prepare(records)
 
     async def judge(

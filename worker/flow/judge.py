@@ -3,47 +3,65 @@
 The same steps serve the worker and the commands that judge without Kafka.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
-from worker.decoding.decoder import EventDecoder
+from worker.decoding.decoder import Decoded, EventDecoder, Refused
 from worker.domain.engines import EngineReference, EngineRequest
-from worker.domain.errors import PromptTooLong, RecordError
-from worker.domain.events import Event, Exchange
+from worker.domain.errors import PromptTooLong
+from worker.domain.events import Event, Exchange, Skip
 from worker.domain.guard import Asking, Guard, prompt_of
 from worker.domain.ports import Clock
 from worker.domain.records import Record
 from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
 from worker.flow.asking import Answer, Asker
+from worker.flow.gathering import GatheredRecord
 
 
 @dataclass(slots=True, eq=False)
 class PreparedRecord:
-    """A record on its way to judgement: decoded, its first request rendered and tokenised.
+    """An exchange on its way to judgement: decoded, its first request rendered and tokenised.
 
     Attributes:
+        gathered: where the outcomes of all exchanges of its record are gathered, if there are
+            several.
         flags: of the engine and of the exchange.
         taken_at: when preparation began, Unix seconds.
     """
 
     record: Record
-    event: Event
-    exchange: Exchange
+    decoded: Decoded
     flags: tuple[str, ...]
     request: EngineRequest
     prompt_token_ids: list[int]
     taken_at: float
+    gathered: GatheredRecord | None = None
     _begun: Asking | None = field(default=None, repr=False)
+
+    @property
+    def number(self) -> int | None:
+        """Which exchange of its record; None where a record holds only one."""
+        return self.decoded.number
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+        return self.decoded.event
+
+    @property
+    def exchange(self) -> Exchange:
+        """What is judged."""
+        return self.decoded.exchange
 
     @property
     def event_id(self) -> str:
         """The event's own id, or the place of its record."""
+        if self.event.id:
+            return self.event.id
         record = self.record
-        return (
-            self.event.id or f"{record.partition.topic}-{record.partition.number}-{record.offset}"
-        )
+        place = f"{record.partition.topic}-{record.partition.number}-{record.offset}"
+        return place if self.number is None else f"{place}#{self.number}"
 
     def begin(self, guard: Guard) -> Asking:
         """The judgement at its first request; a new one each time but the first."""
@@ -52,6 +70,14 @@ class PreparedRecord:
             asking = guard.judge(self.exchange)
             next(asking)
         return asking
+
+
+class Preparation(NamedTuple):
+    """A record, its exchanges, and the reasons why others are skipped."""
+
+    record: Record
+    exchanges: list[PreparedRecord | Refused]
+    skipped: Sequence[Skip] = ()
 
 
 class Judge:
@@ -91,36 +117,44 @@ class Judge:
         """The engine, as verdicts name it; complete once it runs."""
         return self._engine.reference
 
-    async def prepare(self, records: Sequence[Record]) -> list[PreparedRecord | RecordError]:
-        """Decode, render and tokenise; for each record in order, or why it cannot be judged."""
+    async def prepare(self, records: Sequence[Record]) -> list[Preparation]:
+        """Decode, render and tokenise, for each record in order."""
+        await self._decoder.load(records)
         taken_at = self._clock.now()
-        read: list[tuple[Event, Exchange, Asking, EngineRequest] | RecordError] = []
+        preparations, prepared = [], list[PreparedRecord]()
         for record in records:
-            try:
-                event, exchange = self._decoder.decode(record)
-            except RecordError as error:
-                read.append(error)
-            else:
-                asking = self.guard.judge(exchange)
-                read.append((event, exchange, asking, next(asking)))
-        limit = self._engine.max_prompt_tokens
-        prompts = [prompt_of(item[3]) for item in read if not isinstance(item, RecordError)]
-        encoded = iter(await self._tokenizer.encode(prompts, limit) if prompts else ())
-        prepared: list[PreparedRecord | RecordError] = []
-        for record, item in zip(records, read, strict=True):
-            if isinstance(item, RecordError):
-                prepared.append(item)
-                continue
-            event, exchange, asking, request = item
-            token_ids = next(encoded)
-            if token_ids is None:
-                prepared.append(PromptTooLong(f"The prompt exceeds the model's {limit} tokens."))
-                continue
-            flags = (*self._engine.flags, *exchange.flags)
-            prepared.append(
-                PreparedRecord(record, event, exchange, flags, request, token_ids, taken_at, asking)
+            decoding = self._decoder.decode(record)
+            exchanges: list[PreparedRecord | Refused] = []
+            for found in decoding.exchanges:
+                if isinstance(found, Refused):
+                    exchanges.append(found)
+                    continue
+                asking = self.guard.judge(found.exchange)
+                flags = (*self._engine.flags, *found.exchange.flags)
+                one = PreparedRecord(record, found, flags, next(asking), [], taken_at, None, asking)
+                exchanges.append(one)
+                prepared.append(one)
+            preparations.append(Preparation(record, exchanges, decoding.skipped))
+        if too_long := await self._tokenise(prepared):
+            error = PromptTooLong(
+                f"The prompt exceeds the model's {self._engine.max_prompt_tokens} tokens."
             )
-        return prepared
+            for preparation in preparations:
+                preparation.exchanges[:] = [
+                    Refused(one.number, error) if one in too_long else one
+                    for one in preparation.exchanges
+                ]
+        return preparations
+
+    async def _tokenise(self, prepared: Sequence[PreparedRecord]) -> set[PreparedRecord | Refused]:
+        """Tokenise first prompts; returns those that are too long."""
+        if not prepared:
+            return set()
+        prompts = [prompt_of(one.request) for one in prepared]
+        encoded = await self._tokenizer.encode(prompts, self._engine.max_prompt_tokens)
+        for one, token_ids in zip(prepared, encoded, strict=True):
+            one.prompt_token_ids = token_ids or []
+        return {one for one, token_ids in zip(prepared, encoded, strict=True) if token_ids is None}
 
     async def judge(self, prepared: PreparedRecord) -> Verdict:
         """The verdict on a record.
@@ -143,7 +177,7 @@ class Judge:
             prepared.request,
             prepared.prompt_token_ids,
             exchange=prepared.exchange,
-            about=f"{prepared.record}#{prepared.record.epoch}",
+            about=_request_id(prepared),
         )
 
     def conclude(self, prepared: PreparedRecord, answer: Answer) -> Verdict:
@@ -158,6 +192,7 @@ class Judge:
                 record.partition.number,
                 record.offset,
                 rfc3339(max(record.timestamp_ms, 0) / 1000),
+                prepared.number,
             ),
             guard=self.reference,
             engine=self._engine.reference,
@@ -170,63 +205,6 @@ class Judge:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A record that `judge_all` is done with.
-
-    Attributes:
-        prepared: None where the record could not be prepared.
-        answer: or why there is none.
-    """
-
-    record: Record
-    prepared: PreparedRecord | None
-    answer: Answer | RecordError
-
-
-async def judge_all(
-    judge: Judge, records: AsyncIterator[Record], limit: int
-) -> AsyncGenerator[Judged, None]:
-    """Judge records without a bus, at most `limit` at a time; in the order in which they are done.
-
-    Raises:
-        Fatal: no record can be judged.
-    """
-    running: set[asyncio.Future[Any]] = set()
-    finished: set[asyncio.Future[Any]] = set()
-    coming: asyncio.Future[Any] | None = None
-    at_end = False
-    try:
-        while True:
-            if coming is None and not at_end and len(running) < limit:
-                coming = asyncio.ensure_future(anext(records, None))
-            waiting = running | ({coming} if coming is not None else set())
-            if not waiting:
-                return
-            finished, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for one in finished:
-                result = one.result()
-                if isinstance(result, Judged):
-                    running.discard(one)
-                    yield result
-                elif result is None:
-                    coming, at_end = None, True
-                else:
-                    coming = None
-                    running.add(asyncio.ensure_future(_judge_one(judge, result)))
-    finally:
-        left = [*running, *finished, *([coming] if coming is not None else [])]
-        for one in left:
-            one.cancel()
-        # of several that failed at once one is raised, and the others are retrieved here
-        await asyncio.gather(*left, return_exceptions=True)
-
-
-async def _judge_one(judge: Judge, record: Record) -> Judged:
-    prepared = (await judge.prepare([record]))[0]
-    if isinstance(prepared, RecordError):
-        return Judged(record, None, prepared)
-    try:
-        return Judged(record, prepared, await judge.ask(prepared))
-    except RecordError as error:
-        return Judged(record, prepared, error)
+def _request_id(prepared: PreparedRecord) -> str:
+    about = f"{prepared.record}#{prepared.record.epoch}"
+    return about if prepared.number is None else f"{about}#{prepared.number}"

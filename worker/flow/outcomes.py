@@ -3,16 +3,18 @@
 import dataclasses
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 from opentelemetry.trace import Span
 
 from worker.domain.errors import RecordError, VerdictTooLarge
-from worker.domain.outcomes import Destinations, Outcome
+from worker.domain.outcomes import Destinations, ExchangeOutcome, Outcome, OutcomeKind
 from worker.domain.ports import Clock
-from worker.domain.records import Record
+from worker.domain.records import OutgoingRecord, Record
 from worker.domain.verdicts import Verdict
 from worker.flow.judge import PreparedRecord
 from worker.telemetry import Telemetry
+from worker.telemetry.tracing import carried
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,46 @@ class Outcomes:
         outgoing = self._destinations.dead_letter(record, error)
         return Outcome(record, "dead_letter", (outgoing,), self._clock.now(), span, error)
 
+    def exchange_verdict(
+        self, prepared: PreparedRecord, verdict: Verdict, admitted_at: float
+    ) -> OutgoingRecord:
+        """The record of the verdict on one exchange of several.
+
+        Raises:
+            VerdictTooLarge: its topic does not take it.
+        """
+        record = prepared.record
+        outgoing = self._destinations.verdict(record, verdict, carried(record.headers))
+        self._telemetry.judged(record, verdict, taken_at=prepared.taken_at, admitted_at=admitted_at)
+        return outgoing
+
+    def refused(self, error: RecordError, taken_at: float, process: Span) -> None:
+        """An exchange of several cannot be judged; `process` is the span of its work."""
+        self._telemetry.dead_lettered(error, taken_at, process)
+        _log(error)
+
+    def of_exchanges(self, record: Record, exchanges: Sequence[ExchangeOutcome]) -> Outcome:
+        """The outcome of a record whose exchanges are all judged or refused.
+
+        Those that are refused share one dead letter, which names their numbers.
+        """
+        outgoing = [one.verdict for one in exchanges if one.verdict is not None]
+        kind: OutcomeKind = "verdict" if outgoing else "dead_letter"
+        refused = {one.number: one.error for one in exchanges if one.error is not None}
+        error = next(iter(refused.values()), None)
+        if error is not None:
+            error = _summed_up(error, len(refused), len(exchanges))
+            outgoing.append(self._destinations.dead_letter(record, error, refused))
+        span, _ = self._telemetry.sending(record, outgoing[0].topic)
+        self.counts[kind] += 1
+        now = self._clock.now()
+        return Outcome(record, kind, tuple(outgoing), now, span, error, tuple(exchanges))
+
+    def skipped(self, record: Record, taken_at: float) -> Outcome:
+        """The outcome of a record without an exchange that is wanted: nothing is sent."""
+        self.counts["skipped"] += 1
+        return Outcome(record, "skipped", (), taken_at)
+
     def tombstone(self, record: Record, taken_at: float) -> Outcome:
         """The outcome of a record without a value: nothing is sent."""
         self.counts["tombstone"] += 1
@@ -61,6 +103,8 @@ class Outcomes:
 
     def rebuild(self, outcome: Outcome) -> Outcome:
         """The outcome of the same record, by what its topic takes now."""
+        if outcome.exchanges:
+            return self._rebuild_exchanges(outcome)
         error = outcome.error
         if outcome.kind == "verdict":
             try:
@@ -77,6 +121,31 @@ class Outcomes:
             return outcome
         outgoing = self._destinations.dead_letter(outcome.record, error)
         return dataclasses.replace(outcome, kind="dead_letter", outgoing=(outgoing,), error=error)
+
+    def _rebuild_exchanges(self, outcome: Outcome) -> Outcome:
+        exchanges = [self._refuse_too_large(one) for one in outcome.exchanges]
+        self.counts[outcome.kind] -= 1
+        rebuilt = self.of_exchanges(outcome.record, exchanges)
+        return dataclasses.replace(rebuilt, span=outcome.span, concluded_at=outcome.concluded_at)
+
+    def _refuse_too_large(self, exchange: ExchangeOutcome) -> ExchangeOutcome:
+        """The outcome of an exchange, by what the verdict topic takes now."""
+        if exchange.verdict is None:
+            return exchange
+        try:
+            self._destinations.require_fit(exchange.verdict)
+        except VerdictTooLarge as too_large:
+            self._telemetry.replaced(too_large)
+            _log(too_large)
+            return ExchangeOutcome(exchange.number, None, too_large)
+        return exchange
+
+
+def _summed_up(first: RecordError, refused: int, exchanges: int) -> RecordError:
+    """An error of the same class, whose message says how many exchanges are refused."""
+    if refused == exchanges == 1:
+        return first
+    return type(first)(f"{refused} of {exchanges} exchanges cannot be judged, the first: {first}")
 
 
 def _log(error: RecordError) -> None:

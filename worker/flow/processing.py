@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Sequence
 
+from opentelemetry.trace import Span
+
 from worker.delivery.base import Delivery
 from worker.domain.errors import RecordError
-from worker.domain.outcomes import Outcome
+from worker.domain.outcomes import ExchangeOutcome, Outcome
 from worker.domain.ports import Clock
 from worker.domain.records import Record, working_on
+from worker.domain.verdicts import Verdict
 from worker.flow.admission import Admission
 from worker.flow.batching import MicroBatch
 from worker.flow.circuit_breaking import CircuitBreakingJudge
-from worker.flow.judge import PreparedRecord
+from worker.flow.gathering import GatheredRecord
+from worker.flow.judge import Preparation, PreparedRecord
 from worker.flow.outcomes import Outcomes
 from worker.flow.ownership import Ownership
 from worker.flow.scheduler import Scheduler
@@ -56,7 +60,10 @@ class Processor:
     # decode
 
     async def prepare(self, records: Sequence[Record]) -> list[PreparedRecord]:
-        """Decode, render and tokenise; what has its outcome already is sent at once."""
+        """Decode, render and tokenise; what has its outcome already is sent at once.
+
+        A record that holds several exchanges is prepared as many times.
+        """
         taken_at = self._clock.now()
         judgeable = []
         for record in records:
@@ -64,12 +71,38 @@ class Processor:
                 await self._send_at_once(self._outcomes.tombstone(record, taken_at))
             else:
                 judgeable.append(record)
-        ready = []
-        for record, prepared in zip(judgeable, await self._judge.prepare(judgeable), strict=True):
-            if isinstance(prepared, RecordError):
-                await self.refuse(record, prepared, taken_at)
+        ready: list[PreparedRecord] = []
+        for preparation in await self._judge.prepare(judgeable):
+            record, exchanges, skipped = preparation
+            self._telemetry.skipped(skipped)
+            if not exchanges:
+                await self._send_at_once(self._outcomes.skipped(record, taken_at))
+            elif exchanges[0].number is not None:
+                ready += await self._gather(preparation, taken_at)
+            elif isinstance(exchanges[0], PreparedRecord):
+                ready.append(exchanges[0])
             else:
-                ready.append(prepared)
+                await self.refuse(record, exchanges[0].error, taken_at)
+        return ready
+
+    async def _gather(self, preparation: Preparation, taken_at: float) -> list[PreparedRecord]:
+        """Of a record with several exchanges, those that go to the engine."""
+        record, exchanges, _ = preparation
+        gathered = GatheredRecord(record, len(exchanges))
+        ready, complete = [], list[ExchangeOutcome]()
+        for one in exchanges:
+            if isinstance(one, PreparedRecord):
+                one.gathered = gathered
+                ready.append(one)
+                continue
+            with working_on(record), self._telemetry.process(record, taken_at) as span:
+                self._outcomes.refused(one.error, taken_at, span)
+            complete = gathered.add(one.number, error=one.error)
+        if complete:
+            await self._send_at_once(self._outcomes.of_exchanges(record, complete))
+        for _ in ready[1:]:
+            # one slot each; the first has that of the record
+            self._admission.take(record)
         return ready
 
     async def refuse(self, record: Record, error: RecordError, taken_at: float) -> None:
@@ -116,14 +149,32 @@ class Processor:
                         prepared, wanted=lambda: self._ownership.is_ours(record)
                     )
                     if verdict is not None:
-                        outcome = self._outcomes.verdict(prepared, verdict, admitted_at)
+                        outcome = self._concluded(prepared, verdict, admitted_at)
                 except RecordError as error:
-                    outcome = self._outcomes.dead_letter(record, error, taken_at, span)
+                    outcome = self._refused(prepared, error, span)
             if outcome is not None:
                 await self._deliver(outcome)
         finally:
             # not before its outcome is accepted: else the bound would not count it meanwhile
             self._admission.returned(record)
+
+    def _concluded(
+        self, prepared: PreparedRecord, verdict: Verdict, admitted_at: float
+    ) -> Outcome | None:
+        """The outcome of a record that was judged; None while exchanges of it are left."""
+        if prepared.gathered is None:
+            return self._outcomes.verdict(prepared, verdict, admitted_at)
+        outgoing = self._outcomes.exchange_verdict(prepared, verdict, admitted_at)
+        complete = prepared.gathered.add(prepared.number, verdict=outgoing)
+        return self._outcomes.of_exchanges(prepared.record, complete) if complete else None
+
+    def _refused(self, prepared: PreparedRecord, error: RecordError, span: Span) -> Outcome | None:
+        record, taken_at = prepared.record, prepared.taken_at
+        if prepared.gathered is None:
+            return self._outcomes.dead_letter(record, error, taken_at, span)
+        self._outcomes.refused(error, taken_at, span)
+        complete = prepared.gathered.add(prepared.number, error=error)
+        return self._outcomes.of_exchanges(record, complete) if complete else None
 
     # publish
 

@@ -24,6 +24,7 @@ from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
 from worker.flow.asking import Asker, AskingPolicy
 from worker.flow.judge import Judge
+from worker.runtime.decoding import build_decoder
 from worker.runtime.engines import ENGINES, load_model
 from worker.runtime.exporters import Exporters
 from worker.runtime.settings import Settings
@@ -68,11 +69,18 @@ def build_guard(settings: Settings) -> Guard:
     return guards.build_guard(settings.guard.name, settings.guard.model_dump(exclude={"name"}))
 
 
-def build_judging(settings: Settings, *, temperature: float = 0.0, seed: int = 0) -> Judging:
+def build_judging(
+    settings: Settings,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    decoder: EventDecoder | None = None,
+) -> Judging:
     """Guard, engine and judge; the engine is not started.
 
     Args:
         settings: which guard and engine.
+        decoder: of the records that are judged; the one of the settings by default.
         temperature: verdicts are greedy; training draws several completions of a prompt.
         seed: of requests with a temperature.
 
@@ -110,7 +118,7 @@ def build_judging(settings: Settings, *, temperature: float = 0.0, seed: int = 0
                 chosen.request_timeout_seconds, RetryPolicy(attempts=chosen.attempts), temperature
             ),
         ),
-        decoder=EventDecoder(settings.input.framing),
+        decoder=decoder or build_decoder(settings),
         clock=clock,
         with_reasoning=settings.output.reasoning == "full",
     )

@@ -6,7 +6,7 @@ follow. No text of events is recorded, except on spans where a setting asks for 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from worker.domain.engines import Completion, EngineRequest
 from worker.domain.errors import RecordError
-from worker.domain.events import Exchange
+from worker.domain.events import Exchange, Skip
 from worker.domain.outcomes import Outcome, OutcomeKind
 from worker.domain.ports import Clock
 from worker.domain.questions import STANDARD_QUESTIONS, Question
@@ -184,6 +184,11 @@ class Telemetry:
     def replaced(self, error: RecordError) -> None:
         """A dead letter replaces a verdict that is too large for its topic."""
         self._instruments.counter(names.DEAD_LETTERS, error.stage, type(error).__name__).add()
+
+    def skipped(self, reasons: Iterable[Skip]) -> None:
+        """Exchanges are neither judged nor dead-lettered, for these reasons."""
+        for reason in reasons:
+            self._instruments.counter(names.SKIPPED, reason.value).add()
 
     # publish, settle
 

@@ -1,6 +1,7 @@
 """Series that exist from the start, so that a first failure is a rise that `rate` reports."""
 
 from worker.domain.errors import RecordError
+from worker.domain.events import Skip
 from worker.telemetry import names
 from worker.telemetry.instruments import Instruments
 from worker.telemetry.names import CloseReason
@@ -10,8 +11,10 @@ def start_at_zero(instruments: Instruments) -> None:
     """Create the series whose label values are known."""
     for status in ("complete", "inconclusive"):
         instruments.counter(names.JUDGEMENTS, status)
-    for kind in ("verdict", "dead_letter", "tombstone"):
+    for kind in ("verdict", "dead_letter", "tombstone", "skipped"):
         instruments.counter(names.OUTCOMES, kind)
+    for skip in Skip:
+        instruments.counter(names.SKIPPED, skip.value)
     for change in ("assigned", "revoked", "lost"):
         instruments.counter(names.REBALANCES, change)
     for operation in ("commit", "transaction", "publish"):

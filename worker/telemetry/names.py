@@ -109,6 +109,13 @@ DEAD_LETTERS = Metric(
     "Records that could not be judged, by stage and error.",
     ("stage", attributes.ERROR_TYPE),
 )
+SKIPPED = Metric(
+    "guardstream.exchanges.skipped",
+    Kind.COUNTER,
+    "{exchange}",
+    "Exchanges that are neither judged nor dead-lettered, by reason.",
+    ("reason",),
+)
 VERDICT_AGE = Metric(
     "guardstream.verdict.age",
     Kind.HISTOGRAM,

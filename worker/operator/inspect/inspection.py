@@ -20,13 +20,14 @@ from worker.decoding.json_values import parse_json
 from worker.decoding.side_fields import identifier
 from worker.domain.engines import Completion
 from worker.domain.errors import NotAnEvent, RecordError
-from worker.domain.events import Event, Exchange
+from worker.domain.events import Event, Exchange, Skip
 from worker.domain.guard import CompletionSpan, Guard, first_prompt
 from worker.domain.patterns import Pattern
 from worker.domain.records import Partition, Record
 from worker.domain.verdict_records import read_verdict
 from worker.domain.verdicts import Verdict, rfc3339
 from worker.flow.judge import Judge
+from worker.flow.judging_all import judge_record
 from worker.operator.redrive.redriving import DeadLetter, read_dead_letter, read_note
 
 _POSITION = Pattern(r"([a-zA-Z0-9._-]{1,249})/(\d{1,9})[@/](\d{1,18})")
@@ -260,7 +261,7 @@ def decode(record: Record, guard: Guard, decoder: EventDecoder) -> Decoded:
     Raises:
         RecordError: the record cannot be judged.
     """
-    event, exchange = decoder.decode(record)
+    event, exchange = decoder.decode_one(record)
     return Decoded(event, exchange, first_prompt(guard, exchange).text)
 
 
@@ -287,12 +288,11 @@ async def judge_again(judge: Judge, record: Record) -> Rejudged | RecordError:
     Raises:
         Fatal: the engine is not available.
     """
-    prepared = (await judge.prepare([record]))[0]
-    if isinstance(prepared, RecordError):
-        return prepared
-    try:
-        answer = await judge.ask(prepared)
-    except RecordError as error:
-        return error
+    result = (await judge_record(judge, record))[0].result
+    if isinstance(result, Skip):
+        return NotAnEvent(f"The record is skipped ({result}).")
+    if isinstance(result, RecordError):
+        return result
+    prepared, answer = result
     spans = judge.guard.spans(prepared.exchange, answer.completions)
     return Rejudged(answer.completions, spans, judge.conclude(prepared, answer))

@@ -5,7 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds
+from worker.decoding.mapping import JmesPath
+from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds, Share
 
 
 class OauthSettings(Group):
@@ -100,6 +101,26 @@ class InputSettings(Group):
         description="`confluent`: the wire format of a schema registry's serialisers. Values"
         " begin with byte 0 and a schema id, or have the id in the header `__value_schema_id`;"
         " only JSON is supported.",
+    )
+    mapping: str = Field(
+        "none",
+        min_length=1,
+        description="How records become events: `none` for records that are events, the name of a"
+        " preset, or the path of a mapping file; see `docs/adopt.md`.",
+    )
+    judge: Literal["last", "every"] = Field(
+        "last",
+        description="Which exchanges of a conversation are judged: the last one, or every one.",
+    )
+    keep: JmesPath | None = Field(
+        None,
+        description="A JMESPath expression over the fields of an event; events for which it is"
+        " false, null or empty are skipped and counted.",
+    )
+    sample: Share = Field(
+        1.0,
+        description="Share of conversations that are judged, the same ones on each worker; the"
+        " others are skipped and counted.",
     )
     start_from: Literal["earliest", "latest"] = Field(
         "earliest", description="Where a group without committed offsets starts."

@@ -1,0 +1,150 @@
+"""JMESPath over untrusted values: the library's meaning, own functions, and no other error."""
+
+import jmespath
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.decoding.expressions import Expression, ExpressionFailed, InvalidExpression, is_true
+
+KEYS = st.sampled_from("abc")
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+PATHS = st.lists(KEYS, min_size=1, max_size=4).map(".".join)
+
+
+def evaluate(text, data):
+    return Expression(text).evaluate(data)
+
+
+@given(PATHS, JSON)
+def test_a_path_finds_what_the_library_finds(path, data):
+    found = Expression(path)
+    assert found._keys is not None
+    assert found.evaluate(data) == jmespath.search(path, data)
+
+
+@given(st.sampled_from(["[a, b][]", "a || b", "b[?a == `1`].c", "length(a)", "a < b"]), JSON)
+def test_other_expressions_mean_what_the_library_means_or_fail_by_name(text, data):
+    try:
+        expected = jmespath.search(text, data)
+    except Exception as error:  # noqa: BLE001 - the library's own and Python's
+        with pytest.raises(ExpressionFailed, match=f"^{type(error).__name__}$"):
+            evaluate(text, data)
+    else:
+        assert evaluate(text, data) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a.[", "Invalid jmespath expression"),
+        ("a b", "Unexpected token: b"),
+        ("nothing(a)", r"There is no function nothing\(\)."),
+        ("a[?other(@)]", r"There is no function other\(\)."),
+    ],
+)
+def test_what_cannot_be_compiled_is_one_line(text, said):
+    with pytest.raises(InvalidExpression, match=said) as refused:
+        Expression(text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "found"),
+    [
+        ("parse_json(a)", {"a": '[{"b": 1}]'}, [{"b": 1}]),
+        ("parse_json(a)[0].b", {"a": '[{"b": 1}]'}, 1),
+        ("parse_json(a)", {"a": "no JSON"}, None),
+        ("parse_json(a)", {"a": [1]}, [1]),
+        ("parse_json(a)", {}, None),
+        (
+            "text_of(a)",
+            {"a": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]},
+            "x\ny",
+        ),
+        ("text_of(a)", {"a": [{"type": "image_url", "image_url": "u"}]}, None),
+        ("text_of(a)", {"a": 7}, None),
+        ("text_of(a)", {}, None),
+        ("time(a, 'ns')", {"a": 1764000000123456789}, "2025-11-24T16:00:00.123457+00:00"),
+        ("time(a, 'ms')", {"a": "1764000000500"}, "2025-11-24T16:00:00.500000+00:00"),
+        ("time(a, 's')", {"a": 1e300}, None),
+        ("time(a, 's')", {"a": True}, None),
+        ("time(a, 'fortnights')", {"a": 1}, None),
+        ("time(a, 's')", {"a": "soon"}, None),
+    ],
+)
+def test_functions(text, data, found):
+    assert evaluate(text, data) == found
+
+
+NODES = {"1": {"p": None, "n": 1}, "2": {"p": "1", "n": 2}, "3": {"p": "1", "n": 3}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "last", "found"),
+    [
+        (NODES, "3", [1, 3]),
+        ([{"id": k, **v} for k, v in NODES.items()], "2", [1, 2]),
+        ({"1": {"p": "2", "n": 1}, "2": {"p": "1", "n": 2}}, "1", [2, 1]),
+        (NODES, "9", []),
+        (NODES, None, None),
+        ("text", "1", None),
+        ({"1": "text"}, "1", [None]),
+    ],
+)
+def test_a_chain_of_parents(nodes, last, found):
+    chain = evaluate("chain(nodes, last, 'p')", {"nodes": nodes, "last": last})
+    assert found == (
+        None if chain is None else [n.get("n") if isinstance(n, dict) else None for n in chain]
+    )
+
+
+def test_the_values_of_otlp():
+    attributes = [
+        {"key": "text", "value": {"stringValue": "x"}},
+        {"key": "number", "value": {"intValue": "17"}},
+        {"key": "share", "value": {"doubleValue": 0.5}},
+        {"key": "list", "value": {"arrayValue": {"values": [{"boolValue": True}, {}]}}},
+        {"key": "map", "value": {"kvlistValue": {"values": [{"key": "a", "value": {}}]}}},
+        {"key": "empty", "value": {"arrayValue": {}}},
+        {"no": "key"},
+    ]
+    assert evaluate("otlp(a)", {"a": attributes}) == {
+        "text": "x",
+        "number": 17,
+        "share": 0.5,
+        "list": [True, None],
+        "map": {"a": None},
+        "empty": [],
+    }
+
+
+CALLS = ["parse_json(@)", "text_of(@)", "otlp(@)", "chain(@, a, b)", "chain(a, b, c)", "time(@, a)"]
+
+
+@given(st.sampled_from(CALLS), JSON)
+def test_no_value_makes_a_function_fail(text, data):
+    evaluate(text, data)
+
+
+def test_a_value_that_is_nested_deeply_is_cut():
+    value = {"stringValue": "x"}
+    for _ in range(900):
+        value = {"arrayValue": {"values": [value]}}
+    evaluate("otlp(@)", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, False), (False, False), ("", False), ([], False), ({}, False), (0, True), ("a", True)],
+)
+def test_truth(value, expected):
+    assert is_true(value) is expected

@@ -1,0 +1,36 @@
+"""Records with several exchanges: one outcome, when the last exchange is judged or refused."""
+
+from dataclasses import dataclass, field
+
+from worker.domain.errors import RecordError
+from worker.domain.outcomes import ExchangeOutcome
+from worker.domain.records import OutgoingRecord, Record
+
+
+@dataclass(slots=True, eq=False)
+class GatheredRecord:
+    """The outcomes of the exchanges of one record, until they are complete.
+
+    Attributes:
+        left: how many exchanges are neither judged nor refused yet.
+    """
+
+    record: Record
+    left: int
+    _outcomes: list[ExchangeOutcome] = field(default_factory=list)
+
+    def add(
+        self,
+        number: int | None,
+        verdict: OutgoingRecord | None = None,
+        error: RecordError | None = None,
+    ) -> list[ExchangeOutcome]:
+        """Add the verdict on an exchange, or its error.
+
+        Returns all outcomes in the order of the record if this was the last one, else none.
+        """
+        if number is None:
+            raise ValueError("an exchange of several has a number")
+        self._outcomes.append(ExchangeOutcome(number, verdict, error))
+        self.left -= 1
+        return [] if self.left else sorted(self._outcomes, key=lambda one: one.number)
