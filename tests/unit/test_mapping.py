@@ -1,5 +1,7 @@
 """Mappings: from records of another shape to events."""
 
+import dataclasses
+
 import orjson
 import pytest
 import yaml
@@ -177,11 +179,13 @@ def test_a_long_conversation_takes_linear_time():
 
 def test_a_redriven_record_is_judged_for_the_exchanges_its_header_names():
     record = record_of_line("t", 7, orjson.dumps({"messages": CONVERSATION}), 0.0)
-    headers = (("guardstream.exchanges", b"0,2"),)
-    record = type(record)(record.partition, 0, 7, None, record.value, headers, 0, 0.0)
-    assert [one.number for one in EventDecoder(judged="every").decode(record).exchanges] == [0, 2]
-    (only,) = EventDecoder().decode(record).exchanges
+    headers = (("guardstream.exchanges", b"0,2"), ("guardstream.delivery.count", b"1"))
+    redriven = dataclasses.replace(record, headers=headers)
+    assert [one.number for one in EventDecoder(judged="every").decode(redriven).exchanges] == [0, 2]
+    (only,) = EventDecoder().decode(redriven).exchanges
     assert only.number is None, "records of one exchange have no numbers"
+    produced = dataclasses.replace(record, headers=headers[:1])
+    assert len(EventDecoder(judged="every").decode(produced).exchanges) == 3
 
 
 # selection

@@ -89,6 +89,26 @@ def test_what_was_dead_lettered_comes_back_and_the_count_rises(
         record = lying(back, where=where, offset=offset)
 
 
+@pytest.mark.parametrize("as_a_whole", [False, True])
+def test_the_exchanges_that_were_refused_are_those_it_is_sent_for(record, as_a_whole):
+    numbered = dead_letter(
+        record(b"{}"), NotAnEvent("-"), topic="dead", group="g", max_bytes=1 << 20, exchanges=[4, 2]
+    )
+    back = redriven_record(read_dead_letter(lying(numbered)))
+    assert dict(back.headers)["guardstream.exchanges"] == b"2,4"
+    again = lying(back)
+    if as_a_whole:
+        numbered = dead_letter(again, NotAnEvent("-"), topic="dead", group="g", max_bytes=1 << 20)
+    else:
+        numbered = dead_letter(
+            again, NotAnEvent("-"), topic="dead", group="g", max_bytes=1 << 20, exchanges=[4]
+        )
+    back = redriven_record(read_dead_letter(lying(numbered)))
+    assert [v for n, v in back.headers if n == "guardstream.exchanges"] == [
+        b"2,4" if as_a_whole else b"4"
+    ]
+
+
 def test_a_letter_says_why_it_was_dead_lettered(letters):
     letter = read_dead_letter(letters[1])
     assert (letter.stage, letter.error) == ("decode", "NotAnEvent")

@@ -98,7 +98,8 @@ async def test_a_record_of_which_no_exchange_can_be_judged(build):
 async def test_what_is_redriven_is_judged_for_the_refused_exchanges_only(build):
     harness = build()
     value = batch("hello", "hello", "hello")
-    harness.bus.append("events", value=value, headers=(("guardstream.exchanges", b"1"),))
+    headers = (("guardstream.exchanges", b"1"), ("guardstream.delivery.count", b"1"))
+    harness.bus.append("events", value=value, headers=headers)
     await run(harness, 1)
     assert [v.source.exchange for v in verdicts(harness.bus)] == [1]
 

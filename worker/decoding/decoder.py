@@ -10,6 +10,7 @@ from worker.decoding.events import event_of, read_event, unwrap_cloudevent
 from worker.decoding.mapping import EventMapping
 from worker.decoding.selection import Selection
 from worker.decoding.values import JsonReader, ValueReader
+from worker.domain.dead_letters import DELIVERED_BEFORE
 from worker.domain.errors import NotAnEvent, RecordError
 from worker.domain.events import Event, Exchange, Skip, judged_exchange
 from worker.domain.exchange_numbers import EXCHANGES, read_ranges
@@ -104,7 +105,9 @@ class EventDecoder:
 
     def _decode(self, record: Record) -> Decoding:
         headers = _headers(record)
-        wanted = read_ranges(headers.get(EXCHANGES)) if self.has_several else None
+        wanted = None
+        if self.has_several and DELIVERED_BEFORE in headers:
+            wanted = read_ranges(headers.get(EXCHANGES))
         exchanges: list[Decoded | Refused] = []
         skipped: list[Skip] = []
         try:

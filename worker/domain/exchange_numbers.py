@@ -3,8 +3,8 @@
 from bisect import bisect_right
 from collections.abc import Iterable
 
-# on a dead letter: the exchanges of its record that could not be judged. Of a record with this
-# header, only these are judged: redrive leaves it in place.
+# on a dead letter: the exchanges of its record that could not be judged. Of a redriven record with
+# this header, only these are judged.
 EXCHANGES = "guardstream.exchanges"
 
 _MAX_DIGITS = 9

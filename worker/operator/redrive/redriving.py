@@ -29,6 +29,7 @@ from worker.domain.dead_letters import (
     VALUE_SIZE,
     read_count,
 )
+from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.records import Headers, OutgoingRecord, Partition, Record
 
 REDRIVEN_OFFSETS = "guardstream.redriven.offsets"
@@ -47,6 +48,8 @@ class DeadLetter:
         headers: those of the original record.
         deliveries: of the original record to a worker.
         complete: whether value, key and headers were not truncated.
+        exchanges: the header that names the exchanges of the record that could not be judged; None
+            where all of them were not.
     """
 
     record: Record
@@ -59,6 +62,7 @@ class DeadLetter:
     message: str
     deliveries: int
     complete: bool
+    exchanges: bytes | None = None
 
     @property
     def origin(self) -> str:
@@ -94,6 +98,8 @@ def read_dead_letter(record: Record) -> DeadLetter | None:
         message=message,
         deliveries=deliveries,
         complete=_TRUNCATION_HEADERS.isdisjoint(added),
+        # of a record that was redriven before, and failed as a whole, those that it was sent for
+        exchanges=added.get(EXCHANGES, dict(record.headers).get(EXCHANGES)),
     )
 
 
@@ -104,9 +110,12 @@ def redriven_record(dead_letter: DeadLetter) -> OutgoingRecord:
         for name, value in dead_letter.headers
         if not name.lower().startswith(_NOT_SENT_BACK)
     )
-    count = (DELIVERED_BEFORE, str(dead_letter.deliveries).encode())
+    added: Headers = ((DELIVERED_BEFORE, str(dead_letter.deliveries).encode()),)
+    if dead_letter.exchanges is not None:
+        # the others have their verdicts
+        added = (*added, (EXCHANGES, dead_letter.exchanges))
     return OutgoingRecord(
-        dead_letter.topic, dead_letter.record.key, dead_letter.record.value, (*own, count)
+        dead_letter.topic, dead_letter.record.key, dead_letter.record.value, (*own, *added)
     )
 
 
