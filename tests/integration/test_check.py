@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.harness import both_guarantees, start_process
+from tests.integration.harness import both_guarantees, event, produce, start_process
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +24,19 @@ async def test_what_holds_is_said_and_exits_0(kafka_settings):
     assert f"{settings.input.topics[0]} (3 partitions" in said
     transactional = settings.delivery.guarantee == "exactly_once"
     assert ("may use transactional ids" in said) == transactional
+
+
+async def test_the_newest_records_are_decoded(kafka_settings, connection):
+    settings = await kafka_settings(partitions=2)
+    topic = settings.input.topics[0]
+    await produce(connection, topic, [event(topic, "1"), event(topic, "2")])
+    code, said = await check(settings, ENGINE__SIMULATED__ALLOWED="true")
+    assert code == 0, said
+    assert "2 of 2 records are understood (2 exchanges)" in said
+    code, said = await check(settings, ENGINE__SIMULATED__ALLOWED="true", INPUT__MAPPING="litellm")
+    assert code == 1
+    assert "0 of 2 records are understood" in said
+    assert "guardstream map" in said
 
 
 async def test_what_is_missing_is_named_and_exits_1(kafka_settings):

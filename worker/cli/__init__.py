@@ -65,6 +65,7 @@ def register() -> None:
         evaluate,
         inspect,
         judge,
+        mapping,
         parse,
         produce,
         redrive,

@@ -1,15 +1,25 @@
 """Checks the settings against the actual brokers, topics, access rights and model."""
 
+import asyncio
 from collections.abc import Awaitable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from worker.adapters.kafka.connection import Connection, require_topics
+from worker.adapters.kafka.reader import newest_records
 from worker.adapters.kafka.rights import find_missing_rights
 from worker.domain.errors import BusUnavailable, EngineUnavailable, Fatal, Retriable
+from worker.operator.understanding import Understanding
 from worker.runtime.build import build_judging, build_transactions
 from worker.runtime.connection import build_connection
+from worker.runtime.decoding import build_decoder
 from worker.runtime.settings import Settings
 from worker.runtime.topics import names_of, output_topics, uncompacted
+
+# newest records of the input topics that are decoded
+_SAMPLED = 100
+# for what is needed to decode them
+_LOAD_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,8 @@ async def check_settings(settings: Settings, *, load: bool = False) -> list[Chec
     if results[0].passed:
         check = _topics(connection, settings.input.topics, [])
         results.append(await _attempt("input topics", check))
+        if results[-1].passed:
+            results.append(await _attempt("input records", _records(settings, connection)))
         for topic in output_topics(settings):
             check = _topics(connection, [topic.name], uncompacted((topic,)))
             results.append(await _attempt(topic.title, check))
@@ -63,6 +75,25 @@ async def _topics(connection: Connection, names: list[str], never_compacted: lis
     return ", ".join(
         f"{t.name} ({t.partitions} partitions, {t.max_bytes:,} bytes)" for t in found.values()
     )
+
+
+async def _records(settings: Settings, connection: Connection) -> str:
+    """How many of the newest records of the input topics the settings understand."""
+    decoder, found = build_decoder(settings), Understanding()
+    async with aclosing(newest_records(connection, settings.input.topics, _SAMPLED)) as newest:
+        records = [record async for record in newest if record.value is not None]
+    try:
+        async with asyncio.timeout(_LOAD_SECONDS):
+            await decoder.load(records)
+    except TimeoutError:
+        raise BusUnavailable("What is needed to read the records is not available.") from None
+    for record in records:
+        found.add(str(record), decoder.decode(record))
+    if not records:
+        return "there are none yet"
+    if not found.understood:
+        raise BusUnavailable(f"{found.in_a_line} Set input.mapping, see `guardstream map`.")
+    return found.in_a_line
 
 
 async def _rights(settings: Settings, connection: Connection) -> str:

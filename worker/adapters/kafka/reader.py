@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from itertools import chain
 from typing import Any
 
@@ -81,6 +81,20 @@ async def read_ranges(
                         f"Kafka at {connection.bootstrap_servers} has sent nothing of {where} for"
                         f" {_FETCH_SECONDS:.0f} s; look at the partition's leader."
                     )
+
+
+async def newest_records(
+    connection: Connection, topics: Sequence[str], count: int
+) -> AsyncGenerator[Record, None]:
+    """About that many of the newest records of these topics, as many of each partition."""
+    ends: dict[Partition, range] = {}
+    for topic in topics:
+        ends |= await held_offsets(connection, topic)
+    share = -(-count // max(len(ends), 1))
+    newest = {p: range(max(held.start, held.stop - share), held.stop) for p, held in ends.items()}
+    async with aclosing(read_ranges(connection, newest)) as records:
+        async for record in records:
+            yield record
 
 
 async def committed_offsets(
