@@ -1,5 +1,7 @@
 """`python -m tests.lanes` runs each test once, and reports what failed and what was skipped."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -42,6 +44,18 @@ def test_a_name_means_its_lane_and_the_parts_of_it():
     assert [lane.name for lane in chosen([])] == list(LANES)
     with pytest.raises(SystemExit, match="there is no lane units; there are"):
         chosen(["units"])
+
+
+def test_compiled_modules_are_kept_also_where_python_is_told_not_to(tmp_path):
+    command = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
+    for given in ({}, {"PYTHONDONTWRITEBYTECODE": "1"}):
+        used = lanes.environment(given)
+        told = subprocess.run(command, env=used, capture_output=True, check=True)  # noqa: S603
+        assert told.stdout == b"False\n"
+        # next to the sources where nothing is said against it
+        assert used.get("PYTHONPYCACHEPREFIX") == (str(lanes.COMPILED) if given else None)
+    theirs = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    assert lanes.environment(theirs) == {"PYTHONPYCACHEPREFIX": str(tmp_path)}
 
 
 def lane(folder, name, body):
