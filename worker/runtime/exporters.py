@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import prometheus_client
 
 from worker import __version__
 from worker.adapters.clock import SystemClock
-from worker.adapters.otlp import MetricPush, SpanPush, build_resource
 from worker.domain.questions import Question
 from worker.runtime.settings import Settings
 from worker.telemetry import Telemetry
 from worker.telemetry.tracing import Tracing
+
+if TYPE_CHECKING:
+    from worker.adapters.otlp import MetricPush, SpanPush
 
 
 class Exporters:
@@ -24,9 +27,12 @@ class Exporters:
         self._pushing: asyncio.Task[None] | None = None
         self._spans: SpanPush | None = None
         self._metrics: MetricPush | None = None
-        resource = build_resource(__version__)
         if chosen.otlp_endpoint:
-            self._spans = SpanPush(
+            # half a second of CPU, which a worker without a collector need not spend
+            from worker.adapters import otlp  # noqa: PLC0415
+
+            resource = otlp.build_resource(__version__)
+            self._spans = otlp.SpanPush(
                 chosen.otlp_endpoint, sampled_share=chosen.sampled_share, resource=resource
             )
         tracing = Tracing(
@@ -39,7 +45,7 @@ class Exporters:
         # the metrics of vLLM are in the default registry of prometheus_client
         self.registries = (self.telemetry.registry, prometheus_client.REGISTRY)
         if chosen.otlp_endpoint:
-            self._metrics = MetricPush(
+            self._metrics = otlp.MetricPush(
                 chosen.otlp_endpoint,
                 self.registries,
                 resource=resource,

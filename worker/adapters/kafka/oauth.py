@@ -4,15 +4,17 @@ import asyncio
 import base64
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlsplit
 
-import aiohttp
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
 from worker.adapters.kafka.credentials import Secret, TlsFiles
 from worker.domain.errors import BusUnavailable
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,9 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
             return self._token
 
     async def _fetch(self) -> dict[str, Any]:
+        # slow to import: only for those who use OAuth
+        import aiohttp  # noqa: PLC0415
+
         form = {"grant_type": "client_credentials"}
         if self._scope:
             form["scope"] = self._scope
@@ -103,7 +108,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]
                 " at kafka.oauth.token_endpoint_url and the network."
             ) from error
 
-    async def _read(self, response: aiohttp.ClientResponse) -> dict[str, Any]:
+    async def _read(self, response: "ClientResponse") -> dict[str, Any]:
         try:
             answer = await response.json(content_type=None)
         except ValueError:

@@ -11,7 +11,6 @@ from typing import Any
 
 from typing_extensions import override
 
-from worker.adapters.otlp import traces_url
 from worker.adapters.vllm.request_options import RequestOptions
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
@@ -91,6 +90,8 @@ class VllmEngine(Engine):
         }
         self._environment = dict(ENVIRONMENT)
         if otlp_endpoint is not None:
+            from worker.adapters.otlp import traces_url  # noqa: PLC0415 - imports the exporters
+
             self._arguments["otlp_traces_endpoint"] = traces_url(otlp_endpoint)
             self._environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
             self._environment["OTEL_SERVICE_NAME"] = "guardstream"

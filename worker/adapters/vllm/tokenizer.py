@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
@@ -67,17 +65,12 @@ class JsonTokenizer(TokenizerPort):
         """
         local = Path(model) / "tokenizer.json"
         try:
-            path = (
-                local
-                if Path(model).is_dir()
-                else Path(hf_hub_download(model, "tokenizer.json", revision=revision))
-            )
+            path = local if Path(model).is_dir() else _download(model, revision)
             return cls(Tokenizer.from_file(str(path)), model)
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-            raise EngineUnavailable(
-                f"The model {model} is not available ({type(error).__name__}); check"
-                " engine.model, engine.revision and the connection to Hugging Face."
-            ) from error
+        except EngineUnavailable:
+            raise
+        except OSError as error:
+            raise _unavailable(model, error) from error
         except Exception as error:  # the library raises bare Exceptions for unreadable files
             raise EngineUnavailable(f"The tokenizer of {model} cannot be read.") from error
 
@@ -177,6 +170,24 @@ class JsonTokenizer(TokenizerPort):
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _download(model: str, revision: str | None) -> Path:
+    # slow to import, and not needed for a folder
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+
+    try:
+        return Path(hf_hub_download(model, "tokenizer.json", revision=revision))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise _unavailable(model, error) from error
+
+
+def _unavailable(model: str, error: Exception) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"The model {model} is not available ({type(error).__name__}); check engine.model,"
+        " engine.revision and the connection to Hugging Face."
+    )
 
 
 def _longest_token(tokenizer: Tokenizer) -> int | None:
