@@ -131,21 +131,27 @@ def seconds(call, argument):
 
 def growth(call, make, base=BASE_CHARS, most_growth=MOST_GROWTH):
     """How much more CPU a text four times as long takes; 1 where both take next to none."""
-    if seconds(call, make(4 * base)) < _QUICK_SECONDS:
+    taken: dict[int, float] = {}
+
+    def measured(length):
+        if length not in taken:
+            taken[length] = seconds(call, make(length))
+        return taken[length]
+
+    if measured(4 * base) < _QUICK_SECONDS:
         return 1.0
     largest = base * 32
-    while base < largest and seconds(call, make(base)) < _LEAST_SECONDS:
+    while base < largest and measured(base) < _LEAST_SECONDS:
         base *= 2
     found = []
     # caches and other programs disturb one length; what is quadratic is so at each, and more
     for longer in (base, 2 * base, 4 * base):
-        texts = make(longer), make(4 * longer)
-        least = [float("inf"), float("inf")]
-        for _ in range(_TRIES):
-            taken = [seconds(call, text) for text in texts]
-            least = list(map(min, least, taken))
+        least = [measured(longer), measured(4 * longer)]
+        for _ in range(_TRIES - 1):
             if least[1] <= most_growth * least[0]:
                 return least[1] / least[0]
+            again = [seconds(call, make(length)) for length in (longer, 4 * longer)]
+            least = list(map(min, least, again))
         found.append(least[1] / least[0])
         if found[-1] > 2 * most_growth:
             break  # no noise

@@ -162,7 +162,7 @@ def test_a_backtracking_pattern_is_found_out():
     )
     pattern = PATTERNS["worker.guards.guardreasoner.prompt._IMITATION"]
     make = dict(hostile.texts(pattern))[repr(("request", " ", "x"))]
-    assert hostile.growth(old.search, make, 1_000) > 2 * hostile.MOST_GROWTH
+    assert hostile.growth(old.search, make, 500) > 2 * hostile.MOST_GROWTH
 
 
 def test_the_text_that_stopped_a_worker_is_quick():

@@ -88,7 +88,7 @@ def test_the_interval_of_f1_holds_the_true_one_in_about_95_of_100_samples(chance
 def test_the_bootstrap_holds_the_true_figure_even_of_a_guard_that_is_nearly_always_right(
     chances, rows
 ):
-    samples = np.random.default_rng(5).multinomial(rows, chances, size=400)
+    samples = np.random.default_rng(5).multinomial(rows, chances, size=200)
     hit, miss, alarm, rest = chances
     true = macro_f1([hit, miss, 0, alarm, rest, 0])
     found = [macro_interval([a, b, 0, c, d, 0], resamples=200) for a, b, c, d in samples.tolist()]
