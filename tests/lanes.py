@@ -6,6 +6,7 @@ one process.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -16,6 +17,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.class_archive import archive_classes
+from worker.demo.kafka.distribution import BrokerError
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "tests"
@@ -38,6 +42,7 @@ LANES: dict[str, tuple[str, ...]] = {
     "training": (_TRAINING,),
     "contract": ("tests/contract", "tests/tools", "tests/chart", f"--ignore={_TRAINING}"),
 }
+_WITHOUT_BROKER = ("unit", "unit-long", "training")
 AT_ONCE = 3
 INTERRUPTED = 130
 # for brokers and engines to end
@@ -158,6 +163,15 @@ def chosen(names: Sequence[str]) -> list[Lane]:
     ]
 
 
+def prepare(lanes: Sequence[Lane]) -> None:
+    """Make what lets brokers start faster; the lanes run without it too."""
+    if "GUARDSTREAM_TEST_BOOTSTRAP_SERVERS" in os.environ:
+        return
+    if any(lane.name not in _WITHOUT_BROKER for lane in lanes):
+        with contextlib.suppress(BrokerError, OSError):
+            archive_classes()
+
+
 def run(lanes: Sequence[Lane], at_once: int = AT_ONCE) -> int:
     """Run them, some at once, and print a line for each; the exit status of all."""
     waiting, running = list(lanes), list[Lane]()
@@ -224,7 +238,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    return run(chosen(given.lanes), given.at_once)
+    lanes = chosen(given.lanes)
+    prepare(lanes)
+    return run(lanes, given.at_once)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ class Distribution:
     jars: Path
     storage: Path
 
+    @property
+    def archive(self) -> Path:
+        """Of classes, where one was made; a JVM with it starts in half of the CPU time."""
+        return self.jars.with_name("classes.jsa")
+
     def command(self, main_class: str, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
         """Return the command line of a program of Kafka, tuned for a quick start."""
         return [
@@ -48,6 +53,7 @@ class Distribution:
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",
+            *((f"-XX:SharedArchiveFile={self.archive}",) if self.archive.exists() else ()),
             *options,
             "-cp",
             str(self.jars / "*"),
