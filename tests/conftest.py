@@ -20,7 +20,7 @@ hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("nightly", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# On a CPU vLLM otherwise starts one more process, which imports torch and vllm again (20 s).
+# On a CPU vLLM otherwise starts one more process, which imports torch and vllm again (10 s).
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 
