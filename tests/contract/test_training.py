@@ -183,9 +183,17 @@ def weights(run, name="sft"):
 
 @pytest.mark.parametrize("muon", [None, 0.01], ids=["adamw", "muon"])
 def test_an_interrupted_training_goes_on_and_ends_at_the_same_weights(tmp_path, monkeypatch, muon):
-    config = small_config()
-    config = config.model_copy(
-        update={"sft": config.sft.model_copy(update={"muon_learning_rate": muon})}
+    config = small_config(
+        data={"composed": {"train": 12, "mine": 2, "held_out": 2, "adversarial": 2}},
+        sft={
+            "batch": 2,
+            "device_batch": 2,
+            "epochs": 1,
+            "checkpoint_steps": 2,
+            "learning_rate": 1e-3,
+            "precision": "float32",
+            "muon_learning_rate": muon,
+        },
     )
     whole = Run.open(tmp_path / "whole", config)
     assert run_sft(whole, config)["resumed"] is False
@@ -344,7 +352,8 @@ def test_what_cannot_work_is_one_line(tmp_path, change, sentence, code):
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_one_line_and_all_goes_on(tmp_path, sent):
     document = small_config().model_dump(mode="json")
-    document["data"]["composed"]["train"] = 4000
+    # 50 steps, so that it is far from its end
+    document["data"]["composed"]["train"] = 400
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(document))
     command = ["all", "--config", str(path), "--run", str(tmp_path / "run")]
