@@ -39,6 +39,7 @@ def main() -> int:
                 arguments.rate,
                 arguments.every_seconds,
                 arguments.kinds,
+                every=arguments.every_exchange or None,
             )
             print(f"{guarantee}, seed {plan.seed}: {seconds:.0f} s of faults", flush=True)
             folder = logs / f"{guarantee}-{plan.seed}"
@@ -72,6 +73,11 @@ def _arguments() -> argparse.Namespace:
         default=DEFAULT_KINDS,
         help=f"of faults and records, comma separated: {', '.join(ALL_KINDS)}; by default all but"
         f" those that the worker cannot stand yet ({', '.join(PENDING) or 'none'})",
+    )
+    parser.add_argument(
+        "--every-exchange",
+        action="store_true",
+        help="judge every exchange of each conversation in all rounds, instead of in half of them",
     )
     parser.add_argument("--json", type=Path, help="a file for the reports")
     parser.add_argument("--logs", type=Path, help="a folder for all logs, which is kept")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
@@ -12,17 +13,27 @@ from aiokafka.errors import KafkaError
 from tests.chaos.exchanges import conversation, prompt_tokens
 from tests.chaos.feed import KIND, NUMBER
 from tests.chaos.oracle import Found, Given
+from worker.adapters.kafka import reader
 from worker.adapters.kafka.connection import Connection
-from worker.adapters.kafka.reader import committed_offsets, held_offsets, read_ranges
+from worker.adapters.kafka.reader import committed_offsets, held_offsets
 from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
 from worker.domain.errors import BusUnavailable
+from worker.domain.exchange_numbers import EXCHANGES, read_ranges
 from worker.domain.records import Record
 
 _POLL_SECONDS = 1.0
+# of a record
+_MOST_EXCHANGES = 100
 
 
-async def given(connection: Connection, topic: str) -> list[Given]:
-    """All that the workers had to judge, and how large the prompt for each must be."""
+async def given(connection: Connection, topic: str, *, every: bool = False) -> list[Given]:
+    """All that the workers had to judge, and how large the prompt for each must be.
+
+    Args:
+        connection: to the brokers.
+        topic: the input.
+        every: whether the workers judge every exchange of a conversation.
+    """
     records = [
         Given(
             record.partition.number,
@@ -33,14 +44,26 @@ async def given(connection: Connection, topic: str) -> list[Given]:
         )
         async for record in _records(connection, topic)
     ]
+    if every:
+        records = [one for record in records for one in _every_exchange(record)]
     known = {}
     for at, record in enumerate(records):
         if (whole := conversation(record.kind, record.number)) is not None:
-            known[at] = whole
+            exchanges = [*whole.earlier, (whole.prompt, whole.response)]
+            known[at] = exchanges[-1 if record.exchange is None else record.exchange]
     counts = await prompt_tokens(list(known.values()))
     for at, count in zip(known, counts, strict=True):
         records[at] = replace(records[at], prompt_tokens=count)
     return records
+
+
+def _every_exchange(record: Given) -> list[Given]:
+    """The record, once for each exchange that it holds; as a whole where it holds none."""
+    if record.kind in ("malformed", "tombstone"):
+        return [record]
+    whole = conversation(record.kind, record.number)
+    count = 1 if whole is None else len(whole.earlier) + 1
+    return [replace(record, exchange=number) for number in range(count)]
 
 
 async def verdicts(connection: Connection, topic: str) -> list[Found]:
@@ -50,7 +73,8 @@ async def verdicts(connection: Connection, topic: str) -> list[Found]:
         verdict = orjson.loads(record.value)
         source = verdict["source"]
         one = _found(record, source["partition"], source["offset"], "", verdict["verdict_id"])
-        found.append(replace(one, prompt_tokens=verdict["usage"]["prompt_tokens"]))
+        tokens = verdict["usage"]["prompt_tokens"]
+        found.append(replace(one, prompt_tokens=tokens, exchange=source["exchange"]))
     return found
 
 
@@ -60,8 +84,14 @@ async def dead_letters(connection: Connection, topic: str) -> list[Found]:
     async for record in _records(connection, topic):
         headers = dict(record.headers)
         partition, offset = int(headers[ORIGIN_PARTITION]), int(headers[ORIGIN_OFFSET])
-        found.append(_found(record, partition, offset, headers[ERROR].decode(), ""))
+        one = _found(record, partition, offset, headers[ERROR].decode(), "")
+        found += [replace(one, exchange=number) for number in _numbers(headers.get(EXCHANGES))]
     return found
+
+
+def _numbers(header: bytes | None) -> Sequence[int | None]:
+    ranges = read_ranges(header)
+    return [None] if ranges is None else [n for n in range(_MOST_EXCHANGES) if n in ranges]
 
 
 async def settled(
@@ -129,7 +159,7 @@ async def _ends(connection: Connection, topic: str, isolation: str) -> dict[Topi
 
 async def _records(connection: Connection, topic: str):
     ranges = await held_offsets(connection, topic)
-    async for record in read_ranges(connection, ranges):
+    async for record in reader.read_ranges(connection, ranges):
         yield record
 
 

@@ -18,11 +18,16 @@ _CHUNK = 2000
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """An event's fields beside its id, and the exchange that must be judged of it."""
+    """An event's fields beside its id, and the exchange that must be judged of it.
+
+    Attributes:
+        earlier: the exchanges before it, which are judged too where every one is.
+    """
 
     event: Mapping[str, Any]
     prompt: str
     response: str | None
+    earlier: Sequence[tuple[str, str]] = ()
 
 
 def plain(number: int) -> Conversation:
@@ -44,7 +49,8 @@ def _messages_and_response(number: int) -> Conversation:
         begun = f"One moment, I read about roll {number}."
         messages.append(_turn("assistant", begun))
         whole = f"{begun}\n\n{answer}"
-    return Conversation({"messages": messages, "response": answer}, asked, whole)
+    earlier = [(f"Good morning, baker {number}.", "Good morning.")]
+    return Conversation({"messages": messages, "response": answer}, asked, whole, earlier)
 
 
 def _two_user_messages(number: int) -> Conversation:
@@ -57,7 +63,8 @@ def _two_user_messages(number: int) -> Conversation:
         _turn("user", second),
         _turn("assistant", answer),
     ]
-    return Conversation({"messages": messages}, f"{first}\n\n{second}", answer)
+    earlier = [(f"Hello, I am guest {number}.", f"Hello, guest {number}. What shall we bake?")]
+    return Conversation({"messages": messages}, f"{first}\n\n{second}", answer, earlier)
 
 
 def _two_assistant_messages(number: int) -> Conversation:
@@ -87,11 +94,25 @@ def _tool_call_between(number: int) -> Conversation:
     )
 
 
+def _long_conversation(number: int) -> Conversation:
+    """One to nine exchanges, after a greeting of the assistant that belongs to none."""
+    pairs = [
+        (f"How long does loaf {n} of day {number} rise?", f"Loaf {n} rises {number + n} minutes.")
+        for n in range(1 + number % 9)
+    ]
+    messages = [_turn("assistant", f"Welcome on day {number}.")]
+    for asked, answer in pairs:
+        messages += [_turn("user", asked), _turn("assistant", answer)]
+    *earlier, (asked, answer) = pairs
+    return Conversation({"messages": messages}, asked, answer, earlier)
+
+
 EXCHANGES: Mapping[str, Callable[[int], Conversation]] = {
     "messages and response": _messages_and_response,
     "two user messages": _two_user_messages,
     "two assistant messages": _two_assistant_messages,
     "tool call between": _tool_call_between,
+    "long conversation": _long_conversation,
 }
 
 
@@ -103,13 +124,13 @@ def conversation(kind: str, number: int) -> Conversation | None:
     return None if build is None else build(number)
 
 
-async def prompt_tokens(conversations: Sequence[Conversation]) -> list[int]:
+async def prompt_tokens(exchanges: Sequence[tuple[str, str | None]]) -> list[int]:
     """The tokens of the guard's prompt for each exchange, by the demonstration tokenizer."""
     tokenizer = JsonTokenizer.load(demonstration_model())
     counts: list[int] = []
-    for start in range(0, len(conversations), _CHUNK):
-        chunk = conversations[start : start + _CHUNK]
-        prompts = [render(one.prompt, one.response) for one in chunk]
+    for start in range(0, len(exchanges), _CHUNK):
+        chunk = exchanges[start : start + _CHUNK]
+        prompts = [render(prompt, response) for prompt, response in chunk]
         encoded = await tokenizer.encode(prompts, _MOST_TOKENS)
         counts += [len(ids) for ids in encoded if ids is not None]
     return counts

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tests.chaos.exchanges import EXCHANGES
@@ -42,6 +42,7 @@ class Given:
 
     Attributes:
         prompt_tokens: of the guard's prompt for the whole exchange; None where it is not known.
+        exchange: which exchange of the record; None where the workers judge only the last one.
     """
 
     partition: int
@@ -50,6 +51,12 @@ class Given:
     number: int
     at: float
     prompt_tokens: int | None = None
+    exchange: int | None = None
+
+    @property
+    def source(self) -> "Source":
+        """What outcomes name."""
+        return self.partition, self.offset, self.exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Found:
         error: what a dead letter died of; empty for a verdict.
         output: topic and partition it lies in, at `position`.
         prompt_tokens: of the prompt that was judged; None for a dead letter.
+        exchange: which exchange of the record; None for a record as a whole.
     """
 
     partition: int
@@ -70,6 +78,11 @@ class Found:
     position: int
     at: float
     prompt_tokens: int | None = None
+    exchange: int | None = None
+
+
+# partition, offset, and exchange
+Source = tuple[int, int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +106,11 @@ def violations(
 
     `excused` are the records that the harness made look like poison: see `alone`.
     """
-    outcomes = _by_source(found)
+    outcomes = _by_source(_of_each_exchange(given, found))
     broken = _unkept(given, acknowledged)
     passed_at: dict[int, float] = {}
     for record in sorted(given, key=lambda r: (r.partition, r.offset), reverse=True):
-        theirs = outcomes.pop((record.partition, record.offset), [])
+        theirs = outcomes.pop(record.source, [])
         is_excused = (record.partition, record.offset) in excused
         broken += _fate(record, theirs, guarantee, is_excused=is_excused)
         if theirs:
@@ -105,8 +118,7 @@ def violations(
         elif EXPECTED[record.kind] is not None:
             # it was passed over when its successor was not, whenever it was sent
             at = max(record.at, passed_at.get(record.partition, record.at))
-            name = f"{record.kind} record {record.partition}@{record.offset}"
-            broken.append(Violation("lost", f"{name} has no outcome", at))
+            broken.append(Violation("lost", f"{_name(record)} has no outcome", at))
     broken += [
         _violation("invented", "an outcome without a record", theirs[0])
         for theirs in outcomes.values()
@@ -121,11 +133,32 @@ def redelivered(found: Sequence[Found]) -> int:
     return len(found) - len(_by_source(found))
 
 
-def _by_source(found: Sequence[Found]) -> dict[tuple[int, int], list[Found]]:
+def _of_each_exchange(given: Sequence[Given], found: Sequence[Found]) -> list[Found]:
+    """The outcomes, those of a record as a whole once for each of its exchanges."""
+    exchanges = defaultdict(list)
+    for record in given:
+        exchanges[record.partition, record.offset].append(record.exchange)
+    return [
+        replace(outcome, exchange=number)
+        for outcome in found
+        for number in (
+            exchanges.get((outcome.partition, outcome.offset), [None])
+            if outcome.exchange is None
+            else [outcome.exchange]
+        )
+    ]
+
+
+def _by_source(found: Sequence[Found]) -> dict[Source, list[Found]]:
     outcomes = defaultdict(list)
     for outcome in found:
-        outcomes[outcome.partition, outcome.offset].append(outcome)
+        outcomes[outcome.partition, outcome.offset, outcome.exchange].append(outcome)
     return dict(outcomes)
+
+
+def _name(record: Given) -> str:
+    exchange = "" if record.exchange is None else f"#{record.exchange}"
+    return f"{record.kind} record {record.partition}@{record.offset}{exchange}"
 
 
 def _unkept(given: Sequence[Given], acknowledged: Mapping[tuple[int, int], int]) -> list[Violation]:
@@ -141,7 +174,7 @@ def _unkept(given: Sequence[Given], acknowledged: Mapping[tuple[int, int], int])
 def _fate(
     record: Given, outcomes: Collection[Found], guarantee: Guarantee, *, is_excused: bool
 ) -> list[Violation]:
-    name = f"{record.kind} record {record.partition}@{record.offset}"
+    name = _name(record)
     broken = [
         _violation("wrongly judged", f"{name} has a {_kind(o)} {o.error}".rstrip(), o)
         for o in outcomes

@@ -41,6 +41,7 @@ _AT_WORK_SECONDS = 60.0
 _LONGEST_REFUSAL_SHARE = 0.25
 _LONGEST_REFUSAL_SECONDS = 60.0
 _NAMED_SHARE = 0.5
+_EVERY_SHARE = 0.5
 # what the client or the worker says when committed offsets cannot be read
 _ABOUT_OFFSETS = re.compile("offset ?fetch|committed offset", re.IGNORECASE)
 _MOST_COMPLAINTS = 5
@@ -63,6 +64,8 @@ class Plan:
         settings: of the worker, beyond what the harness sets.
         settle_seconds: for what is left to judge after the faults, instead of what is usual.
         named: whether the workers have static names in the group.
+        every: whether every exchange of a conversation is judged; in half of the rounds, by the
+            seed, where not told.
     """
 
     guarantee: Guarantee
@@ -77,6 +80,7 @@ class Plan:
     settle_seconds: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
     named: bool | None = None
+    every: bool | None = None
 
     @property
     def longest_settling_seconds(self) -> float:
@@ -93,6 +97,13 @@ class Plan:
             return self.named
         alone = set(self.kinds) & set(WEIGHTS) == {TWIN}
         return alone or random.Random(f"names of {self.seed}").random() < _NAMED_SHARE
+
+    @property
+    def judges_every(self) -> bool:
+        """Whether every exchange of a conversation is judged."""
+        if self.every is not None:
+            return self.every
+        return random.Random(f"exchanges of {self.seed}").random() < _EVERY_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,7 @@ def environment(topics: Topics, plan: Plan, servers: str) -> dict[str, str]:
         "KAFKA__BOOTSTRAP_SERVERS": servers,
         "INPUT__TOPICS": orjson.dumps([topics.events]).decode(),
         "INPUT__GROUP_ID": topics.group,
+        "INPUT__JUDGE": "every" if plan.judges_every else "last",
         "INPUT__SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
         "OUTPUT__VERDICT_TOPIC": topics.verdicts,
         "OUTPUT__DEAD_LETTER_TOPIC": topics.dead_letters,
@@ -207,6 +219,8 @@ async def execute(
     broken += mayhem.violations
     given, found, more = await _evidence(plan_of_run, cluster, topics, feed, platform)
     broken += more
+    if plan_of_run.judges_every:
+        notes.append("the workers judged every exchange of each conversation")
     notes += _notes(platform, feed, network, produces)
     condemned = {(one.partition, one.offset) for one in found if one.error == "PoisonRecord"}
     if excused := condemned & platform.excused():
@@ -367,7 +381,7 @@ async def _evidence(
         broken += [
             Violation("transaction left open", f"{topic}/{number}", time.time()) for number in left
         ]
-    given = await evidence.given(connection, topics.events)
+    given = await evidence.given(connection, topics.events, every=plan_of_run.judges_every)
     found = await evidence.verdicts(connection, topics.verdicts)
     found += await evidence.dead_letters(connection, topics.dead_letters)
     broken += violations(
@@ -381,7 +395,10 @@ async def _evidence(
 
 
 def _notes(
-    platform: Platform, feed: Feed, network: Network | None, produces: Produces | None
+    platform: Platform,
+    feed: Feed,
+    network: Network | None,
+    produces: Produces | None,
 ) -> list[str]:
     notes = []
     if restarts := platform.says("Restarting the engine ("):

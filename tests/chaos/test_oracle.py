@@ -1,11 +1,14 @@
 import dataclasses
 
+import orjson
 import pytest
 
 from tests.chaos import alone
 from tests.chaos.exchanges import EXCHANGES, conversation, prompt_tokens
 from tests.chaos.oracle import Found, Given, redelivered, violations
 from tests.chaos.poisoned import KILLS_ENGINE, KILLS_PROCESS, MARKERS
+from worker.decoding.decoder import EventDecoder
+from worker.domain.records import record_of_line
 
 GIVEN = [Given(0, n, kind, n, 100.0 + n) for n, kind in enumerate(["good", "good", "malformed"])]
 VERDICTS = [Found(0, n, "", f"id-{n}", ("verdicts", 0), n, 101.0 + n) for n in range(2)]
@@ -113,16 +116,39 @@ async def test_every_part_of_an_exchange_counts(kind, number):
     turns += [whole.event["response"]] if "response" in whole.event else []
     judged = f"{whole.prompt}\n\n{whole.response}".split("\n\n")
     assert set(judged) <= set(turns)
-    parts = [
-        dataclasses.replace(whole, prompt="\n\n".join(p for p in whole.prompt.split("\n\n")[1:]))
-    ]
-    answers = whole.response.split("\n\n")
-    parts += [
-        dataclasses.replace(whole, response="\n\n".join(answers[:n] + answers[n + 1 :]))
-        for n in range(len(answers))
-    ]
-    count, *fewer = await prompt_tokens([whole, *parts])
+    prompt, response = whole.prompt, whole.response
+    parts = [("\n\n".join(prompt.split("\n\n")[1:]), response)]
+    answers = response.split("\n\n")
+    parts += [(prompt, "\n\n".join(answers[:n] + answers[n + 1 :])) for n in range(len(answers))]
+    count, *fewer = await prompt_tokens([(prompt, response), *parts])
     assert all(less < count for less in fewer)
+
+
+@pytest.mark.parametrize("kind", EXCHANGES)
+@pytest.mark.parametrize("number", [6, 7])
+def test_the_exchanges_of_a_conversation_are_those_that_are_judged(kind, number):
+    whole = conversation(kind, number)
+    record = record_of_line("t", 0, orjson.dumps(whole.event), 0.0)
+    found = EventDecoder(judged="every").decode(record).exchanges
+    told = [(one.exchange.prompt, one.exchange.response) for one in found]
+    assert told == [*whole.earlier, (whole.prompt, whole.response)]
+
+
+EVERY = [Given(0, 0, "long conversation", 0, 100.0, None, n) for n in range(3)]
+EACH = [Found(0, 0, "", f"id-{n}", ("verdicts", 0), n, 101.0, None, n) for n in range(3)]
+
+
+def test_each_exchange_has_an_outcome_of_its_own():
+    assert kinds(EACH, given=EVERY) == []
+    assert kinds(EACH[:2], given=EVERY) == ["lost"]
+    assert kinds([*EACH, EACH[1]], given=EVERY) == ["duplicated"]
+    beyond = dataclasses.replace(EACH[1], exchange=3)
+    assert kinds([*EACH, beyond], given=EVERY) == ["invented"]
+    # a dead letter of the record as a whole is one of each exchange
+    letter = dataclasses.replace(EACH[0], error="PoisonRecord", verdict_id="", exchange=None)
+    assert kinds([letter], given=EVERY) == ["wrongly judged"] * 3
+    poison = [dataclasses.replace(one, kind=KILLS_PROCESS) for one in EVERY]
+    assert kinds([letter], given=poison) == []
 
 
 def test_a_record_that_the_harness_made_look_like_poison_is_excused():

@@ -88,6 +88,8 @@ async def test_the_commands_of_the_page_lead_back_into_the_worker(
     assert "trained on from demonstration" in card
 
     model = last.split()[0].partition("=")[2]
+    # as an operator starts it, with all of vLLM's processes
+    monkeypatch.delenv("VLLM_ENABLE_V1_MULTIPROCESSING")
     running = await start_process(
         settings, ENGINE__KIND="vllm", ENGINE__MODEL=model, ENGINE__MAX_TOKENS="400"
     )
