@@ -73,13 +73,14 @@ class WorkerHarness:
         tokenizer=None,
         guard=None,
         decoder=None,
+        source=None,
         **queue_bounds,
     ):
         self.clock = clock = QuickClock()
         self._running = None
         self.guarantee = guarantee
         self.bus = bus or MemoryBus()
-        self.source = MemorySource(self.bus, ["events"])
+        self.source = source or MemorySource(self.bus, ["events"])
         self.publisher = MemoryPublisher(self.bus)
         self.transactions = MemoryTransactions(self.bus)
         self.engine = GatedEngine(clock)

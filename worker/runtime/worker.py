@@ -4,15 +4,19 @@ import asyncio
 import logging
 import signal
 from collections import Counter
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
 from worker import __version__
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.connection import describe_topics
 from worker.adapters.kafka.source import KafkaSource
 from worker.domain.outcomes import Destinations
+from worker.domain.records import Partition
 from worker.engine.circuit_breaker import BreakerPolicy
 from worker.flow.admission import AdmissionPolicy
 from worker.flow.batching import BatchPolicy
+from worker.flow.bounded_source import BoundedSource
 from worker.flow.partition_queues import QueueBounds
 from worker.flow.pipeline import FlowPolicy, Pipeline
 from worker.runtime.broker_wait import wait_for_brokers
@@ -23,6 +27,9 @@ from worker.runtime.health import HealthServer, Probes, Report
 from worker.runtime.settings import Settings
 from worker.telemetry import names
 
+if TYPE_CHECKING:
+    from worker.domain.ports import Source
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,9 +39,15 @@ class Worker:
     Args:
         judging: an engine that the caller started and stops, for example to share it between
             workers.
+        ends: the first offset of each partition that is not judged, in a bounded run.
     """
 
-    def __init__(self, settings: Settings, judging: Judging | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        judging: Judging | None = None,
+        ends: Mapping[Partition, int] | None = None,
+    ) -> None:
         self._settings = settings
         self._owns_engine = judging is None
         self._judging = judging or build_judging(settings)
@@ -43,7 +56,7 @@ class Worker:
         self._waits_for: str | None = None
         self.connection = connection = build_connection(settings)
         output = settings.output
-        self._source = KafkaSource(
+        source = KafkaSource(
             connection,
             topics=settings.input.topics,
             group_id=settings.input.group_id,
@@ -54,6 +67,7 @@ class Worker:
             session_timeout_seconds=settings.input.session_timeout_seconds,
             rebalance_timeout_seconds=max(60.0, 2 * settings.shutdown.drain_seconds),
         )
+        self._source: Source = BoundedSource(source, ends) if ends else source
         clock = SystemClock()
         self._delivery = build_delivery(settings, connection, self._source, telemetry)
         self._pipeline = Pipeline(
@@ -212,11 +226,16 @@ class Worker:
         return HealthServer(chosen.host, chosen.port, probes)
 
 
-async def run_until_signalled(worker: Worker) -> None:
-    """Run until SIGTERM or SIGINT, which drains; a second signal aborts."""
+async def run_until_signalled(
+    worker: Worker, running: Coroutine[Any, Any, None] | None = None
+) -> None:
+    """Run until SIGTERM or SIGINT, which drains; a second signal aborts.
+
+    `running` runs the worker, where more than `Worker.run` is wanted.
+    """
     worker.exporters.install()
     loop = asyncio.get_running_loop()
-    running = asyncio.ensure_future(worker.run())
+    work = asyncio.ensure_future(worker.run() if running is None else running)
     signals = 0
 
     def signalled() -> None:
@@ -226,11 +245,11 @@ async def run_until_signalled(worker: Worker) -> None:
             logger.info("Stopping: finishing what is in flight. A second signal aborts it.")
             worker.stop()
         else:
-            running.cancel()
+            work.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
     try:
-        await running
+        await work
     except asyncio.CancelledError:
         logger.warning("Aborted; what was in flight will be judged again.")
