@@ -25,6 +25,9 @@ _WRAPPERS = frozenset(
     for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
 )
 
+# integers below are exact as floats
+_EXACT = 2**53
+
 _Convert = Callable[[Any, Budget, int], Any]
 
 
@@ -85,6 +88,8 @@ class MessageReader:
         value = getattr(message, kind)
         if isinstance(value, Message):
             return self._message(value, budget, depth + 1)
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+            return int(value)  # its numbers are all floats; 5 is written as 5
         return _convert_scalar(value, budget, depth)
 
     def _any(self, message: Any, budget: Budget, depth: int) -> dict[str, Any]:

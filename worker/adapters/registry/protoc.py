@@ -59,7 +59,7 @@ async def _compile(
     if compiled:
         known.write_bytes(FileDescriptorSet(file=compiled.values()).SerializeToString())
         arguments.append(f"--descriptor_set_in={known}")
-    await _run([*arguments, "--", root])
+    await _run([*arguments, root])
     return list(FileDescriptorSet.FromString(result.read_bytes()).file)
 
 
