@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class SchemaText:
 class RegistryClient:
     """Asks a registry.
 
-    Secrets and certificates are read again for each request.
+    Secrets are read again for each request, certificates when their files change.
 
     Args:
         url: the address below which `/schemas/ids/1` is, without credentials.
@@ -81,6 +82,7 @@ class RegistryClient:
         self._password = password
         self._token = token
         self._tls = tls
+        self._context: ssl.SSLContext | None = None
         self._timeout = aiohttp.ClientTimeout(timeout_seconds)
         has_secret = username is not None or token.value or token.file
         if has_secret and urlsplit(url).scheme == "http":
@@ -152,7 +154,7 @@ class RegistryClient:
                     self.url + path,
                     params=parameters,
                     headers={"Accept": _ACCEPT, **self._authorization()},
-                    ssl=self._tls.context(),
+                    ssl=self._trusted(),
                     allow_redirects=False,  # the password is for this address alone
                 ) as response,
             ):
@@ -168,6 +170,13 @@ class RegistryClient:
             raise RegistryUnavailable("it does not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise RegistryUnavailable(f"it cannot be reached ({type(error).__name__})") from error
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        if urlsplit(self.url).scheme == "http":
+            return True  # unused; to read the system's certificates takes a tenth of a second
+        if self._context is None:
+            self._context = self._tls.context()  # it looks at its files before each handshake
+        return self._context
 
     def _authorization(self) -> dict[str, str]:
         if token := self._token.read():

@@ -59,7 +59,7 @@ async def _compile(
     if compiled:
         known.write_bytes(FileDescriptorSet(file=compiled.values()).SerializeToString())
         arguments.append(f"--descriptor_set_in={known}")
-    await _run([*arguments, root])
+    await _run([*arguments, root], sources)
     return list(FileDescriptorSet.FromString(result.read_bytes()).file)
 
 
@@ -70,9 +70,10 @@ def _common_files() -> list[Path]:
     return [Path(folder).parents[1] for folder in folders or ()]
 
 
-async def _run(arguments: list[str]) -> None:
+async def _run(arguments: list[str], sources: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # a folder google or grpc_tools of the working folder is none of ours
         "-m",
         "grpc_tools.protoc",
         *arguments,
@@ -89,10 +90,15 @@ async def _run(arguments: list[str]) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode:
-        raise SchemaUnusable(f"is not valid Protobuf ({_first_line(said)})")
+    code = process.returncode or 0
+    if code < 0:  # for lack of memory, mostly
+        raise RegistryUnavailable("the compiler of its Protobuf schemas was killed")
+    if code:
+        raise SchemaUnusable(f"is not valid Protobuf ({_complaint(said, sources)})")
 
 
-def _first_line(said: bytes) -> str:
-    line = said.decode(errors="replace").strip().partition("\n")[0]
-    return line[:200] or "the compiler gave no reason"
+def _complaint(said: bytes, sources: Path) -> str:
+    """The first line that names a place in a file, which comes after the compiler's own log."""
+    lines = said.decode(errors="replace").replace(f"{sources}/", "").splitlines()
+    placed = (line for line in lines if ".proto:" in line)
+    return next(placed, "the compiler gave no reason")[:200]
