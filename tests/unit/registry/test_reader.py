@@ -14,6 +14,7 @@ from worker.domain.errors import NotAnEvent
 
 ID = b"\x02a"  # the record {"id": "a"} in Avro
 GUID = "9b0c1f5e-2f38-4d0e-8a71-b0a4a5f0c3d2"
+SERIALIZED = "/schemas/ids/1?format=serialized&deleted=true"
 JSON = {"schemaType": "JSON", "schema": "{}"}
 
 
@@ -239,7 +240,7 @@ def descriptor(name, *imports, of="string", message="M"):
 async def test_protobuf_is_read_as_descriptors_where_the_registry_has_them(registry):
     registry.has(1, "text", schemaType="PROTOBUF", references=[reference("part.proto", "part")])
     root = descriptor("any-name", "part.proto", of=".Part")
-    registry.answers["/schemas/ids/1?format=serialized&deleted=true"] = (200, {"schema": root})
+    registry.answers[SERIALIZED] = (200, {"schema": root})
     part = descriptor("other-name", message="Part")
     registry.answers[under("part")] = (200, {"schema": part, "schemaType": "PROTOBUF"})
     body = b"\x00" + b"\x0a\x03\x0a\x01x"
@@ -253,6 +254,26 @@ async def test_protobuf_is_compiled_where_the_registry_has_text(registry):
     registry.answers[under("part")] = (200, {"schema": part, "schemaType": "PROTOBUF"})
     body = b"\x00" + b"\x0a\x03\x0a\x01x"
     assert await read(reader(registry.client()), record(framed(1, body))) == [{"id": {"id": "x"}}]
+
+
+async def test_text_is_compiled_where_the_registry_fails_to_convert_it(registry):
+    registry.has(1, 'syntax = "proto3"; message M { string id = 1; }', schemaType="PROTOBUF")
+    registry.answers[SERIALIZED] = (500, None)
+    found = await read(reader(registry.client()), record(framed(1, b"\x00\x0a\x01x")))
+    assert found == [{"id": "x"}]
+
+
+async def test_text_that_does_not_compile_waits_for_a_registry_that_fails_to_convert_it(registry):
+    registry.has(1, 'import "confluent/type/decimal.proto";', schemaType="PROTOBUF")
+    registry.answers[SERIALIZED] = (500, None)
+    clock = SteppedClock()
+    reading = reader(registry.client(), clock)
+    loading = asyncio.create_task(read(reading, record(framed(1, b"\x00\x0a\x01x"))))
+    _, woken = await clock.sleepers.get()
+    assert "status 500" in reading.trouble()
+    registry.answers[SERIALIZED] = (200, {"schema": descriptor("any-name")})
+    woken.set_result(None)
+    assert await loading == [{"id": "x"}]
 
 
 @pytest.mark.parametrize(

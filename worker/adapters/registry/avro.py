@@ -2,7 +2,7 @@
 
 fastavro parses and checks the schemas. Its reader is not used: bytes that nest a recursive type
 deeply overflow the stack and kill the process, a block of a billion empty items fills the memory,
-and a timestamp out of range fails the whole record.
+and a timestamp out of range fails a record.
 
 Bytes and fixed become base64, enums their symbol, numbers that are not finite None, and logical
 types what `avro_logical` says.

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from worker.adapters.registry.avro import AvroSchema
 from worker.adapters.registry.client import Reference, RegistryClient, SchemaText
-from worker.adapters.registry.errors import SchemaUnusable
+from worker.adapters.registry.errors import RegistryUnavailable, SchemaUnusable
 from worker.adapters.registry.frames import Frame, SchemaKey
 from worker.adapters.registry.protobuf import ProtobufSchema
 from worker.adapters.registry.protoc import compile_text
@@ -103,11 +103,15 @@ def _read_avro(text: str) -> Any:
 async def _compile_protobuf(client: RegistryClient, schema: SchemaText) -> ProtobufSchema:
     texts: dict[str, str] = {}
     files: dict[str, FileDescriptorProto] = {}
+    failure: RegistryUnavailable | None = None
     parts = {**await _fetch_references(client, schema), _ROOT_FILE: schema}
     for name, part in parts.items():
         file = _read_descriptor(part.text)
         if file is None:
-            file = _read_descriptor(await client.serialized(part))
+            try:
+                file = _read_descriptor(await client.serialized(part))
+            except RegistryUnavailable as error:
+                failure = error  # Apicurio's fails on some schemas (status 500) that it has as text
         if file is None:
             texts[name] = part.text
         else:
@@ -117,7 +121,12 @@ async def _compile_protobuf(client: RegistryClient, schema: SchemaText) -> Proto
         return ProtobufSchema([*files.values()])
     if _ROOT_FILE not in texts:
         raise SchemaUnusable("refers to Protobuf files as text, and is none itself")
-    return ProtobufSchema(await compile_text(texts, files, _ROOT_FILE))
+    try:
+        return ProtobufSchema(await compile_text(texts, files, _ROOT_FILE))
+    except SchemaUnusable:
+        if failure is not None:  # perhaps the descriptors are usable, once the registry gives them
+            raise failure from None
+        raise
 
 
 def _read_descriptor(text: str) -> FileDescriptorProto | None:

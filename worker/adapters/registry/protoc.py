@@ -1,4 +1,4 @@
-"""Protobuf files from their text: Protobuf's own compiler, in a process of its own.
+"""Protobuf files from their text: Protobuf's compiler, in a separate process.
 
 Registries keep a Protobuf schema as text, and only Confluent's converts it to descriptors. The
 compiler comes with the package grpcio-tools; it runs once for a schema.
