@@ -1,7 +1,7 @@
 """Which schema a value was written with: the frames of Confluent's serialisers.
 
-A frame is byte 0 and a schema id of four bytes, or byte 1 and a GUID of 16 bytes. It stands in
-front of the value, or in the header `__value_schema_id`, which then has precedence.
+A frame is byte 0 and a schema id of four bytes, or byte 1 and a GUID of 16 bytes. It is in front of
+the value, or in the header `__value_schema_id`, which has precedence.
 """
 
 import uuid
