@@ -29,7 +29,8 @@ class FakeRegistry:
         status, data = answer(request) if callable(answer) else answer
         if isinstance(data, bytes):
             return web.Response(status=status, body=data)
-        return web.json_response(data, status=status)
+        headers = {"Location": "/elsewhere"} if status == 302 else None
+        return web.json_response(data, status=status, headers=headers)
 
     async def __aenter__(self):
         application = web.Application()

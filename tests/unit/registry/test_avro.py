@@ -1,7 +1,6 @@
 """Avro: as fastavro reads it, and bounded for bytes of any kind."""
 
 import base64
-import contextlib
 import io
 import math
 import struct
@@ -10,6 +9,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 import fastavro
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +98,14 @@ def write(schema, value):
 def read(schema, body):
     known = COMPILED.get(schema.get("name")) if isinstance(schema, dict) else None
     return (known or compiled(schema)).decode(Frame(SchemaKey("ids", "1"), body))
+
+
+def is_json_or_no_event(schema, body):
+    try:
+        found = read(schema, body)
+    except NotAnEvent:
+        return True
+    return orjson.loads(orjson.dumps(found)) == found
 
 
 @given(events)
@@ -193,6 +201,7 @@ def number(value):
         ("bytes", number(2**62), "ends in the middle"),
         ("string", number(2) + b"\xff\xff", "not UTF-8"),
         ("long", b"\xff" * 20, "more than 64 bits"),
+        ("long", b"\xff" * 9 + b"\x02", "more than 64 bits"),
         ("long", b"", "cut off"),
         ("double", b"1234567", "ends in the middle"),
         (["null", "long"], number(2), "index that its union does not have"),
@@ -232,8 +241,7 @@ def test_nesting_is_read_to_its_limit():
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_value_or_no_event(body):
     for schema in (EVENT, NODE):
-        with contextlib.suppress(NotAnEvent):
-            read(schema, body)
+        assert is_json_or_no_event(schema, body)
 
 
 @given(events, st.data())
@@ -241,5 +249,4 @@ def test_any_change_of_a_value_is_a_value_or_no_event(event, data):
     body = bytearray(write(EVENT, event))
     at = data.draw(st.integers(0, len(body) - 1))
     body[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=6))
-    with contextlib.suppress(NotAnEvent):
-        read(EVENT, bytes(body))
+    assert is_json_or_no_event(EVENT, bytes(body))

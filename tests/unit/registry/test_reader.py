@@ -135,6 +135,7 @@ async def test_a_schema_that_a_replica_learns_late_is_read(registry):
 async def test_records_wait_while_the_registry_does_not_answer(registry, caplog, answer, said):
     caplog.set_level(logging.INFO, logger="worker")
     registry.answers["/schemas/ids/1"] = answer
+    registry.answers["/elsewhere"] = (200, {"schema": AVRO})
     clock = SteppedClock()
     reading = reader(registry.client(), clock)
     loading = asyncio.create_task(read(reading, record(framed(1, ID))))

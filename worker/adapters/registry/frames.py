@@ -17,6 +17,7 @@ _GUID_BYTES = 16
 # levels of nested messages; Protobuf's own limit for nested values is 100
 _MAX_MESSAGE_INDEXES = 100
 _MAX_VARINT_BYTES = 10
+_MAX_VARINT = 2**64 - 1
 _FIRST_MESSAGE = (0,)
 
 
@@ -116,6 +117,6 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     number = 0
     for count, byte in enumerate(data[at : at + _MAX_VARINT_BYTES]):
         number |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
+        if byte < 0x80 and number <= _MAX_VARINT:
             return (number >> 1) ^ -(number & 1), at + count + 1
     raise NotAnEvent("A number of the value is cut off or has more than 64 bits.")
