@@ -12,6 +12,7 @@ from worker.cli.times import parse_time_ms
 from worker.domain.escaping import printable
 
 if TYPE_CHECKING:
+    from worker.decoding.decoder import EventDecoder
     from worker.domain.errors import RecordError
     from worker.operator.inspect.explorer import SearchResult
     from worker.operator.inspect.inspection import Place, Rejudged
@@ -55,11 +56,13 @@ def inspect(
     from worker.operator.inspect.inspection import Rejudged
     from worker.runtime.build import build_judging
     from worker.runtime.connection import build_connection
+    from worker.runtime.decoding import build_decoder
 
     since_ms = parse_time_ms(since, now=datetime.now(UTC)) if since else None
     settings = read_settings(config)
     # reports errors of the model before a long search
     judging = build_judging(settings) if again else None
+    decoder = build_decoder(settings)
     found: SearchResult
     answers: dict[Place, Rejudged | RecordError] = {}
 
@@ -78,6 +81,7 @@ def inspect(
                 progress=lambda done, of: progress.update(task, completed=done, total=of),
             )
             found = await explorer.find(where)
+            await decoder.load([h.original for h in found.histories if h.original is not None])
             if judging is not None:
                 progress.update(task, description="Asking the engine again", total=None)
                 answers = await _ask(judging, found)
@@ -87,7 +91,7 @@ def inspect(
     except NotFound as error:
         typer.echo(f"guardstream: {printable(str(error))}", err=True)
         raise typer.Exit(1) from None
-    _print(found, answers, settings, json=json)
+    _print(found, answers, settings, decoder, json=json)
     unanswered = [f for f in found.histories if not isinstance(answers.get(f.place), Rejudged)]
     if again and unanswered:
         typer.echo("guardstream: The engine gave no answer to some of it.", err=True)
@@ -112,6 +116,7 @@ def _print(
     found: "SearchResult",
     answers: "dict[Place, Rejudged | RecordError]",
     settings: "Settings",
+    decoder: "EventDecoder",
     *,
     json: bool,
 ) -> None:
@@ -120,10 +125,8 @@ def _print(
     from worker.cli.views.inspection import show_history
     from worker.cli.views.inspection_document import document
     from worker.runtime.build import build_guard
-    from worker.runtime.decoding import build_decoder
 
     guard, group = build_guard(settings), settings.input.group_id
-    decoder = build_decoder(settings)
     shown = [(history, answers.get(history.place)) for history in found.histories]
     if json:
         histories = [document(history, guard, rejudged, decoder) for history, rejudged in shown]

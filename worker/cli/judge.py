@@ -34,12 +34,14 @@ def judge(
     from rich.console import Console
     from rich.progress import Progress
 
+    from worker.decoding.values import JsonReader
     from worker.flow.judging_all import judge_all
     from worker.runtime.build import build_judging
+    from worker.runtime.decoding import build_decoder
 
     overrides = {"engine": {"model": model}} if model else {}
     settings = read_settings(config, **overrides)
-    judging = build_judging(settings)
+    judging = build_judging(settings, decoder=build_decoder(settings, JsonReader()))
     terminal = Console(stderr=True)
     counts: Counter[str] = Counter()
 

@@ -34,12 +34,13 @@ def map_records(
         return
     from worker.cli.views.understanding import show_understanding
     from worker.decoding.decoder import Decoded
+    from worker.decoding.values import JsonReader
     from worker.domain.records import record_of_line
     from worker.operator.understanding import Understanding
     from worker.runtime.decoding import build_decoder
 
     settings = read_settings(config, **({"input": {"mapping": mapping}} if mapping else {}))
-    decoder, found = build_decoder(settings), Understanding()
+    decoder, found = build_decoder(settings, JsonReader()), Understanding()
     for number, line in read_lines():
         decoding = decoder.decode(record_of_line("stdin", number - 1, line, time.time()))
         found.add(f"line {number}", decoding)

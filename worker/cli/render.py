@@ -16,6 +16,7 @@ def render(config: Config = None) -> None:
     asks more than once, the first prompt is shown.
     """
     from worker.decoding.decoder import Refused
+    from worker.decoding.values import JsonReader
     from worker.domain.guard import first_prompt
     from worker.domain.records import record_of_line
     from worker.runtime.build import build_guard
@@ -23,7 +24,7 @@ def render(config: Config = None) -> None:
     from worker.runtime.settings import load_settings
 
     settings = load_settings(config)
-    guard, decoder, failed = build_guard(settings), build_decoder(settings), False
+    guard, decoder, failed = build_guard(settings), build_decoder(settings, JsonReader()), False
     for number, line in read_lines():
         record = record_of_line("stdin", number, line, time.time())
         for one in decoder.decode(record).exchanges:

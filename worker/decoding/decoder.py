@@ -78,6 +78,10 @@ class EventDecoder:
         """Fetch what is needed to decode these records; waits as long as that is unavailable."""
         await self._reader.load(records)
 
+    def trouble(self) -> str | None:
+        """What records wait for at the moment, and why; None if they do not wait."""
+        return self._reader.trouble()
+
     def decode(self, record: Record) -> Decoding:
         """The exchanges of a record; never raises for what it contains."""
         if not self.has_several and self._mapping is None and self._selection is None:

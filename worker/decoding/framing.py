@@ -5,16 +5,17 @@ from typing import Literal
 
 from worker.domain.errors import NotAnEvent
 
-Framing = Literal["none", "confluent"]
+Framing = Literal["none", "confluent", "registry"]
 
 # header of a schema id, written by Confluent serialisers that add no frame to the value
-_SCHEMA_ID_HEADER = "__value_schema_id"
+SCHEMA_ID_HEADER = "__value_schema_id"
 # byte 0, and a schema id of four bytes
 _FRAME_BYTES = 5
 # the first bytes of a value, by which text and binary data are distinguished
 _LOOKED_AT_BYTES = 256
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\b")
 _JSON_ONLY = "only JSON is read, so produce the event with a JSON serialiser"
+_BY_SCHEMA = "set input.framing to registry, which reads Avro and Protobuf by their schemas"
 _COMPRESSED = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -27,7 +28,7 @@ _COMPRESSED = (
 def unframe(
     value: bytes, framing: Framing, headers: Mapping[str, bytes | None] | None = None
 ) -> bytes:
-    """The JSON of a value: with `confluent`, what follows byte 0 and a schema id.
+    """The JSON of a value: what follows byte 0 and a schema id, unless the framing is `none`.
 
     Serialisers of Confluent's schema registry write that frame, or write the schema id to a
     header and no frame; both are read. The schema is not fetched: events are validated without it.
@@ -38,7 +39,7 @@ def unframe(
     if framing == "none":
         return value
     if len(value) < _FRAME_BYTES or value[0]:
-        if headers and any(name.lower() == _SCHEMA_ID_HEADER for name in headers):
+        if headers and any(name.lower() == SCHEMA_ID_HEADER for name in headers):
             return value
         raise NotAnEvent(
             "The value has no frame of a schema registry (byte 0 and a schema id):"
@@ -48,7 +49,7 @@ def unframe(
     if _is_binary(body):
         raise NotAnEvent(
             "The value behind the schema registry's frame is binary, as Avro or Protobuf are:"
-            f" {_JSON_ONLY} (the registry's is the one for JSON Schema)."
+            f" {_BY_SCHEMA}."
         )
     return body
 
@@ -78,10 +79,7 @@ def _explain_frame(body: bytes) -> str:
             "The value begins with a schema registry's frame (byte 0 and a schema id):"
             " set input.framing to confluent."
         )
-    return (
-        "The value seems to be Avro or Protobuf behind a schema registry's frame:"
-        f" {_JSON_ONLY} and set input.framing to confluent."
-    )
+    return f"The value seems to be Avro or Protobuf behind a schema registry's frame: {_BY_SCHEMA}."
 
 
 def _is_utf16(value: bytes) -> bool:

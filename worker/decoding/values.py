@@ -16,6 +16,10 @@ class ValueReader(Protocol):
         """Fetch what is needed to read these records; waits as long as that is unavailable."""
         ...
 
+    def trouble(self) -> str | None:
+        """What records wait for at the moment, and why; None if they do not wait."""
+        ...
+
     def read(self, record: Record) -> Any:
         """The value as data: dicts, lists, strings, numbers, booleans, None.
 
@@ -37,6 +41,10 @@ class JsonReader:
 
     async def load(self, records: Sequence[Record]) -> None:
         """Nothing to fetch."""
+
+    def trouble(self) -> str | None:
+        """Nothing is waited for."""
+        return None
 
     def read(self, record: Record) -> Any:
         """The JSON of a value.

@@ -117,6 +117,10 @@ class Judge:
         """The engine, as verdicts name it; complete once it runs."""
         return self._engine.reference
 
+    def trouble(self) -> str | None:
+        """What records wait for before they can be decoded; None if they do not wait."""
+        return self._decoder.trouble()
+
     async def prepare(self, records: Sequence[Record]) -> list[Preparation]:
         """Decode, render and tokenise, for each record in order."""
         await self._decoder.load(records)

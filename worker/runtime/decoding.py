@@ -4,15 +4,20 @@ from worker.decoding.decoder import EventDecoder
 from worker.decoding.expressions import Expression
 from worker.decoding.mapping import load_mapping
 from worker.decoding.selection import Selection
-from worker.decoding.values import JsonReader
+from worker.decoding.values import ValueReader
 from worker.runtime.settings import Settings
+from worker.runtime.values import build_value_reader
 
 
-def build_decoder(settings: Settings) -> EventDecoder:
+def build_decoder(settings: Settings, reader: ValueReader | None = None) -> EventDecoder:
     """What decodes the records of the input topics.
 
+    Args:
+        settings: how records become events.
+        reader: of other values than those of the topics: the lines of a file have no frames.
+
     Raises:
-        WrongSetting: `input.mapping` names no mapping.
+        WrongSetting: `input.mapping` names no mapping, or a package is missing.
     """
     chosen = settings.input
     selection = None
@@ -20,4 +25,4 @@ def build_decoder(settings: Settings) -> EventDecoder:
         keep = None if chosen.keep is None else Expression(chosen.keep)
         selection = Selection(keep, chosen.sample)
     mapping = load_mapping(chosen.mapping)
-    return EventDecoder(JsonReader(chosen.framing), mapping, chosen.judge, selection)
+    return EventDecoder(reader or build_value_reader(settings), mapping, chosen.judge, selection)

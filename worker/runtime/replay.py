@@ -25,8 +25,8 @@ class ReplayPlan:
 
     Attributes:
         settings: of its worker, with the group of the replay.
-        starts: where its group starts or goes on.
-        ends: the first offset of each partition that is not read; none where it goes on for ever.
+        starts: where its group starts or continues.
+        ends: the first offset of each partition that is not read; none where it has no end.
     """
 
     settings: Settings
@@ -51,7 +51,7 @@ async def plan_replay(
     """Prepare the group of a bounded run.
 
     Args:
-        settings: of the worker; with `start_ms`, the replay has a group of its own.
+        settings: of the worker; with `start_ms`, the replay has a separate group.
         start_ms: Unix milliseconds; None continues the group of the settings.
         until_end: whether to stop at the end that the topics have now.
         group_id: instead of the name that `replay_group` gives.

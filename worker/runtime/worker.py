@@ -200,7 +200,8 @@ class Worker:
             return Report(self._state, [self._waits_for])
         match self._state:
             case "running":
-                found = (self._judging.engine.trouble, self._pipeline.trouble())
+                judging = self._judging
+                found = (judging.engine.trouble, judging.judge.trouble(), self._pipeline.trouble())
                 return Report(self._state, [reason for reason in found if reason])
             case "loading":
                 return Report(self._state, ["The model is being loaded."])

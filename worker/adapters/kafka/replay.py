@@ -29,7 +29,7 @@ async def ranges_since(
 async def begin_group(
     connection: Connection, group_id: str, starts: Mapping[Partition, int]
 ) -> dict[Partition, int]:
-    """Commit these offsets where the group has committed none; where it starts or goes on.
+    """Commit these offsets where the group has committed none; where it starts or continues.
 
     Raises:
         BusUnavailable: the group's offsets cannot be read or written.

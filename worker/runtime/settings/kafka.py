@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from worker.decoding.mapping import JmesPath
 from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds, Share
+from worker.runtime.settings.registry import RegistrySettings
 
 
 class OauthSettings(Group):
@@ -96,12 +97,14 @@ class InputSettings(Group):
         10.0, description="Time without a heartbeat after which the group evicts a worker."
     )
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
-    framing: Literal["none", "confluent"] = Field(
+    framing: Literal["none", "confluent", "registry"] = Field(
         "none",
         description="`confluent`: the wire format of a schema registry's serialisers. Values"
         " begin with byte 0 and a schema id, or have the id in the header `__value_schema_id`;"
-        " only JSON is supported.",
+        " only JSON is supported. `registry`: the same, and Avro, Protobuf and JSON are read by"
+        " their schemas (`docs/registry.md`).",
     )
+    registry: RegistrySettings = RegistrySettings()
     mapping: str = Field(
         "none",
         min_length=1,
@@ -136,6 +139,12 @@ class InputSettings(Group):
     unsettled_records_per_partition: Count = Field(
         4096, description="Records read past one slow record before its partition is paused."
     )
+
+    @model_validator(mode="after")
+    def _has_registry(self) -> Self:
+        if self.framing == "registry" and self.registry.url is None:
+            raise ValueError("input.framing registry needs input.registry.url")
+        return self
 
 
 class OutputSettings(Group):
