@@ -1,8 +1,10 @@
 """What the serialisers of confluent-kafka write is read through a real schema registry."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
+import aiohttp
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
@@ -15,8 +17,12 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message_factory import GetMessageClass
 
 from tests.integration import apicurio
+from tests.integration.harness import produce, start_process
+from tests.integration.harness import read as read_topic
+from worker.adapters.kafka.reader import committed_offsets
+from worker.demo.kafka.broker import free_ports
 from worker.domain.errors import NotAnEvent
-from worker.domain.records import Partition, Record
+from worker.domain.records import OutgoingRecord, Partition, Record
 from worker.runtime.settings import load_settings
 from worker.runtime.values import build_value_reader
 
@@ -145,3 +151,60 @@ async def test_an_id_that_the_registry_does_not_have_is_no_event(url):
     unknown = Record(Partition("in", 0), 0, 0, None, b"\x00\x7f\xff\xff\xff{}", (), 0, 0.0)
     with pytest.raises(NotAnEvent, match="Schema 2147483647 is not in the schema registry"):
         await read(url, unknown)
+
+
+CHAT = {
+    "type": "record",
+    "name": "chat.Chat",
+    "fields": [{"name": name, "type": "string"} for name in ("id", "prompt", "response")],
+}
+
+
+async def test_a_worker_judges_avro_and_waits_while_the_registry_is_away(
+    url, client, kafka_settings, connection
+):
+    settings = await kafka_settings()
+    topic, verdicts = settings.input.topics[0], settings.output.verdict_topic
+    serializer = AvroSerializer(client, Schema(json.dumps(CHAT), "AVRO"))
+    event = {"prompt": "How do I bake bread?", "response": "Mix flour."}
+    values = [record(serializer, {"id": str(n)} | event, topic).value for n in range(5)]
+    await produce(connection, topic, [OutgoingRecord(topic, b"k", value, ()) for value in values])
+    (port,) = free_ports(1)
+    away = await start_process(
+        settings,
+        INPUT__FRAMING="registry",
+        INPUT__REGISTRY__URL=f"http://127.0.0.1:{port}",
+        HEALTH__PORT=str(health := free_ports(1)[0]),
+    )
+    try:
+        await until_ready_says(health, f"127.0.0.1:{port}")
+    finally:
+        away.terminate()
+        await away.communicate()
+    assert away.returncode == 0
+    assert {committed for _, committed, _ in await offsets(settings, connection)} <= {None, 0}
+    running = await start_process(settings, INPUT__FRAMING="registry", INPUT__REGISTRY__URL=url)
+    try:
+        found = [json.loads(one.value) for one in await read_topic(connection, [verdicts], 5)]
+    finally:
+        running.terminate()
+        await running.communicate()
+    assert sorted(one["event_id"] for one in found) == [str(n) for n in range(5)]
+    assert all(one["response_refusal"]["label"] for one in found)
+
+
+async def offsets(settings, connection):
+    return await committed_offsets(connection, settings.input.topics[0], settings.input.group_id)
+
+
+async def until_ready_says(port, words):
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/readyz") as response:
+                    if words in await response.text():
+                        assert response.status == 503
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.2)

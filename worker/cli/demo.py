@@ -25,12 +25,25 @@ def demo(
     simulated: Annotated[
         bool, typer.Option(help="Without vLLM: verdicts that judge nothing.")
     ] = False,
+    mapping: Annotated[
+        str,
+        typer.Option(
+            help="Produce the events as other programs log them, and read them by this preset:"
+            " anthropic-messages, litellm or openai-chat."
+        ),
+    ] = "none",
 ) -> None:
     """A real broker, sample events, the small guard that ships: verdicts on the screen."""
-    run_async(_demo("simulated" if simulated else "vllm"))
+    from worker.demo.shapes import SHAPES
+
+    if mapping not in ("none", *SHAPES):
+        raise typer.BadParameter(
+            f"there are samples for {', '.join(SHAPES)}", param_hint="--mapping"
+        )
+    run_async(_demo("simulated" if simulated else "vllm", mapping))
 
 
-async def _demo(kind: str) -> None:  # noqa: PLR0915 - a linear script
+async def _demo(kind: str, mapping: str) -> None:  # noqa: PLR0915 - a linear script
     from rich.console import Console
 
     from worker.adapters.kafka.connection import create_topics
@@ -39,6 +52,7 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a linear script
     from worker.cli.views.verdicts import show_dead_letter, show_verdict
     from worker.demo.kafka.broker import Broker
     from worker.demo.samples import keyed, sample_lines
+    from worker.demo.shapes import shaped
     from worker.runtime.build import build_judging
     from worker.runtime.connection import build_connection
     from worker.runtime.engines import DEMONSTRATION
@@ -49,11 +63,14 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a linear script
     # keeps log lines out of the verdicts
     read_settings(log={"level": "warning"})
     lines = sample_lines()
+    if mapping != "none":
+        lines = [shaped(line, mapping) for line in lines]
     async with Broker(progress=lambda message: console.print(message, style="dim")) as broker:
         settings = load_settings(
             kafka={"bootstrap_servers": broker.bootstrap_servers},
             engine={"kind": kind, "model": DEMONSTRATION},
             health={"port": 0},
+            input={"mapping": mapping},
         )
         connection = build_connection(settings)
         console.print(f"Apache Kafka listens on {broker.bootstrap_servers}.")
@@ -65,7 +82,8 @@ async def _demo(kind: str) -> None:  # noqa: PLR0915 - a linear script
             [*events, OutgoingRecord(_TOPICS["input"], b"erased", None, ())]
         )
         await publisher.stop()
-        console.print(f"{len(events)} events and one tombstone are on {_TOPICS['input']}.")
+        how = "" if mapping == "none" else f", in the shape of {mapping}"
+        console.print(f"{len(events)} events and one tombstone are on {_TOPICS['input']}{how}.")
         judging = build_judging(settings)
         with console.status("vLLM loads the demonstration guard (about a minute on a CPU) …"):
             if not console.is_terminal:

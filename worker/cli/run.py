@@ -22,8 +22,8 @@ def run(
     start_at: Annotated[
         str | None,
         typer.Option(
-            help="Replay the records from this time on, as 2026-01-31T12:00:00Z or 2h, in a group"
-            " of its own; the same time continues a replay that was interrupted."
+            help="Replay the records from this time on, as 2026-01-31T12:00:00Z or 2h, in a"
+            " separate group; the same time continues a replay that was interrupted."
         ),
     ] = None,
     until_end: Annotated[
