@@ -190,7 +190,11 @@ def _numbered(number: int | None, found: Event | RecordError) -> Decoded | Refus
 
 
 def _is_missing(fields: Mapping[str, Any]) -> bool:
-    return fields.get("messages") is None and fields.get("prompt") is None
+    messages = fields.get("messages")
+    # an array of nulls is of expressions that found nothing
+    if messages is not None and not (type(messages) is list and messages and not any(messages)):
+        return False
+    return fields.get("prompt") is None
 
 
 def _headers(record: Record) -> dict[str, bytes | None]:

@@ -13,6 +13,7 @@ from jmespath import functions
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import Options, TreeInterpreter
 
+from worker.decoding.bodies import is_stream, merge, messages_of, parse_body
 from worker.decoding.content import read_content
 from worker.decoding.json_values import parse_json
 from worker.domain.errors import GuardstreamError, NotAnEvent
@@ -88,6 +89,28 @@ class _Functions(functions.Functions):
             return (_EPOCH + timedelta(microseconds=value * microseconds)).isoformat()
         except (TypeError, ValueError, OverflowError):
             return None
+
+    @functions.signature({"types": []}, {"types": ["string"]})
+    def _func_messages_of(self, body: Any, role: str) -> list[Any] | None:
+        """The messages of a body of a chat API; `role` is for messages without one."""
+        return messages_of(body, role)
+
+    @functions.signature({"types": []})
+    def _func_parse_body(self, value: Any) -> Any:
+        """The JSON in a string if it has messages; the value unchanged if not."""
+        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+            return parse_body(value, self._func_parse_json(value))
+        return value
+
+    @functions.signature({"types": []})
+    def _func_is_stream(self, value: Any) -> bool:
+        """Whether a value is a part of a streamed response, or a list of them."""
+        return is_stream(value)
+
+    @functions.signature({"types": []}, {"types": []})
+    def _func_merge_by(self, items: Any, key: Any) -> list[Any]:
+        """Objects with the same value of a key as one, later fields over earlier ones."""
+        return merge(items, key)
 
     @functions.signature({"types": []})
     def _func_otlp(self, value: Any) -> Any:
