@@ -48,6 +48,8 @@ def test_other_expressions_mean_what_the_library_means_or_fail_by_name(text, dat
         ("a.[", "Invalid jmespath expression"),
         ("a b", "Unexpected token: b"),
         ("nothing(a)", r"There is no function nothing\(\)."),
+        ("!a.b && c", r"write !\(a\.b\)"),
+        ("c[?!a[0].b]", r"write !\(a\.b\)"),
         ("a[?other(@)]", r"There is no function other\(\)."),
     ],
 )

@@ -270,8 +270,10 @@ def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> Read
             raise NotAnEvent(f"Not an event: {place} has messages within messages.")
         return read_message(part, place, None, "assistant")
     guarded = part.get("guardContent")
-    if isinstance(guarded, dict) and isinstance(guarded.get("text"), dict):
-        return _read_part(guarded["text"], f"{place}.guardContent.text")  # Bedrock
+    if isinstance(guarded, dict):
+        held = guarded.get("text")  # Bedrock; an image otherwise
+        text = held.get("text") if isinstance(held, dict) else None
+        return (text, False) if isinstance(text, str) else (None, True)
     if kind and kind not in _MEDIA_TYPES and isinstance(part.get("content"), str | list | dict):
         raise NotAnEvent(f"Not an event: {place} has content in an unknown format.")
     if kind or not _MEDIA_KEYS.isdisjoint(part):

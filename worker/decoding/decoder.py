@@ -191,8 +191,8 @@ def _numbered(number: int | None, found: Event | RecordError) -> Decoded | Refus
 
 def _is_missing(fields: Mapping[str, Any]) -> bool:
     messages = fields.get("messages")
-    # an array of nulls is of expressions that found nothing
-    if messages is not None and not (type(messages) is list and messages and not any(messages)):
+    # expressions that join arrays give an empty one where they find nothing
+    if messages is not None and messages != []:
         return False
     return fields.get("prompt") is None
 

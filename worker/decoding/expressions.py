@@ -196,7 +196,7 @@ class Expression:
             self._parsed = jmespath.compile(text).parsed
         except JMESPathError as error:
             raise InvalidExpression(_in_a_line(error)) from None
-        _require_functions(self._parsed)
+        _check(self._parsed)
         self._visit: Callable[[Any, Any], Any] = _INTERPRETER.visit
         self._keys = _path(self._parsed)
 
@@ -239,13 +239,18 @@ def _path(node: Any) -> tuple[str, ...] | None:
     return None if None in paths else tuple(key for path in paths if path for key in path)
 
 
-def _require_functions(node: Any) -> None:
-    """Raises InvalidExpression where a function does not exist: the library finds out too late."""
-    if isinstance(node, dict):
-        if node.get("type") == "function_expression" and node["value"] not in _NAMES:
-            raise InvalidExpression(f"There is no function {node['value']}().")
-        for child in node.get("children", ()):
-            _require_functions(child)
+def _check(node: Any) -> None:
+    """Raises InvalidExpression for mistakes that the library does not find or finds too late."""
+    if not isinstance(node, dict):
+        return
+    kind, children = node.get("type"), node.get("children", ())
+    if kind == "function_expression" and node["value"] not in _NAMES:
+        raise InvalidExpression(f"There is no function {node['value']}().")
+    if kind == "subexpression" and children[0]["type"] == "not_expression":
+        # a path from true or false, which is always null
+        raise InvalidExpression("The operator ! applies to the first key only: write !(a.b).")
+    for child in children:
+        _check(child)
 
 
 def _in_a_line(error: JMESPathError) -> str:
