@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import orjson
+import typer
 
 FOLDER = Path(__file__).parents[1] / "unit" / "presets"
 # modules, and what they need
@@ -21,6 +22,7 @@ SOURCES = {
     "litellm_sdk": "litellm",
     "langfuse_sdk": "langfuse<4",
     "by_hand": "nothing",
+    "data_sets": "nothing",
 }
 
 
@@ -29,7 +31,7 @@ def main(names: list[str]) -> None:
         try:
             module = importlib.import_module(f"tests.tools.fixtures_made.{source}")
         except ImportError as error:
-            print(f"{source}: left out ({error}); install {SOURCES[source]}")
+            typer.echo(f"{source}: left out ({error}); install {SOURCES[source]}")
             continue
         count = 0
         for fixture in module.fixtures():
@@ -42,7 +44,7 @@ def main(names: list[str]) -> None:
             }
             path.write_bytes(orjson.dumps(held, option=orjson.OPT_INDENT_2) + b"\n")
             count += 1
-        print(f"{source}: {count} records")
+        typer.echo(f"{source}: {count} records")
 
 
 if __name__ == "__main__":

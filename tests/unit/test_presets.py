@@ -54,9 +54,7 @@ def test_a_record_is_read_as_expected(name):
     fixture = FIXTURES[name]
     found = found_in(decode(name.partition("/")[0], fixture["record"]))
     expected = [
-        one
-        if "prompt" not in one
-        else {**dict.fromkeys(OPTIONAL), "flags": [], **one}
+        one if "prompt" not in one else {**dict.fromkeys(OPTIONAL), "flags": [], **one}
         for one in fixture["expected"]
     ]
     for one, wanted in zip(found, expected, strict=False):

@@ -21,6 +21,8 @@ _STREAM_TYPES = frozenset(
         "content_block_stop",
     }
 )
+# the beginnings of server-sent events, which no text of an answer has
+_SENT_EVENTS = ("data: {", "data:{", "event: message_start\n", "event: response.")
 _STREAM_KEYS = frozenset({"contentBlockDelta", "messageStart", "delta"})
 
 
@@ -107,7 +109,7 @@ def _has_messages(item: Any) -> bool:
 def is_stream(value: Any) -> bool:
     """Whether a value is a part of a streamed response, a list of them, or server-sent events."""
     if isinstance(value, str):
-        return value.startswith(("data:", "event:"))
+        return value.startswith(_SENT_EVENTS)
     if isinstance(value, list):
         # Gemini's parts look like complete responses
         return any(map(_is_chunk, value[:2])) or (len(value) > 1 and _all_candidates(value[:2]))

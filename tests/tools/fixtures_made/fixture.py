@@ -35,6 +35,14 @@ def skipped() -> dict[str, Any]:
     return {"skipped": "not_an_exchange"}
 
 
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **more}
+
+
 class Server:
     """Answers the requests of an SDK, and keeps what it sent."""
 

@@ -45,14 +45,18 @@ def _records() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     ]
     record = _log("r1", history, _said({"text": "Very."}))
     record |= {"timestamp": "2026-03-01T10:00:00Z", "session_id": "session-1", "user_id": "user-1"}
-    yield "request_and_response", record, judged(
-        "Is Vega bright?",
-        "Very.",
-        id="r1",
-        conversation_id="session-1",
-        user_id="user-1",
-        model=_MODEL,
-        occurred_at="2026-03-01T10:00:00Z",
+    yield (
+        "request_and_response",
+        record,
+        judged(
+            "Is Vega bright?",
+            "Very.",
+            id="r1",
+            conversation_id="session-1",
+            user_id="user-1",
+            model=_MODEL,
+            occurred_at="2026-03-01T10:00:00Z",
+        ),
     )
 
     calls = [
@@ -62,29 +66,37 @@ def _records() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     ]
     thought = {"text": "The user wants a distance.", "thought": True}
     record = _log("r2", calls, _said(thought, {"text": "25 light years."}))
-    yield "tool_calls_and_thoughts", record, judged(
-        "How far is Vega?", "25 light years.", id="r2", model=_MODEL
+    yield (
+        "tool_calls_and_thoughts",
+        record,
+        judged("How far is Vega?", "25 light years.", id="r2", model=_MODEL),
     )
 
     call = {"functionCall": {"name": "look_up", "args": {"star": "Vega"}}}
-    yield "only_a_tool_call", _log("r3", "Look up Vega", _said(call)), judged(
-        "Look up Vega", id="r3", model=_MODEL
+    yield (
+        "only_a_tool_call",
+        _log("r3", "Look up Vega", _said(call)),
+        judged("Look up Vega", id="r3", model=_MODEL),
     )
 
     image = types.Part.from_bytes(data=b"png", mime_type="image/png")
     record = _log(
         "r4", [content("user", text(text="Which star?"), image)], _said({"text": "Vega."})
     )
-    yield "image", record, judged(
-        "Which star?", "Vega.", id="r4", model=_MODEL, flags=["not_all_text"]
+    yield (
+        "image",
+        record,
+        judged("Which star?", "Vega.", id="r4", model=_MODEL, flags=["not_all_text"]),
     )
 
     record = _log("r5", "Say something forbidden", promptFeedback={"blockReason": "SAFETY"})
     yield "blocked_prompt", record, judged("Say something forbidden", id="r5", model=_MODEL)
 
     stopped = {"finishReason": "SAFETY", "index": 0}
-    yield "stopped_before_the_first_word", _log("r6", "Say nothing", stopped), judged(
-        "Say nothing", id="r6", model=_MODEL
+    yield (
+        "stopped_before_the_first_word",
+        _log("r6", "Say nothing", stopped),
+        judged("Say nothing", id="r6", model=_MODEL),
     )
 
     record = _log("r7", "Name a star", _said({"text": "Vega"}), _said({"text": "Deneb"}))
@@ -112,8 +124,10 @@ def _records() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     yield "vertex_log_with_texts", packed, expected
 
     parts = [record["response"], record["response"]]
-    yield "parts_of_a_stream", {**record, "response": parts}, refused(
-        "NotAnEvent", "parts of a stream"
+    yield (
+        "parts_of_a_stream",
+        {**record, "response": parts},
+        refused("NotAnEvent", "parts of a stream"),
     )
 
 

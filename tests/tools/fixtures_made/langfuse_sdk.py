@@ -18,10 +18,12 @@ from langfuse.api.resources.ingestion.types import ingestion_event as events
 from tests.tools.fixtures_made.fixture import (
     BY_HAND,
     Fixture,
+    assistant,
     judged,
     made_with,
     refused,
     skipped,
+    user,
 )
 
 _MODEL = "gpt-5-mini"
@@ -44,22 +46,12 @@ def _create(own_id: str, given: Any, answer: Any = None, **more: Any) -> Any:
         body["input"] = given
     if answer is not None:
         body |= {"output": answer, "end_time": _END}
-    return events.IngestionEvent_GenerationCreate(
-        body=CreateGenerationBody(**body), **_envelope(1)
-    )
+    return events.IngestionEvent_GenerationCreate(body=CreateGenerationBody(**body), **_envelope(1))
 
 
 def _update(own_id: str, answer: Any) -> Any:
     body = UpdateGenerationBody(id=own_id, trace_id="trace-1", output=answer, end_time=_END)
     return events.IngestionEvent_GenerationUpdate(body=body, **_envelope(2))
-
-
-def _user(content: Any) -> dict[str, Any]:
-    return {"role": "user", "content": content}
-
-
-def _said(content: Any, **more: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": content, **more}
 
 
 def _records() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
@@ -72,37 +64,47 @@ def _records() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
     )
     history = [
         {"role": "system", "content": "You know clouds."},
-        _user("Hello"),
-        _said("Hi."),
-        _user("What is fog?"),
+        user("Hello"),
+        assistant("Hi."),
+        user("What is fog?"),
     ]
-    first = _create("g1", history, _said("A cloud on the ground."))
+    first = _create("g1", history, assistant("A cloud on the ground."))
     expected = judged("What is fog?", "A cloud on the ground.", id="g1", **_FIELDS)
-    other = _create("g2", {"messages": [_user("What is dew?")]}, "Water.")
-    yield "batch", _batch(trace, first, span, other), [
-        expected,
-        judged("What is dew?", "Water.", id="g2", **_FIELDS),
-    ]
+    other = _create("g2", {"messages": [user("What is dew?")]}, "Water.")
+    yield (
+        "batch",
+        _batch(trace, first, span, other),
+        [
+            expected,
+            judged("What is dew?", "Water.", id="g2", **_FIELDS),
+        ],
+    )
     yield "batch_without_generations", _batch(trace, span), [skipped()]
 
-    answer = {"choices": [{"index": 0, "message": _said("Ice.")}]}
-    yield "create_and_update", _batch(_create("g3", "What is hail?"), _update("g3", answer)), [
-        judged("What is hail?", "Ice.", id="g3", **_FIELDS)
-    ]
-    yield "update_without_its_create", _batch(_update("g4", _said("Ice."))), [
-        refused("NotAnEvent", "its input is in another batch")
-    ]
+    answer = {"choices": [{"index": 0, "message": assistant("Ice.")}]}
+    yield (
+        "create_and_update",
+        _batch(_create("g3", "What is hail?"), _update("g3", answer)),
+        [judged("What is hail?", "Ice.", id="g3", **_FIELDS)],
+    )
+    yield (
+        "update_without_its_create",
+        _batch(_update("g4", assistant("Ice."))),
+        [refused("NotAnEvent", "its input is in another batch")],
+    )
 
     call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
     messages = [
-        _user("What is sleet?"),
-        _said(None, tool_calls=[call]),
+        user("What is sleet?"),
+        assistant(None, tool_calls=[call]),
         {"role": "tool", "tool_call_id": "c1", "content": "Rain and snow."},
     ]
-    yield "tool_calls", _batch(_create("g5", messages, _said("Rain and snow."))), [
-        judged("What is sleet?", "Rain and snow.", id="g5", **_FIELDS)
-    ]
-    only = _create("g6", [_user("Look up sleet")], _said(None, tool_calls=[call]))
+    yield (
+        "tool_calls",
+        _batch(_create("g5", messages, assistant("Rain and snow."))),
+        [judged("What is sleet?", "Rain and snow.", id="g5", **_FIELDS)],
+    )
+    only = _create("g6", [user("Look up sleet")], assistant(None, tool_calls=[call]))
     yield "only_a_tool_call", _batch(only), [judged("Look up sleet", id="g6", **_FIELDS)]
 
     media = "@@@langfuseMedia:type=image/png|id=m1|source=base64_data_uri@@@"
@@ -110,18 +112,24 @@ def _records() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
         {"type": "text", "text": "Which cloud is it?"},
         {"type": "image_url", "image_url": {"url": media}},
     ]
-    yield "image", _batch(_create("g7", [_user(parts)], _said("A cirrus."))), [
-        judged("Which cloud is it?", "A cirrus.", id="g7", flags=["not_all_text"], **_FIELDS)
-    ]
+    yield (
+        "image",
+        _batch(_create("g7", [user(parts)], assistant("A cirrus."))),
+        [judged("Which cloud is it?", "A cirrus.", id="g7", flags=["not_all_text"], **_FIELDS)],
+    )
 
     blocks = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Frost."}]
-    yield "blocks_as_output", _batch(_create("g8", "What is rime?", blocks)), [
-        judged("What is rime?", "Frost.", id="g8", **_FIELDS)
-    ]
+    yield (
+        "blocks_as_output",
+        _batch(_create("g8", "What is rime?", blocks)),
+        [judged("What is rime?", "Frost.", id="g8", **_FIELDS)],
+    )
 
-    yield "empty_answer", _batch(_create("g9", "Say nothing", "")), [
-        judged("Say nothing", id="g9", **_FIELDS)
-    ]
+    yield (
+        "empty_answer",
+        _batch(_create("g9", "Say nothing", "")),
+        [judged("Say nothing", id="g9", **_FIELDS)],
+    )
     yield "input_and_output_not_captured", _batch(_create("g10", None)), [skipped()]
 
     observation = Observation(
@@ -133,7 +141,7 @@ def _records() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
         model=_MODEL,
         model_parameters={},
         input=history,
-        output=_said("A cloud on the ground."),
+        output=assistant("A cloud on the ground."),
         metadata={},
         usage={"input": 12, "output": 7, "total": 19},
         level="DEFAULT",
@@ -154,31 +162,37 @@ def _records() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
         "input": orjson.dumps(history).decode(),
         "output": "A cloud on the ground.",
     }
-    yield "observation_with_texts", texts, [
-        {**expected, "conversation_id": "session-1", "user_id": "user-1"}
-    ]
+    yield (
+        "observation_with_texts",
+        texts,
+        [{**expected, "conversation_id": "session-1", "user_id": "user-1"}],
+    )
 
     found = Trace(
         id="trace-1",
         timestamp=_END,
         session_id="session-1",
         user_id="user-1",
-        input=[_user("What is mist?")],
+        input=[user("What is mist?")],
         output="Thin fog.",
         tags=[],
         public=False,
         environment="production",
     )
-    yield "trace", orjson.loads(found.json()), [
-        judged(
-            "What is mist?",
-            "Thin fog.",
-            id="trace-1",
-            conversation_id="session-1",
-            user_id="user-1",
-            occurred_at=_FIELDS["occurred_at"],
-        )
-    ]
+    yield (
+        "trace",
+        orjson.loads(found.json()),
+        [
+            judged(
+                "What is mist?",
+                "Thin fog.",
+                id="trace-1",
+                conversation_id="session-1",
+                user_id="user-1",
+                occurred_at=_FIELDS["occurred_at"],
+            )
+        ],
+    )
 
 
 def fixtures() -> Iterator[Fixture]:

@@ -13,7 +13,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.types.utils import ModelResponse
 
-from tests.tools.fixtures_made.fixture import Fixture, judged, made_with, refused, skipped
+from tests.tools.fixtures_made.fixture import Fixture, judged, made_with, refused, skipped, user
 
 _MODEL = "gpt-5-mini"
 _AT = 1772359200.5
@@ -36,7 +36,7 @@ class _Callback(CustomLogger):
         super().__init__()
         self.payloads: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    async def async_log_success_event(self, kwargs, response_obj, start_time, end_time) -> None:
+    async def async_log_success_event(self, kwargs: dict[str, Any], **_: Any) -> None:
         self.payloads.put_nowait(kwargs["standard_logging_object"])
 
     async_log_failure_event = async_log_success_event
@@ -81,16 +81,12 @@ def _message(**message: Any) -> ModelResponse:
     return ModelResponse(model=_MODEL, choices=[choice])
 
 
-def _user(content: Any) -> dict[str, Any]:
-    return {"role": "user", "content": content}
-
-
 def _records() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     history = [
         {"role": "system", "content": "You know lakes."},
-        _user("Hello"),
+        user("Hello"),
         {"role": "assistant", "content": "Hi."},
-        _user("How deep is Lake Constance?"),
+        user("How deep is Lake Constance?"),
     ]
     whose = {
         "user_api_key_team_id": "team-1",
@@ -99,59 +95,68 @@ def _records() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     }
     record = _completion(history, "251 m.", metadata=whose)
     record["session_id"] = "session-1"
-    yield "completion", record, judged(
-        "How deep is Lake Constance?",
-        "251 m.",
-        **{**_FIELDS, "conversation_id": "session-1"},
-        user_id="user-1",
-        tenant="team-1",
+    yield (
+        "completion",
+        record,
+        judged(
+            "How deep is Lake Constance?",
+            "251 m.",
+            **{**_FIELDS, "conversation_id": "session-1"},
+            user_id="user-1",
+            tenant="team-1",
+        ),
     )
 
     messages = [
-        _user("How wide is it?"),
+        user("How wide is it?"),
         {"role": "assistant", "content": None, "tool_calls": [_CALL]},
         {"role": "tool", "tool_call_id": "call_1", "content": "14 km"},
     ]
     record = _completion(messages, "14 km.", user="user-2")
     yield "tool_calls", record, judged("How wide is it?", "14 km.", **_FIELDS, user_id="user-2")
 
-    record = _completion([_user("Look up the lake")], _message(tool_calls=[_CALL]))
+    record = _completion([user("Look up the lake")], _message(tool_calls=[_CALL]))
     yield "only_a_tool_call", record, judged("Look up the lake", **_FIELDS)
 
     thought = _message(content="In summer.", reasoning_content="They want to swim.")
-    record = _completion([_user("When is it warm?")], thought)
+    record = _completion([user("When is it warm?")], thought)
     yield "reasoning", record, judged("When is it warm?", "In summer.", **_FIELDS)
 
     image = {"type": "image_url", "image_url": {"url": "https://images.example/lake.png"}}
     parts = [{"type": "text", "text": "Which lake is it?"}, image]
-    record = _completion([_user(parts)], "Lake Constance.")
-    yield "image", record, judged(
-        "Which lake is it?", "Lake Constance.", **_FIELDS, flags=["not_all_text"]
+    record = _completion([user(parts)], "Lake Constance.")
+    yield (
+        "image",
+        record,
+        judged("Which lake is it?", "Lake Constance.", **_FIELDS, flags=["not_all_text"]),
     )
 
-    record = _completion([_user("Is it clean?")], "Mostly, yes.", stream=True)
+    record = _completion([user("Is it clean?")], "Mostly, yes.", stream=True)
     yield "streamed", record, judged("Is it clean?", "Mostly, yes.", **_FIELDS)
 
-    chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "M"}}]}
+    chunk = {
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": {"content": "M"}}],
+    }
     yield "chunk", {**record, "response": chunk}, refused("NotAnEvent", "part of a stream")
 
-    record = _completion([_user("Say nothing")], _message(content=""))
+    record = _completion([user("Say nothing")], _message(content=""))
     yield "empty_answer", record, judged("Say nothing", **_FIELDS)
 
-    record = _completion([_user("Is it cold?")], RuntimeError("overloaded"))
+    record = _completion([user("Is it cold?")], RuntimeError("overloaded"))
     yield "failure", record, judged("Is it cold?", **_FIELDS)
 
     litellm.turn_off_message_logging = True
     try:
-        record = _completion([_user("A secret")], "Another secret")
+        record = _completion([user("A secret")], "Another secret")
     finally:
         litellm.turn_off_message_logging = False
     yield "message_logging_off", record, refused("Redacted", "was not logged (mapping litellm)")
     text = "redacted by litellm. 'litellm.turn_off_message_logging=True'"
-    older = {**record, "messages": [_user(text)], "response": {"text": text}}
+    older = {**record, "messages": [user(text)], "response": {"text": text}}
     yield "message_logging_off_in_older_versions", older, refused("Redacted", "was not logged")
 
-    record = _completion([_user("Is it round?")], "No.")
+    record = _completion([user("Is it round?")], "No.")
     output = {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed"}
     body = {
         "id": "resp_1",

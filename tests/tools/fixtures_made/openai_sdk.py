@@ -14,6 +14,7 @@ from tests.tools.fixtures_made.fixture import (
     judged,
     made_with,
     refused,
+    user,
 )
 
 _CHAT, _RESPONSES = "openai-chat", "openai-responses"
@@ -49,16 +50,12 @@ def _chat(own_id: str, messages: list[Any], *choices: dict[str, Any], **more: An
     return {"request": server.request, "response": answer.model_dump(mode="json")}
 
 
-def _user(content: Any) -> dict[str, Any]:
-    return {"role": "user", "content": content}
-
-
 def _chats() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     messages = [
         {"role": "system", "content": "You are a gardener."},
-        _user("Hello"),
+        user("Hello"),
         {"role": "assistant", "content": "Good morning."},
-        _user("How often does a fern need water?"),
+        user("How often does a fern need water?"),
     ]
     record = _chat("chatcmpl-1", messages, _choice(content="Twice a week."), user="user-1")
     record["conversation_id"] = "conversation-1"
@@ -73,7 +70,7 @@ def _chats() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     yield "request_and_response", record, expected
 
     messages = [
-        _user("What does a fern need?"),
+        user("What does a fern need?"),
         {"role": "assistant", "content": None, "tool_calls": [_CALL]},
         {"role": "tool", "tool_call_id": "call_1", "content": "Shade and water."},
     ]
@@ -82,29 +79,33 @@ def _chats() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     yield "tool_calls", record, expected
 
     record = _chat(
-        "chatcmpl-3", [_user("Look up ferns")], _choice(reason="tool_calls", tool_calls=[_CALL])
+        "chatcmpl-3", [user("Look up ferns")], _choice(reason="tool_calls", tool_calls=[_CALL])
     )
     yield "only_a_tool_call", record, judged("Look up ferns", id="chatcmpl-3", **_FIELDS)
 
     content = [{"type": "text", "text": "Which plant is this?"}, _IMAGE]
-    record = _chat("chatcmpl-4", [_user(content)], _choice(content="A fern."))
+    record = _chat("chatcmpl-4", [user(content)], _choice(content="A fern."))
     expected = judged(
         "Which plant is this?", "A fern.", id="chatcmpl-4", flags=["not_all_text"], **_FIELDS
     )
     yield "image", record, expected
 
-    record = _chat("chatcmpl-5", [_user("Which plant is poisonous?")], _choice(refusal="I can't."))
+    record = _chat("chatcmpl-5", [user("Which plant is poisonous?")], _choice(refusal="I can't."))
     expected = judged("Which plant is poisonous?", "I can't.", id="chatcmpl-5", **_FIELDS)
     yield "refusal", record, expected
 
-    record = _chat("chatcmpl-6", [_user("Say nothing")], _choice(reason="length", content=""))
+    record = _chat("chatcmpl-6", [user("Say nothing")], _choice(reason="length", content=""))
     yield "empty_answer", record, judged("Say nothing", id="chatcmpl-6", **_FIELDS)
 
     choices = _choice(content="Ferny"), _choice(1, content="Leafy")
-    record = _chat("chatcmpl-7", [_user("Name my fern")], *choices, n=2)
-    yield "two_choices", record, judged("Name my fern", "Ferny\n\nLeafy", id="chatcmpl-7", **_FIELDS)
+    record = _chat("chatcmpl-7", [user("Name my fern")], *choices, n=2)
+    yield (
+        "two_choices",
+        record,
+        judged("Name my fern", "Ferny\n\nLeafy", id="chatcmpl-7", **_FIELDS),
+    )
 
-    record = _chat("chatcmpl-8", [_user("Is moss a plant?")], _choice(content="Yes."))
+    record = _chat("chatcmpl-8", [user("Is moss a plant?")], _choice(content="Yes."))
     body = record["response"]
     line = {
         "id": "batch_req_1",
@@ -119,7 +120,7 @@ def _chats() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     alone = {name: value for name, value in line.items() if name not in {"body", "method", "url"}}
     yield "batch_line_without_request", alone, refused("NotAnEvent", "has no request: merge it")
 
-    stored = {"messages": [_user("Is moss green?"), {"role": "assistant", "content": "It is."}]}
+    stored = {"messages": [user("Is moss green?"), {"role": "assistant", "content": "It is."}]}
     yield "stored_completion", stored, judged("Is moss green?", "It is.")
 
     chunk = {
@@ -130,18 +131,18 @@ def _chats() -> Iterator[tuple[str, Any, dict[str, Any]]]:
         "choices": [{"index": 0, "delta": {"content": "Fe"}, "finish_reason": None}],
     }
     dumped = ChatCompletionChunk.model_validate(chunk).model_dump(mode="json")
-    streamed = {"request": {"messages": [_user("Hello")]}, "response": dumped}
+    streamed = {"request": {"messages": [user("Hello")]}, "response": dumped}
     yield "chunk", dumped, refused("NotAnEvent", "part of a stream")
     yield "chunk_as_response", streamed, refused("NotAnEvent", "part of a stream")
     yield "list_of_chunks", {**streamed, "response": [dumped]}, refused("NotAnEvent", "of a stream")
 
     failed = {
-        "request": {"model": _MODEL, "messages": [_user("Hello")]},
+        "request": {"model": _MODEL, "messages": [user("Hello")]},
         "response": {"error": {"message": "Too many requests", "type": "rate_limit_error"}},
     }
     yield "error", failed, judged("Hello", model=_MODEL)
     yield "something_else", {"kind": "heartbeat"}, refused("NotAnEvent", "finds no messages")
-    unknown = {"request": {"messages": [_user("Hello")]}, "response": {"reply": "Hi"}}
+    unknown = {"request": {"messages": [user("Hello")]}, "response": {"reply": "Hi"}}
     yield "unknown_response", unknown, refused("NotAnEvent", "messages.1 has no content")
 
 
@@ -203,8 +204,10 @@ def _responses() -> Iterator[tuple[str, Any, dict[str, Any]]]:
         {"type": "function_call_output", "call_id": "call_1", "output": "300 years"},
     ]
     record = _response("resp_2", given, thought, _said(_text("300 years.")))
-    yield "tool_calls_and_reasoning", record, judged(
-        "How old is the oak?", "300 years.", id="resp_2", **_FIELDS
+    yield (
+        "tool_calls_and_reasoning",
+        record,
+        judged("How old is the oak?", "300 years.", id="resp_2", **_FIELDS),
     )
 
     record = _response("resp_3", "Look up the oak", call)
@@ -212,15 +215,19 @@ def _responses() -> Iterator[tuple[str, Any, dict[str, Any]]]:
 
     image = {"type": "input_image", "image_url": "https://images.example/oak.png", "detail": "low"}
     words = {"type": "input_text", "text": "Is this an oak?"}
-    record = _response("resp_4", [_user([words, image])], _said(_text("It is.")))
-    yield "image", record, judged(
-        "Is this an oak?", "It is.", id="resp_4", flags=["not_all_text"], **_FIELDS
+    record = _response("resp_4", [user([words, image])], _said(_text("It is.")))
+    yield (
+        "image",
+        record,
+        judged("Is this an oak?", "It is.", id="resp_4", flags=["not_all_text"], **_FIELDS),
     )
 
     refusal = {"type": "refusal", "refusal": "I can't help with that."}
     record = _response("resp_5", "Who planted it?", _said(refusal))
-    yield "refusal", record, judged(
-        "Who planted it?", "I can't help with that.", id="resp_5", **_FIELDS
+    yield (
+        "refusal",
+        record,
+        judged("Who planted it?", "I can't help with that.", id="resp_5", **_FIELDS),
     )
 
     record = _response("resp_6", "Say nothing")

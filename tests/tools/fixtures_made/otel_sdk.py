@@ -1,10 +1,11 @@
-"""Fixtures made by OpenTelemetry's SDK: spans and log records, as OTLP and as the console writes."""
+"""Fixtures made by OpenTelemetry's SDK: spans and log records."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 from google.protobuf.json_format import MessageToDict
+from opentelemetry._logs import LogRecord
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk._logs import LoggerProvider
@@ -15,7 +16,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
-from opentelemetry._logs import LogRecord
 
 from tests.tools.fixtures_made.fixture import (
     BY_HAND,
@@ -155,9 +155,11 @@ def _records() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
     (span,) = _spans(first)
     written = orjson.loads(span.to_json())
     yield "span_of_the_console", written, [expected]
-    yield "attributes", first, [
-        {name: value for name, value in expected.items() if name != "occurred_at"}
-    ]
+    yield (
+        "attributes",
+        first,
+        [{name: value for name, value in expected.items() if name != "occurred_at"}],
+    )
 
     packed = {**expected, "id": "chatcmpl-3"}
     yield "log_record", _otlp_logs({**first, gen_ai.GEN_AI_RESPONSE_ID: "chatcmpl-3"}), [packed]
@@ -165,31 +167,41 @@ def _records() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
     blob = {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "aGk="}
     given = [_message("user", _text("Is this a bee?"), blob)]
     said = _message("assistant", _text("A wasp."))
-    yield "image", _otlp(_chat("chatcmpl-4", given, [said])), [
-        judged("Is this a bee?", "A wasp.", id="chatcmpl-4", flags=["not_all_text"], **fields)
-    ]
+    yield (
+        "image",
+        _otlp(_chat("chatcmpl-4", given, [said])),
+        [judged("Is this a bee?", "A wasp.", id="chatcmpl-4", flags=["not_all_text"], **fields)],
+    )
 
     said = {**_message("assistant", call), "finish_reason": "tool_call"}
     given = [_message("user", _text("Look up bees"))]
-    yield "only_a_tool_call", _otlp(_chat("chatcmpl-5", given, [said])), [
-        judged("Look up bees", id="chatcmpl-5", **fields)
-    ]
+    yield (
+        "only_a_tool_call",
+        _otlp(_chat("chatcmpl-5", given, [said])),
+        [judged("Look up bees", id="chatcmpl-5", **fields)],
+    )
 
-    yield "empty_answer", _otlp(_chat("chatcmpl-6", given, [])), [
-        judged("Look up bees", id="chatcmpl-6", **fields)
-    ]
+    yield (
+        "empty_answer",
+        _otlp(_chat("chatcmpl-6", given, [])),
+        [judged("Look up bees", id="chatcmpl-6", **fields)],
+    )
 
     answers = [_message("assistant", _text(text)) for text in ("Buzz", "Hum")]
     given = [_message("user", _text("Name my bee"))]
-    yield "two_choices", _otlp(_chat("chatcmpl-7", given, answers)), [
-        judged("Name my bee", "Buzz\n\nHum", id="chatcmpl-7", **fields)
-    ]
+    yield (
+        "two_choices",
+        _otlp(_chat("chatcmpl-7", given, answers)),
+        [judged("Name my bee", "Buzz\n\nHum", id="chatcmpl-7", **fields)],
+    )
 
     dark = _chat("chatcmpl-8", [], [])
     del dark[gen_ai.GEN_AI_INPUT_MESSAGES], dark[gen_ai.GEN_AI_OUTPUT_MESSAGES]
-    yield "content_capture_off", _otlp(dark), [
-        refused("Redacted", "was not logged (mapping otel-genai)")
-    ]
+    yield (
+        "content_capture_off",
+        _otlp(dark),
+        [refused("Redacted", "was not logged (mapping otel-genai)")],
+    )
 
     cut = _chat("chatcmpl-9", given, answers)
     cut[gen_ai.GEN_AI_OUTPUT_MESSAGES] = cut[gen_ai.GEN_AI_OUTPUT_MESSAGES][:40]
