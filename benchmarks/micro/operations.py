@@ -201,7 +201,9 @@ OPERATIONS = {
         Operation(INTERPRETER, "Python alone, for comparison", _interpreter),
         Operation("decode", "bytes to the judged exchange", _decode),
         *(
-            Operation(name, f"a record of 2 KiB to the judged exchange, {how}", make(preset, fixture))
+            Operation(
+                name, f"a record of 2 KiB to the judged exchange, {how}", make(preset, fixture)
+            )
             for preset, fixture in MAPPED.items()
             for name, how, make in (
                 (f"{preset}, mapped", "by the preset", _mapped),
