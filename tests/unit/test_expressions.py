@@ -75,6 +75,24 @@ def test_other_expressions_mean_what_the_library_means_or_fail_by_name(text, dat
         assert repr(evaluate(text, data)) == repr(expected)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_values_that_are_false_in_python_mean_what_the_library_means(form):
+    values = [0, 0.0, 1, False, True, "", "a", [], [0], {}, None]
+    text = form.format("a", "b")
+    for a in values:
+        for b in values:
+            data = {"a": a, "b": b}
+            try:
+                expected = repr(jmespath.search(text, data))
+            except Exception as error:  # noqa: BLE001 - the library's own and Python's
+                expected = type(error).__name__
+            try:
+                found = repr(evaluate(text, data))
+            except ExpressionFailed as error:
+                found = str(error)
+            assert found == expected, data
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
