@@ -9,10 +9,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.micro.samples import PARTITIONS, completions, records
+from benchmarks.micro.samples import (
+    PARTITIONS,
+    completions,
+    record_of_event,
+    record_of_preset,
+    records,
+)
 from benchmarks.micro.telling import BATCH, Teller
 from benchmarks.micro.way import Way, demonstration_tokenizer
+from worker.decoding.decoder import EventDecoder
 from worker.decoding.events import decode_event
+from worker.decoding.mapping import load_mapping
 from worker.delivery.offset_ledger import OffsetLedger
 from worker.domain.engines import EngineReference, Usage
 from worker.domain.events import judged_exchange
@@ -62,6 +70,25 @@ def _decode() -> Call:
             judged_exchange(decode_event(record.value or b"", dict(record.headers)))
 
     return call
+
+
+def _mapped(preset: str, fixture: str) -> Callable[[], Call]:
+    def make() -> Call:
+        decoder = EventDecoder(mapping=load_mapping(preset))
+        record = record_of_preset(preset, fixture)
+        return lambda: [decoder.decode(record) for _ in range(EVENTS)]
+
+    return make
+
+
+def _unmapped(preset: str, fixture: str) -> Callable[[], Call]:
+    def make() -> Call:
+        mapped = EventDecoder(mapping=load_mapping(preset))
+        event, _ = mapped.decode_one(record_of_preset(preset, fixture))
+        decoder, record = EventDecoder(), record_of_event(event)
+        return lambda: [decoder.decode(record) for _ in range(EVENTS)]
+
+    return make
 
 
 def _prompt() -> Call:
@@ -161,6 +188,13 @@ def _way() -> Call:
     return way.go
 
 
+# the presets that take the longest, and one that many use
+MAPPED = {
+    "otel-genai": "log_record",
+    "bedrock-converse": "invocation_log",
+    "litellm": "completion",
+    "openai-chat": "request_and_response",
+}
 OPERATIONS = {
     operation.name: operation
     for operation in (
@@ -172,5 +206,14 @@ OPERATIONS = {
         Operation("ledger", "receiving, resolving and committing an offset", _ledger),
         Operation("telling", "metrics and log context", _telling),
         Operation("way", "all steps and the pipeline around them, on an in-memory bus", _way),
+    )
+}
+# not in the baseline: counted by name, to compare each with and without its mapping
+PRESETS = {
+    name: Operation(name, f"a record of 2 KiB to the judged exchange, {how}", make(preset, fixture))
+    for preset, fixture in MAPPED.items()
+    for name, how, make in (
+        (f"{preset}, mapped", "by the preset", _mapped),
+        (f"{preset}, as event", "without a mapping", _unmapped),
     )
 }

@@ -1,12 +1,16 @@
 """Fixed inputs of realistic sizes: the same ones in each process and on each machine."""
 
+from pathlib import Path
+
 import orjson
 
 from training.exchanges import LabelledExchange, compose
+from worker.domain.events import Event
 from worker.domain.records import Partition, Record
 
 PARTITIONS = 8
 _TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+_MAPPED_BYTES = 2048
 # how many exchanges' words an event joins: most are short, some long, few very long
 _LENGTHS = (1, 2, 1, 8, 1, 2, 1, 64)
 _STEPS = (
@@ -38,6 +42,23 @@ def records(count: int) -> list[Record]:
         )
         for number in range(count)
     ]
+
+
+def record_of_preset(preset: str, fixture: str) -> Record:
+    """A record of about 2 KiB as a preset reads it: a fixture with a longer request."""
+    folder = Path(__file__).parents[2] / "tests" / "unit" / "presets" / preset
+    held = orjson.loads((folder / f"{fixture}.json").read_bytes())
+    value = orjson.dumps(held["record"])
+    request = held["expected"][0]["prompt"].encode()
+    more = b" and so on" * max(0, (_MAPPED_BYTES - len(value)) // 10)
+    value = value.replace(request, request + more)
+    return Record(Partition("events", 0), 1, 0, None, value, (), 0, 0.0)
+
+
+def record_of_event(event: Event) -> Record:
+    """The record of an event as it is without a mapping."""
+    value = orjson.dumps(event.document())
+    return Record(Partition("events", 0), 1, 0, None, value, (), 0, 0.0)
 
 
 def completions(count: int) -> list[str]:

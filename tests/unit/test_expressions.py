@@ -2,10 +2,11 @@
 
 import jmespath
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.decoding.expressions import Expression, ExpressionFailed, InvalidExpression, is_true
+from worker.decoding.compiled import is_true
+from worker.decoding.expressions import Expression, ExpressionFailed, InvalidExpression
 
 KEYS = st.sampled_from("abc")
 JSON = st.recursive(
@@ -26,12 +27,43 @@ def evaluate(text, data):
 
 @given(PATHS, JSON)
 def test_a_path_finds_what_the_library_finds(path, data):
-    found = Expression(path)
-    assert found._keys is not None
-    assert found.evaluate(data) == jmespath.search(path, data)
+    assert evaluate(path, data) == jmespath.search(path, data)
 
 
-@given(st.sampled_from(["[a, b][]", "a || b", "b[?a == `1`].c", "length(a)", "a < b"]), JSON)
+LEAVES = PATHS | st.sampled_from(
+    ["@", "`null`", "`0`", "`false`", "'a'", "[0]", "a[-1]", "a[*]", "b[]", "c.*", "a[1:]"]
+)
+FORMS = [
+    "{0} || {1}",
+    "{0} && {1}",
+    "!({0})",
+    "({0}) == {1}",
+    "({0}) != {1}",
+    "({0}) < {1}",
+    "({0}) == 'a'",
+    "[{0}, {1}]",
+    "[{0}, {1}][]",
+    "{{a: {0}, b: {1}}}",
+    "({0}) | {1}",
+    "({0})[?{1}]",
+    "({0})[].[{1}]",
+    "a.[{0}]",
+    "not_null({0}, {1})",
+    "length({0})",
+    "type({0})",
+    "sort_by(@, &({0}))",
+]
+EXPRESSIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.builds(
+        lambda form, *of: form.format(*of), st.sampled_from(FORMS), inner, inner
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=500)
+@given(EXPRESSIONS, JSON)
 def test_other_expressions_mean_what_the_library_means_or_fail_by_name(text, data):
     try:
         expected = jmespath.search(text, data)
@@ -39,7 +71,26 @@ def test_other_expressions_mean_what_the_library_means_or_fail_by_name(text, dat
         with pytest.raises(ExpressionFailed, match=f"^{type(error).__name__}$"):
             evaluate(text, data)
     else:
-        assert evaluate(text, data) == expected
+        # 1 and true are equal in Python
+        assert repr(evaluate(text, data)) == repr(expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_that_are_false_in_python_mean_what_the_library_means(form):
+    values = [0, 0.0, 1, False, True, "", "a", [], [0], {}, None]
+    text = form.format("a", "b")
+    for a in values:
+        for b in values:
+            data = {"a": a, "b": b}
+            try:
+                expected = repr(jmespath.search(text, data))
+            except Exception as error:  # noqa: BLE001 - the library's own and Python's
+                expected = type(error).__name__
+            try:
+                found = repr(evaluate(text, data))
+            except ExpressionFailed as error:
+                found = str(error)
+            assert found == expected, data
 
 
 @pytest.mark.parametrize(
@@ -48,6 +99,8 @@ def test_other_expressions_mean_what_the_library_means_or_fail_by_name(text, dat
         ("a.[", "Invalid jmespath expression"),
         ("a b", "Unexpected token: b"),
         ("nothing(a)", r"There is no function nothing\(\)."),
+        ("!a.b && c", r"write !\(a\.b\)"),
+        ("c[?!a[0].b]", r"write !\(a\.b\)"),
         ("a[?other(@)]", r"There is no function other\(\)."),
     ],
 )
@@ -55,6 +108,11 @@ def test_what_cannot_be_compiled_is_one_line(text, said):
     with pytest.raises(InvalidExpression, match=said) as refused:
         Expression(text)
     assert "\n" not in str(refused.value)
+
+
+USER = {"role": "user", "content": "x"}
+HUMAN = {"type": "human", "role": "human", "content": "x"}
+MERGED = [{"id": "1", "b": 1, "c": 2}, {"id": 2}, {"id": "1", "b": None, "c": 3}, 7]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +131,25 @@ def test_what_cannot_be_compiled_is_one_line(text, said):
         ("text_of(a)", {"a": [{"type": "image_url", "image_url": "u"}]}, None),
         ("text_of(a)", {"a": 7}, None),
         ("text_of(a)", {}, None),
+        ("messages_of(a, 'user')", {"a": "x"}, [{"role": "user", "content": "x"}]),
+        ("messages_of(a, 'user')", {"a": {"messages": [{"role": "x"}]}}, [{"role": "x"}]),
+        ("messages_of(a, 'user')", {"a": {"other": 1}}, [{"role": "user", "other": 1}]),
+        ("messages_of(a, 'user')", {"a": {"type": "human", "content": "x"}}, [HUMAN]),
+        ("messages_of(a, 'user')", {"a": [7]}, [7]),
+        ("messages_of(a, 'user')", {"a": {"error": "e", "message": None}}, []),
+        ("messages_of(a, 'user')", {}, None),
+        ("parse_body(a)", {"a": '[{"role": "user", "content": "x"}]'}, [USER]),
+        ("parse_body(a)", {"a": '{"b": 1}'}, '{"b": 1}'),
+        ("parse_body(a)", {"a": "[]"}, "[]"),
+        ("parse_body(a)", {"a": "{"}, "{"),
+        ("parse_body(a)", {"a": [1]}, [1]),
+        ("is_stream(a)", {"a": {"object": "chat.completion.chunk"}}, True),
+        ("is_stream(a)", {"a": [{"candidates": []}, {"candidates": []}]}, True),
+        ("is_stream(a)", {"a": [{"candidates": []}]}, False),
+        ("is_stream(a)", {"a": "data: 7 of 9"}, False),
+        ("is_stream(a)", {}, False),
+        ("merge_by(a, 'id')", {"a": MERGED}, [{"id": "1", "b": 1, "c": 3}, {"id": 2}, 7]),
+        ("merge_by(a, 'id')", {"a": "x"}, []),
         ("time(a, 'ns')", {"a": 1764000000123456789}, "2025-11-24T16:00:00.123457+00:00"),
         ("time(a, 'ms')", {"a": "1764000000500"}, "2025-11-24T16:00:00.500000+00:00"),
         ("time(a, 's')", {"a": 1e300}, None),
@@ -127,7 +204,18 @@ def test_the_values_of_otlp():
     }
 
 
-CALLS = ["parse_json(@)", "text_of(@)", "otlp(@)", "chain(@, a, b)", "chain(a, b, c)", "time(@, a)"]
+CALLS = [
+    "messages_of(@, a)",
+    "parse_body(@)",
+    "is_stream(@)",
+    "merge_by(@, a)",
+    "parse_json(@)",
+    "text_of(@)",
+    "otlp(@)",
+    "chain(@, a, b)",
+    "chain(a, b, c)",
+    "time(@, a)",
+]
 
 
 @given(st.sampled_from(CALLS), JSON)

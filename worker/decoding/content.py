@@ -136,6 +136,11 @@ def kind_of(value: object) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
+def is_part(kind: str) -> bool:
+    """Whether a type is that of a part of a message: text, or what is not text."""
+    return kind in _TEXT_TYPES or kind in _MEDIA_TYPES or kind == "refusal"
+
+
 def is_blank(text: str | None) -> bool:
     """Whether a text is missing, empty or white space."""
     return not text or text.isspace()
@@ -264,6 +269,11 @@ def _read_part_without_text(part: dict[str, Any], kind: str, place: str) -> Read
         if _nests(part):
             raise NotAnEvent(f"Not an event: {place} has messages within messages.")
         return read_message(part, place, None, "assistant")
+    guarded = part.get("guardContent")
+    if isinstance(guarded, dict):
+        held = guarded.get("text")  # Bedrock; an image otherwise
+        text = held.get("text") if isinstance(held, dict) else None
+        return (text, False) if isinstance(text, str) else (None, True)
     if kind and kind not in _MEDIA_TYPES and isinstance(part.get("content"), str | list | dict):
         raise NotAnEvent(f"Not an event: {place} has content in an unknown format.")
     if kind or not _MEDIA_KEYS.isdisjoint(part):

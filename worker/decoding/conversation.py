@@ -30,7 +30,10 @@ _BLANK = "The user's message is blank; there is nothing to judge."
 
 _SPEAKERS: dict[str, Speaker] = {
     **dict.fromkeys(("user", "human", "end_user", "end-user", "enduser", "customer"), "user"),
-    **dict.fromkeys(("assistant", "ai", "model", "bot", "chatbot", "gpt", "chatgpt"), "assistant"),
+    **dict.fromkeys(
+        ("assistant", "ai", "model", "bot", "chatbot", "gpt", "chatgpt", "bing", "bard"),
+        "assistant",
+    ),
 }
 
 

@@ -194,7 +194,11 @@ def _numbered(number: int | None, found: Event | RecordError) -> Decoded | Refus
 
 
 def _is_missing(fields: Mapping[str, Any]) -> bool:
-    return fields.get("messages") is None and fields.get("prompt") is None
+    messages = fields.get("messages")
+    # expressions that join arrays give an empty one where they find nothing
+    if messages is not None and messages != []:
+        return False
+    return fields.get("prompt") is None
 
 
 def _headers(record: Record) -> dict[str, bytes | None]:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, NamedTuple
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from worker.decoding.expressions import Expression, ExpressionFailed, InvalidExpression, is_true
+from worker.decoding.compiled import is_true
+from worker.decoding.expressions import Expression, ExpressionFailed, InvalidExpression
 from worker.domain.errors import NotAnEvent, RecordError, Redacted, UnusableFile, WrongSetting
 from worker.domain.events import Skip
 

@@ -2,7 +2,8 @@
 
 from hashlib import blake2b
 
-from worker.decoding.expressions import Expression, ExpressionFailed, is_true
+from worker.decoding.compiled import is_true
+from worker.decoding.expressions import Expression, ExpressionFailed
 from worker.domain.errors import NotAnEvent, RecordError
 from worker.domain.events import Event, Skip
 from worker.domain.records import Record
