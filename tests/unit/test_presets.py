@@ -14,6 +14,7 @@ from worker.decoding.decoder import Decoded, EventDecoder, Refused
 from worker.decoding.mapping import load_mapping, presets
 from worker.domain.events import Skip
 from worker.domain.records import record_of_line
+from worker.operator.understanding import suggest
 
 FOLDER = Path(__file__).parent / "presets"
 FIXTURES = {
@@ -104,3 +105,13 @@ def test_a_changed_record_is_judged_refused_or_skipped(data):
     assert all(isinstance(one, Decoded | Refused) for one in decoding.exchanges)
     assert all(isinstance(one, Skip) for one in decoding.skipped)
     assert decoding.exchanges or decoding.skipped
+
+
+@pytest.mark.parametrize("name", presets())
+def test_the_records_of_a_preset_suggest_it(name):
+    records = [
+        record_of_line("t", n, orjson.dumps(fixture["record"]), 0.0)
+        for n, (path, fixture) in enumerate(FIXTURES.items())
+        if path.startswith(f"{name}/")
+    ]
+    assert suggest(records)[0].name == name

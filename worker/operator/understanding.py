@@ -91,11 +91,13 @@ class Suggestion:
     understanding: Understanding
 
     @property
-    def fit(self) -> tuple[int, int, int, int]:
-        """Larger is better: records understood, exchanges, those with a response, fields found."""
+    def fit(self) -> tuple[int, int]:
+        """Larger is better: fields that were found, each response as one more; then no refusals.
+
+        A record that is skipped says nothing: most mappings skip what they do not know.
+        """
         found = self.understanding
-        filled = sum(found.found[name] > 0 for name in FIELDS)
-        return found.understood, found.exchanges, found.with_response, filled
+        return found.found.total() + found.with_response, -found.refused.total()
 
 
 def suggest(records: Sequence[Record]) -> list[Suggestion]:
