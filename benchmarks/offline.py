@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,8 +82,10 @@ def is_blank(row: int) -> bool:
     return row % _BLANK_EACH == 7
 
 
-def trial(folder: Path, rows: int, kills: int = 2, suffix: str = "parquet") -> Figures:
-    """Make, judge, kill, resume and check.
+def trial(
+    folder: Path, rows: int, kills: int = 2, suffix: str = "parquet", **variables: str
+) -> Figures:
+    """Make, judge, kill, resume and check; `variables` are further settings.
 
     Raises:
         NotOnce: a row is missing, or is there twice.
@@ -91,11 +93,12 @@ def trial(folder: Path, rows: int, kills: int = 2, suffix: str = "parquet") -> F
     given, output = folder / "in.parquet", folder / f"verdicts.{suffix}"
     make_input(given, rows)
     figures = Figures(rows, given.stat().st_size / 2**20)
+    environment = os.environ | _ENVIRONMENT | variables
     began = time.monotonic()
     for kill in range(1, kills + 1):
-        _judge(given, output, figures, until=rows * kill // (kills + 1))
+        _judge(given, output, figures, environment, until=rows * kill // (kills + 1))
         figures.killed_at.append(_done(output))
-    _judge(given, output, figures, until=None)
+    _judge(given, output, figures, environment, until=None)
     figures.seconds = time.monotonic() - began
     figures.rows_per_second = rows / figures.seconds
     figures.output_mib = output.stat().st_size / 2**20
@@ -103,14 +106,16 @@ def trial(folder: Path, rows: int, kills: int = 2, suffix: str = "parquet") -> F
     return figures
 
 
-def _judge(given: Path, output: Path, figures: Figures, until: int | None) -> None:
+def _judge(
+    given: Path, output: Path, figures: Figures, environment: Mapping[str, str], until: int | None
+) -> None:
     """Run the program to its end, or kill it when this many rows are done."""
     command = [sys.executable, "-m", "worker", "judge", str(given), "--output", str(output)]
     log = output.with_suffix(".log")
     with (
         log.open("ab") as stderr,
         subprocess.Popen(  # noqa: S603 - our own program
-            command, stderr=stderr, env=os.environ | _ENVIRONMENT
+            command, stderr=stderr, env=environment
         ) as process,
     ):
         seen = psutil.Process(process.pid)
