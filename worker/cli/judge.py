@@ -29,10 +29,8 @@ def judge(
         Path,
         typer.Argument(
             metavar="[INPUT]",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
-            help="JSON Lines, or .parquet; stdin by default.",
+            show_default=False,
+            help="JSON Lines, or .parquet; stdin by default, or as -.",
         ),
     ] = _STDIN,
     config: Config = None,
@@ -67,6 +65,8 @@ def judge(
     from worker.operator.offline.inputs import Lines, opened
     from worker.runtime.build import build_judging
 
+    if file != _STDIN and not file.is_file():
+        raise typer.BadParameter(f"the file {file} does not exist", param_hint="INPUT")
     if output is not None and file == _STDIN:
         raise typer.BadParameter(
             "needs a file as INPUT: stdin cannot be read again; redirect stdout instead",
