@@ -28,7 +28,7 @@ def judge(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="[INPUT]",
+            metavar="INPUT",
             show_default=False,
             help="JSON Lines, or .parquet; stdin by default, or as -.",
         ),

@@ -45,7 +45,8 @@ def _parts(found: Agreement, names: tuple[str, str]) -> Iterator[RenderableType]
     for task, one in found.tasks.items():
         for mine, other, count in _differing(one):
             pairs.add_row(printable(task), printable(mine), printable(other), f"{count:,}")
-    yield pairs
+    if pairs.row_count:
+        yield pairs
     if found.differences:
         yield ""
         examples = _table("event", "task", "A", "B")
@@ -75,7 +76,7 @@ def _besides(found: Agreement) -> str:
 def _differing(one: TaskAgreement) -> Iterator[tuple[str, str, int]]:
     for mine, row in one.pairs.items():
         for other, count in row.items():
-            if mine != other:
+            if mine != other and count:
                 yield mine, other, count
     for name, count in zip(("A", "B"), one.labels_missing, strict=True):
         if count:
