@@ -88,7 +88,7 @@ async def test_all_metrics_are_pushed_under_their_own_names(kafka_settings, conn
         attributes(point)["outcome"]: point.as_double
         for point in collector.metrics["guardstream.outcomes"].sum.data_points
     }
-    assert outcomes == {"verdict": 50.0, "dead_letter": 0.0, "tombstone": 0.0}
+    assert outcomes == {"verdict": 50.0, "dead_letter": 0.0, "tombstone": 0.0, "skipped": 0.0}
     age = collector.metrics["guardstream.verdict.age"]
     (point,) = age.histogram.data_points
     assert age.unit == "s"

@@ -61,6 +61,7 @@ def register() -> None:
     """Register all commands."""
     from worker.cli import (  # noqa: F401 - each registers its command
         check,
+        compare,
         demo,
         evaluate,
         inspect,

@@ -73,7 +73,7 @@ def evaluate(
 
     Rows that cannot be used or judged are listed, and the exit code is 1.
     """
-    _require_extra()
+    require_extra("evaluate")
     from worker import __version__
     from worker.cli.views.evaluation import show_evaluation
     from worker.decoding.decoder import EventDecoder
@@ -143,7 +143,12 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _require_extra() -> None:
+def require_extra(command: str) -> None:
+    """Refuse to start without the packages of the extra `evaluate`.
+
+    Raises:
+        GuardstreamError: one is missing.
+    """
     from importlib.util import find_spec
 
     from worker.domain.errors import GuardstreamError
@@ -151,7 +156,7 @@ def _require_extra() -> None:
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
         raise GuardstreamError(
-            f"evaluate needs {', '.join(missing)}: run pip install 'guardstream[evaluate]'."
+            f"{command} needs {', '.join(missing)}: run pip install 'guardstream[evaluate]'."
         )
 
 

@@ -15,7 +15,7 @@ from worker.evaluation.answers import (
 from worker.evaluation.keeping import CompletionsFile
 from worker.evaluation.labelled import LabelledEvent
 from worker.flow.judge import Judge, PreparedRecord
-from worker.flow.judging_all import Asked, judge_all
+from worker.flow.judging_all import CHUNK_RECORDS, Asked, judge_all
 
 
 async def ask(
@@ -59,9 +59,10 @@ async def ask(
 
 async def _records(
     events: Sequence[LabelledEvent], now: Callable[[], float]
-) -> AsyncIterator[Record]:
-    for number, event in enumerate(events):
-        yield record_of_line("evaluate", number, event.value, now())
+) -> AsyncIterator[list[Record]]:
+    for start in range(0, len(events), CHUNK_RECORDS):
+        chunk = enumerate(events[start : start + CHUNK_RECORDS], start)
+        yield [record_of_line("evaluate", number, event.value, now()) for number, event in chunk]
 
 
 def _stored(

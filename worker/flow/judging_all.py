@@ -1,16 +1,20 @@
 """Judging without a bus, for commands: what comes in, comes out judged."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from worker.decoding.decoder import Refused
 from worker.domain.errors import RecordError
 from worker.domain.events import Skip
 from worker.domain.records import Record
 from worker.flow.asking import Answer
-from worker.flow.judge import Judge, PreparedRecord
+from worker.flow.judge import Judge, Preparation, PreparedRecord
+
+# tokenised together, as the worker's micro-batches are
+CHUNK_RECORDS = 64
 
 
 class Asked(NamedTuple):
@@ -35,37 +39,45 @@ class Judged:
 
 
 async def judge_all(
-    judge: Judge, records: AsyncIterator[Record], limit: int
+    judge: Judge, chunks: AsyncIterator[Sequence[Record]], limit: int
 ) -> AsyncGenerator[list[Judged], None]:
     """Judge records, at most `limit` at a time; each with its exchanges, as they are done.
+
+    The records of a chunk are tokenised together.
 
     Raises:
         Fatal: no record can be judged.
     """
-    running: set[asyncio.Future[Any]] = set()
-    finished: set[asyncio.Future[Any]] = set()
-    coming: asyncio.Future[Any] | None = None
-    at_end = False
+    running: set[asyncio.Task[list[Judged]]] = set()
+    done = deque[asyncio.Task[list[Judged]]]()
+    slots, something = asyncio.Semaphore(limit), asyncio.Event()
+
+    def end(task: asyncio.Task[list[Judged]]) -> None:
+        running.discard(task)
+        done.append(task)
+        slots.release()
+        something.set()
+
+    async def feed() -> None:
+        async for records in chunks:
+            for preparation in await judge.prepare(records):
+                await slots.acquire()
+                task = asyncio.create_task(_judge_prepared(judge, preparation))
+                running.add(task)
+                task.add_done_callback(end)
+
+    feeding = asyncio.create_task(feed())
+    feeding.add_done_callback(lambda _: something.set())
     try:
-        while True:
-            if coming is None and not at_end and len(running) < limit:
-                coming = asyncio.ensure_future(anext(records, None))
-            waiting = running | ({coming} if coming is not None else set())
-            if not waiting:
-                return
-            finished, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for one in finished:
-                result = one.result()
-                if isinstance(result, list):
-                    running.discard(one)
-                    yield result
-                elif result is None:
-                    coming, at_end = None, True
-                else:
-                    coming = None
-                    running.add(asyncio.ensure_future(judge_record(judge, result)))
+        while running or done or not feeding.done():
+            await something.wait()
+            something.clear()
+            while done:
+                yield done.popleft().result()
+            if feeding.done():
+                feeding.result()
     finally:
-        left = [*running, *finished, *([coming] if coming is not None else [])]
+        left = [feeding, *running, *done]
         for one in left:
             one.cancel()
         # of several that failed at once one is raised, and the others are retrieved here
@@ -79,11 +91,16 @@ async def judge_record(judge: Judge, record: Record) -> list[Judged]:
         Fatal: no record can be judged.
     """
     (preparation,) = await judge.prepare([record])
+    return await _judge_prepared(judge, preparation)
+
+
+async def _judge_prepared(judge: Judge, preparation: Preparation) -> list[Judged]:
+    record, exchanges = preparation.record, preparation.exchanges
     skipped = [Judged(record, None, reason) for reason in preparation.skipped]
-    if len(preparation.exchanges) == 1:
-        return [await _judge_one(judge, record, preparation.exchanges[0]), *skipped]
+    if len(exchanges) == 1:
+        return [await _judge_one(judge, record, exchanges[0]), *skipped]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_judge_one(judge, record, one)) for one in preparation.exchanges]
+        tasks = [group.create_task(_judge_one(judge, record, one)) for one in exchanges]
     return [*(task.result() for task in tasks), *skipped]
 
 

@@ -1,0 +1,1 @@
+"""Judging files: records in, verdicts out, resumable at any moment."""
