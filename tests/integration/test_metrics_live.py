@@ -90,7 +90,7 @@ async def test_a_running_worker_exports_what_is_read(kafka_settings, connection)
         for sample in samples
         if sample.name == names.OUTCOMES.series[0]
     }
-    assert outcomes == {"verdict": 40, "dead_letter": 2, "tombstone": 1}
+    assert outcomes == {"verdict": 40, "dead_letter": 2, "tombstone": 1, "skipped": 0}
 
 
 async def test_metrics_keep_the_names_that_vllm_gives_them():
