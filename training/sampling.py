@@ -51,6 +51,8 @@ class Asked:
                 "simulated": nothing,
             },
             guard={"prompt_form": config.prompt_form},
+            # what the model wrote counts, not what it can be made to say
+            judging={"repair": False},
         )
         self._judging: Judging = build_judging(
             settings, temperature=temperature, seed=config.seed, decoder=EventDecoder()

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +16,13 @@ from tests.contract.engines import keeps_its_promises
 from training.exchanges import compose
 from worker.adapters.kafka.publisher import KafkaPublisher
 from worker.adapters.kafka.reader import read_topics
+from worker.domain.engines import EngineRequest
+from worker.domain.events import Exchange
 from worker.domain.questions import STANDARD_QUESTIONS, STANDARD_TASKS, standard
 from worker.domain.records import OutgoingRecord
 from worker.evaluation.scoring import Tally, strict
 from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.repair import Repair
 from worker.runtime.build import Judging, build_judging
 from worker.runtime.engines import DEMONSTRATION, demonstration_model
 from worker.runtime.settings import load_settings
@@ -140,6 +145,38 @@ def agree(verdicts, examples):
         f1 = strict(tally.confusion(standard(task))).f1
         assert f1 > card["held_out"]["f1"][task] - 0.04, task
     assert any(verdict["usage"]["cached_tokens"] for verdict in verdicts.values())
+
+
+@in_the_engines_loop
+async def test_what_is_cut_off_is_repaired_on_the_cached_prefix(shared, monkeypatch):
+    asker, block = shared.judging.judge._asker, 32
+    asking = GuardReasoner(repair=Repair())
+
+    async def judge(number, example):
+        exchange = Exchange(example.prompt, example.response)
+        # at any place, sometimes before the first word of reasoning
+        cut = partial(EngineRequest, max_tokens=1 + 7 * number)
+        monkeypatch.setattr("worker.guards.guardreasoner.guard.EngineRequest", cut)
+        judging = asking.judge(exchange)
+        request = next(judging)
+        monkeypatch.undo()
+        (ids,) = await asker.tokenizer.encode([request.prompt], 4096)
+        return exchange, await asker.ask(
+            judging, request, ids, exchange=exchange, about=f"cut {number}"
+        )
+
+    examples = compose("held_out", 12, 9)
+    for exchange, answer in [await judge(n, one) for n, one in enumerate(examples)]:
+        first, *forced = answer.completions
+        assert first.finish_reason == "length"
+        tasks = STANDARD_TASKS[: 3 if exchange.response is not None else 1]
+        assert len(forced) == len(tasks)
+        assert answer.judgement.readings.keys() == set(tasks)
+        for reading in answer.judgement.readings.values():
+            assert (reading.source == "repair") == (reading.label is not None)
+        for one in forced:
+            assert one.usage.cached_tokens >= (one.usage.prompt_tokens // block - 1) * block
+            assert sum(map(math.exp, one.logprobs.values())) <= 1 + 1e-6
 
 
 def test_the_card_was_made_with_the_prompt_that_ships():

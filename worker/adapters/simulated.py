@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
+from worker.domain.engines import (
+    Completion,
+    Engine,
+    EngineReference,
+    EngineRequest,
+    FinishReason,
+    Usage,
+)
 from worker.domain.errors import EngineDead, InvalidRequest, Retriable
 from worker.domain.ports import Clock
 
@@ -27,6 +34,7 @@ class Behaviour:
         refusal_rate: share of prompts that are always refused.
         hang_rate: share of calls that never end.
         death_rate: share of calls at which the engine dies.
+        cut_rate: share of prompts whose completions are cut off, repeat themselves or are garbage.
         poison_rate: share of prompts that kill the engine every time.
     """
 
@@ -36,6 +44,7 @@ class Behaviour:
     refusal_rate: float = 0.0
     hang_rate: float = 0.0
     death_rate: float = 0.0
+    cut_rate: float = 0.0
     poison_rate: float = 0.0
 
 
@@ -97,7 +106,13 @@ class SimulatedEngine(Engine):
             await asyncio.get_running_loop().create_future()
         fails = _happens(chance, "failure", self._behaviour.failure_rate)
         drawn = _salted(draw, request_id) if request.temperature else draw
-        text = request.choices[drawn % len(request.choices)] if request.choices else _text(drawn)
+        reason: FinishReason = "stop"
+        if request.choices:
+            text = request.choices[drawn % len(request.choices)]
+        else:
+            text = _text(drawn)
+            if _happens(drawn, "cut", self._behaviour.cut_rate):
+                text, reason = _cut(text, _salted(drawn, "how"))
         tokens = max(len(text) // 4, 1)
         async with self._slots:
             await self._clock.sleep(
@@ -109,7 +124,7 @@ class SimulatedEngine(Engine):
             raise Retriable("The engine failed, as configured.")
         return Completion(
             text,
-            "stop",
+            reason,
             Usage(len(prompt_token_ids), tokens, 0),
             tuple(text.encode()),
             _logprobs(request.scores, text, draw),
@@ -147,6 +162,18 @@ def _logprobs(labels: Sequence[str], text: str, draw: int) -> dict[str, float]:
     }
     total = sum(weights.values())
     return {label: math.log(0.9 * weight / total) for label, weight in weights.items()}
+
+
+def _cut(text: str, draw: int) -> tuple[str, FinishReason]:
+    """A completion without an answer: cut off anywhere, repeating itself, or garbage."""
+    kind, at = draw % 4, draw // 4 % len(text)
+    if kind == 0:
+        return text[:at], "length"
+    if kind == 1:
+        return text[:at] + "\nThe answer is not clear to me yet." * 20, "repetition"
+    if kind == 2:
+        return text[:at].replace("Answers", "Thoughts"), "stop"
+    return bytes((draw >> shift) % 95 + 32 for shift in range(0, 48, 6)).decode() * (at % 7), "stop"
 
 
 def _text(draw: int) -> str:

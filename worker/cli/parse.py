@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def parse(config: Config = None) -> None:
     """Completions as JSON Lines on stdin to one judgement line each.
 
-    A line is `{"id", "completion", "has_response": bool, "finish_reason": "stop"|"length"|null}`;
+    A line is `{"id", "completion", "has_response": bool, "finish_reason"}`,
+    the last one `stop`, `length`, `repetition` or null;
     the completion is a string, or a list with one for each request of the guard, in order.
     """
     from pydantic import BaseModel, ValidationError
@@ -28,7 +29,7 @@ def parse(config: Config = None) -> None:
         id: Any = None
         completion: str | list[str]
         has_response: bool
-        finish_reason: Literal["stop", "length"] | None = None
+        finish_reason: Literal["stop", "length", "repetition"] | None = None
 
     guard = build_guard(load_settings(config))
     for number, text in read_lines():

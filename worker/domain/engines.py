@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from worker.domain.prompts import Prompt
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "repetition"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,36 @@ class Completion:
     logprobs: Mapping[str, float] = field(default_factory=dict)
 
 
+def finish_reason_of(reasons: Sequence[FinishReason | None]) -> FinishReason | None:
+    """How a judgement's completions ended: the first that was cut off counts, else the last."""
+    return next((one for one in reasons if one not in ("stop", None)), reasons[-1])
+
+
 def stored_completions(
-    texts: str | Sequence[str], finish_reason: FinishReason | None
+    texts: str | Sequence[str],
+    finish_reason: FinishReason | None,
+    finish_reasons: Sequence[FinishReason | None] | None = None,
+    logprobs: Sequence[Mapping[str, float]] | None = None,
 ) -> list[Completion]:
-    """Completions of which the texts were stored, and how the last one ended."""
+    """Completions that were stored.
+
+    Args:
+        texts: of each.
+        finish_reason: of the last one.
+        finish_reasons: of each, where that was stored.
+        logprobs: of each, where they were stored.
+    """
     given = [texts] if isinstance(texts, str) else texts
+    reasons = finish_reasons
+    if reasons is None:
+        before: list[FinishReason | None] = ["stop"] * (len(given) - 1)
+        reasons = [*before, finish_reason]
     nothing = Usage(0, 0, 0)
     return [
-        *(Completion(text, "stop", nothing) for text in given[:-1]),
-        *(Completion(text, finish_reason, nothing) for text in given[-1:]),
+        Completion(text, reason, nothing, (), scores)
+        for text, reason, scores in zip(
+            given, reasons, logprobs or [{} for _ in given], strict=False
+        )
     ]
 
 
@@ -99,6 +120,7 @@ class EngineRequest:
             tokens do not differ are refused.
         temperature: 0 is greedy.
         priority: the lowest goes first.
+        stop_loops: end the completion early, as `repetition`, where it repeats itself.
     """
 
     prompt: Prompt | Continuation
@@ -109,6 +131,7 @@ class EngineRequest:
     scores: tuple[str, ...] = ()
     temperature: float = 0.0
     priority: int = 0
+    stop_loops: bool = False
 
 
 class Engine(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from worker.domain.engines import Completion, EngineRequest
+from worker.domain.errors import InvalidRequest
 from worker.domain.events import Exchange
 from worker.domain.judgements import Judgement
 from worker.domain.prompts import Prompt
@@ -49,7 +50,9 @@ class Guard(Protocol):
         """Judge one exchange: yields requests, is sent their completions, returns the judgement.
 
         The first request does not depend on a completion. Its prompt is a `Prompt`, and is
-        tokenised together with those of other exchanges. Never raises, whatever the model wrote.
+        tokenised together with those of other exchanges. A request that the engine refuses raises
+        `InvalidRequest` or `PromptTooLong` where it was yielded. Otherwise never raises, whatever
+        the model wrote.
         """
         ...
 
@@ -80,13 +83,19 @@ def prompt_of(request: EngineRequest) -> Prompt:
 def read_completions(
     guard: Guard, exchange: Exchange, completions: Sequence[Completion]
 ) -> Judgement | None:
-    """The judgement that follows from these completions; None where the guard asks for more."""
+    """The judgement that follows from these completions; None where the guard needs more.
+
+    Further requests are refused: a guard that can do without them concludes.
+    """
     asking = guard.judge(exchange)
     next(asking)
     try:
         for completion in completions:
             asking.send(completion)
+        while True:
+            asking.throw(InvalidRequest("There is no completion of this request."))
     except StopIteration as end:
         judgement: Judgement = end.value
         return judgement
-    return None
+    except InvalidRequest:
+        return None

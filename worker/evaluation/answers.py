@@ -1,10 +1,17 @@
 """A guard's predictions for an event, from the engine or from a file."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.domain.engines import EngineReference, FinishReason, Usage, stored_completions
+from worker.domain.engines import (
+    Completion,
+    EngineReference,
+    FinishReason,
+    Usage,
+    stored_completions,
+)
 from worker.domain.guard import Guard, first_prompt, read_completions
 from worker.domain.judgements import Status
 from worker.domain.verdicts import GuardReference
@@ -36,7 +43,8 @@ class StoredCompletion:
 
     Attributes:
         completion: a list of texts where the guard asks more than once.
-        finish_reason: of the last one.
+        finish_reason: of the last one, or of the first that was cut off.
+        finish_reasons: of each, where there are several; so are `logprobs`.
         rendered_sha256: of the first prompt's text.
         flags: of the engine and the exchange; null in files of other programs.
     """
@@ -50,6 +58,14 @@ class StoredCompletion:
     flags: tuple[str, ...] | None = None
     guard: GuardReference | None = None
     engine: EngineReference | None = None
+    finish_reasons: tuple[FinishReason | None, ...] | None = None
+    logprobs: tuple[Mapping[str, float], ...] | None = None
+
+    def completions(self) -> list[Completion]:
+        """What was stored, in order."""
+        return stored_completions(
+            self.completion, self.finish_reason, self.finish_reasons, self.logprobs
+        )
 
 
 def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
@@ -60,9 +76,7 @@ def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
 
 def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion) -> Answer:
     """Read completions as the worker does."""
-    judgement = read_completions(
-        guard, labelled.exchange, stored_completions(stored.completion, stored.finish_reason)
-    )
+    judgement = read_completions(guard, labelled.exchange, stored.completions())
     if judgement is None:
         return unjudged("The guard asks for more completions than are stored.")
     predicted = {one.name: judgement.reading(one.name).label for one in guard.questions}

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
-from worker.domain.engines import Completion, total_usage
+from worker.domain.engines import Completion, finish_reason_of, total_usage
 from worker.domain.records import Record, record_of_line
 from worker.evaluation.answers import (
     Answer,
@@ -72,11 +72,15 @@ def _stored(
     completions: Sequence[Completion],
 ) -> StoredCompletion:
     texts = [completion.text for completion in completions]
+    reasons = tuple(completion.finish_reason for completion in completions)
+    is_one = len(texts) == 1
     return StoredCompletion(
         id=labelled.id,
-        completion=texts[0] if len(texts) == 1 else texts,
+        completion=texts[0] if is_one else texts,
         has_response=labelled.exchange.response is not None,
-        finish_reason=completions[-1].finish_reason,
+        finish_reason=finish_reason_of(reasons),
+        finish_reasons=None if is_one else reasons,
+        logprobs=None if is_one else tuple(one.logprobs for one in completions),
         usage=total_usage(completions),
         rendered_sha256=rendered_sha256(labelled, judge.guard),
         flags=prepared.flags,

@@ -10,12 +10,15 @@ from worker.domain.engines import (
     Continuation,
     Engine,
     EngineRequest,
+    FinishReason,
     Tokenizer,
     Usage,
+    finish_reason_of,
     total_usage,
 )
 from worker.domain.errors import (
     EngineInterrupted,
+    InvalidRequest,
     JudgingTimedOut,
     PoisonRecord,
     PromptTooLong,
@@ -60,6 +63,11 @@ class Answer:
     def usage(self) -> Usage:
         """Tokens of all completions."""
         return total_usage(self.completions)
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Of the first completion that did not come to its end; else of the last one."""
+        return finish_reason_of([one.finish_reason for one in self.completions])
 
 
 class Asker:
@@ -107,15 +115,21 @@ class Asker:
             RecordError: this exchange cannot be judged.
             Fatal: none can.
         """
-        asked = [(request, prompt_token_ids)]
+        asked: list[tuple[EngineRequest, Sequence[int] | None]] = [(request, prompt_token_ids)]
         completions: list[Completion] = []
         while True:
             request_id = f"{about}.{len(completions)}" if completions else about
             request, token_ids = asked[-1]
-            completion = await self._complete(request, token_ids, exchange, request_id)
-            completions.append(completion)
             try:
-                following = asking.send(completion)
+                try:
+                    if token_ids is None:
+                        raise _too_long(self.engine.max_prompt_tokens)
+                    completion = await self._complete(request, token_ids, exchange, request_id)
+                except (InvalidRequest, PromptTooLong) as refused:
+                    following = asking.throw(refused)
+                else:
+                    completions.append(completion)
+                    following = asking.send(completion)
             except StopIteration as end:
                 return Answer(end.value, tuple(completions))
             asked.append((following, await self._tokenise(following.prompt, asked)))
@@ -123,15 +137,16 @@ class Asker:
     async def _tokenise(
         self,
         prompt: Prompt | Continuation,
-        asked: Sequence[tuple[EngineRequest, Sequence[int]]],
-    ) -> list[int]:
+        asked: Sequence[tuple[EngineRequest, Sequence[int] | None]],
+    ) -> list[int] | None:
+        """The token ids of a further prompt; None for one that is too long."""
         limit = self.engine.max_prompt_tokens
         encoded = (await self.tokenizer.encode([_text_of(prompt)], limit))[0]
-        if encoded is None:
-            raise PromptTooLong(f"The prompt exceeds the model's {limit} tokens.")
-        if isinstance(prompt, Prompt):
+        if encoded is None or isinstance(prompt, Prompt):
             return encoded
         before = next(ids for request, ids in asked if request is prompt.of)
+        if before is None:
+            return None
         generated = prompt.completion.token_ids if prompt.completion else ()
         return [*before, *generated, *encoded]
 
@@ -183,6 +198,10 @@ class Asker:
                 raise RetriesSpent(
                     f"The engine failed {retries.attempts} times on this prompt."
                 ) from None
+
+
+def _too_long(limit: int) -> PromptTooLong:
+    return PromptTooLong(f"The prompt exceeds the model's {limit} tokens.")
 
 
 def _text_of(prompt: Prompt | Continuation) -> Prompt:

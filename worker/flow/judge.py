@@ -201,7 +201,7 @@ class Judge:
             guard=self.reference,
             engine=self._engine.reference,
             usage=answer.usage,
-            finish_reason=answer.completions[-1].finish_reason,
+            finish_reason=answer.finish_reason,
             flags=prepared.flags,
             with_reasoning=self._with_reasoning,
             received_at=record.received_at,

@@ -7,7 +7,7 @@ from worker.domain.errors import WrongSetting
 from worker.domain.guard import Guard
 from worker.guards.guardreasoner.guard import GuardReasoner
 
-# each takes the settings of the group `guard`
+# each takes the settings of the groups `guard` and `judging`
 GUARDS: dict[str, Callable[[Mapping[str, Any]], Guard]] = {
     "guardreasoner": GuardReasoner.from_options,
 }

@@ -66,7 +66,8 @@ def build_guard(settings: Settings) -> Guard:
     Raises:
         WrongSetting: there is no such guard.
     """
-    return guards.build_guard(settings.guard.name, settings.guard.model_dump(exclude={"name"}))
+    options = settings.guard.model_dump(exclude={"name"}) | settings.judging.model_dump()
+    return guards.build_guard(settings.guard.name, options)
 
 
 def build_judging(

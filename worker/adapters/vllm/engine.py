@@ -13,7 +13,14 @@ from typing_extensions import override
 
 from worker.adapters.vllm.request_options import RequestOptions
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.domain.engines import Completion, Engine, EngineReference, EngineRequest, Usage
+from worker.domain.engines import (
+    Completion,
+    Engine,
+    EngineReference,
+    EngineRequest,
+    FinishReason,
+    Usage,
+)
 from worker.domain.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
 
 ENVIRONMENT = {
@@ -214,7 +221,7 @@ class VllmEngine(Engine):
             token_ids = token_ids[:-1]
         return Completion(
             text=answer.text,
-            finish_reason="length" if answer.finish_reason == "length" else "stop",
+            finish_reason=_finish_reason(request, answer),
             usage=usage,
             token_ids=token_ids,
             logprobs=options.logprobs(answer.logprobs),
@@ -228,6 +235,7 @@ class VllmEngine(Engine):
             request.choices,
             request.scores,
             request.temperature,
+            request.stop_loops,
         )
         found = self._options.get(kind)
         if found is None:
@@ -246,6 +254,14 @@ class VllmEngine(Engine):
             if engine.output_handler is not None:
                 engine.output_handler.cancel()
             await asyncio.to_thread(engine.shutdown)
+
+
+def _finish_reason(request: EngineRequest, answer: Any) -> FinishReason:
+    if answer.finish_reason == "repetition":
+        return "repetition"
+    # a choice is complete, also where it fills all tokens that are allowed
+    is_cut = answer.finish_reason == "length" and answer.text not in request.choices
+    return "length" if is_cut else "stop"
 
 
 def _import() -> None:

@@ -5,6 +5,9 @@ from typing import Any
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.engines import EngineRequest
 
+# the longest and the shortest repeated pattern, in tokens, and how often it must repeat
+_LOOP = (64, 8, 10)
+
 
 class RequestOptions:
     """The sampling parameters for one kind of request.
@@ -15,6 +18,7 @@ class RequestOptions:
 
     def __init__(self, request: EngineRequest, tokenizer: JsonTokenizer, max_tokens: int) -> None:
         from vllm.sampling_params import (  # noqa: PLC0415
+            RepetitionDetectionParams,
             RequestOutputKind,
             SamplingParams,
             StructuredOutputsParams,
@@ -32,6 +36,8 @@ class RequestOptions:
             else:
                 choices = StructuredOutputsParams(choice=list(request.choices))
                 chosen = {"structured_outputs": choices}
+        if request.stop_loops:
+            chosen["repetition_detection"] = RepetitionDetectionParams(*_LOOP)
         if self._labels:
             chosen["logprob_token_ids"] = list(self._labels.values())
         self.parameters = SamplingParams(

@@ -13,6 +13,7 @@ from worker.domain.guard import Asking, CompletionSpan, Guard
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.guards.guardreasoner.parser import parse
 from worker.guards.guardreasoner.prompt import PromptForm, imitations, render
+from worker.guards.guardreasoner.repair import Repair, repaired, tasks_without_label, wants_repair
 from worker.guards.guardreasoner.spans import find_spans
 
 _STOP_TOKENS = ("<|eot_id|>", "<|end_of_text|>")
@@ -23,21 +24,24 @@ class GuardReasoner(Guard):
 
     Args:
         form: `raw` is the prompt of the training; `chat` adds the turns of Llama 3.
+        repair: how completions without an answer are repaired; None leaves them inconclusive.
     """
 
     name = "guardreasoner"
     questions = STANDARD_QUESTIONS
 
-    def __init__(self, form: PromptForm = "raw") -> None:
+    def __init__(self, form: PromptForm = "raw", repair: Repair | None = None) -> None:
         self._form: PromptForm = form
+        self._repair = repair
         template = render("{prompt}", "{response}", form)
         shape = "\x00".join(run if isinstance(run, str) else run.name for run in template.runs)
         self._prompt_sha256 = hashlib.sha256(shape.encode()).hexdigest()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
-        """Build it from the settings of the group `guard`."""
-        return cls(options.get("prompt_form", "raw"))
+        """Build it from the settings of the groups `guard` and `judging`."""
+        repair = Repair(options.get("least_mass", 0.5)) if options.get("repair") else None
+        return cls(options.get("prompt_form", "raw"), repair)
 
     @property
     @override
@@ -49,12 +53,16 @@ class GuardReasoner(Guard):
         # flags of the exchange come before those of the completion
         flags = imitations(exchange.prompt, exchange.response)
         prompt = render(exchange.prompt, exchange.response, self._form)
-        completion = yield EngineRequest(prompt, stop_tokens=_STOP_TOKENS)
+        request = EngineRequest(prompt, stop_tokens=_STOP_TOKENS, stop_loops=True)
+        completion = yield request
+        has_response = exchange.response is not None
         judgement = parse(
-            completion.text,
-            has_response=exchange.response is not None,
-            finish_reason=completion.finish_reason,
+            completion.text, has_response=has_response, finish_reason=completion.finish_reason
         )
+        if self._repair is not None and wants_repair(judgement):
+            judgement = yield from repaired(
+                request, completion, judgement, has_response=has_response, repair=self._repair
+            )
         return replace(judgement, flags=(*flags, *judgement.flags)) if flags else judgement
 
     @override
@@ -62,7 +70,17 @@ class GuardReasoner(Guard):
         self, exchange: Exchange, completions: Sequence[Completion]
     ) -> tuple[tuple[CompletionSpan, ...], ...]:
         has_response = exchange.response is not None
-        return tuple(
-            find_spans(one.text, has_response=has_response, finish_reason=one.finish_reason)
-            for one in completions
+        first, *forced = completions
+        reason = first.finish_reason
+        read = find_spans(first.text, has_response=has_response, finish_reason=reason)
+        if not forced:
+            return (read,)
+        judgement = parse(first.text, has_response=has_response, finish_reason=reason)
+        tasks = tasks_without_label(judgement, has_response=has_response)
+        return (
+            read,
+            *(
+                (CompletionSpan(1, len(one.text), "label", task),)
+                for one, task in zip(forced, tasks, strict=False)
+            ),
         )

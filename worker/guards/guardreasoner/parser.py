@@ -29,6 +29,8 @@ FLAGS = {
     "no_steps": "a verdict without reasoning steps",
     "unknown_label": "the answer to a task is another word than its labels",
     "irregular_headers": "the task headers are not exactly 1, 2 and 3",
+    "repaired": "a label is an answer that was forced after the completion",
+    "answer_improbable": "the model was not about to answer where an answer was forced",
     "prose_before_reasoning": "there is text before the first header",
     "mentions_ground_truth": "the model mentions a ground truth that it cannot know",
 }
@@ -52,14 +54,16 @@ def parse(completion: str, *, has_response: bool, finish_reason: FinishReason | 
     tasks = TASKS if has_response else TASKS[:1]
     flags = _shape_flags(scan, completion)
     reasoning = _reasoning(scan, tasks)
-    looping = len(scan.headers) > _LOOP_HEADERS or (
-        bool(scan.lines) and max(scan.lines.values()) >= _LOOP_REPEATS
+    looping = (
+        finish_reason == "repetition"
+        or len(scan.headers) > _LOOP_HEADERS
+        or (bool(scan.lines) and max(scan.lines.values()) >= _LOOP_REPEATS)
     )
     if looping:
         flags.insert(0, "looping")
     if finish_reason == "length":
         flags.insert(0, "truncated")
-    if looping or finish_reason == "length":
+    if looping or finish_reason in ("length", "repetition"):
         return Judgement("inconclusive", {}, reasoning=reasoning, flags=tuple(flags))
     readings = _readings(scan, tasks, flags)
     if any(reading.label for reading in readings.values()) and not any(r.steps for r in reasoning):
@@ -103,6 +107,9 @@ def _readings(scan: Scan, tasks: tuple[str, ...], flags: list[str]) -> dict[str,
             if value is not None and value != NONE:
                 flags.append("unknown_label")
             stated = _section_label(scan, task)
+            if stated is None and value is not None:
+                # the answers name the task, but give it no label of its own
+                stated = last_stated_label(scan, task)
             if stated is not None:
                 flags.append("backfilled")
             readings[task] = Reading(stated, source=None if stated is None else "section")
@@ -137,18 +144,36 @@ def concluded_label(scan: Scan, task: str) -> str | None:
     section = scan.sections.get(task)
     if section is None or section.conclusion is None:
         return None
-    words = words_only(" ".join(section.conclusion)[:MAX_TEXT_CHARS].lower()).split()
-    found: set[str] = set()
+    found = _stated(" ".join(section.conclusion)[:MAX_TEXT_CHARS], task)
+    return found.pop() if len(found) == 1 and None not in found else None
+
+
+def last_stated_label(scan: Scan, task: str) -> str | None:
+    """The label in the last sentence of the section that names one; None if it names both."""
+    section = scan.sections.get(task)
+    if section is None:
+        return None
+    parts = [*section.steps, *([section.conclusion] if section.conclusion else [])]
+    text = " ".join(line for part in parts for line in part)[-MAX_TEXT_CHARS:]
+    for sentence in reversed(text.replace("!", ".").replace("?", ".").split(".")):
+        if found := _stated(sentence, task):
+            return found.pop() if len(found) == 1 and None not in found else None
+    return None
+
+
+def _stated(text: str, task: str) -> set[str | None]:
+    """The labels of a task that a text states; None among them for one after a negation."""
+    words = words_only(text.lower()).split()
+    found: set[str | None] = set()
     labels = LABELS[task]
     for at, word in enumerate(words):
         label = word.strip("'-")
         if label not in labels:
             continue
         before = words[max(at - 3, 0) : at]
-        if any(w in _NEGATIONS or w.endswith("n't") for w in before):
-            return None
-        found.add(label)
-    return found.pop() if len(found) == 1 else None
+        negated = any(w in _NEGATIONS or w.endswith("n't") for w in before)
+        found.add(None if negated else label)
+    return found
 
 
 def _reasoning(scan: Scan, tasks: tuple[str, ...]) -> tuple[Reasoning, ...]:

@@ -28,6 +28,9 @@ class SimulatedSettings(Group):
     refusal_rate: Share = Field(0.0, description="Share of prompts that become dead letters.")
     hang_rate: Share = Field(0.0, description="Share of calls that never complete.")
     death_rate: Share = Field(0.0, description="Share of calls at which the engine dies.")
+    cut_rate: Share = Field(
+        0.0, description="Share of completions that are cut off, repeat themselves or are garbage."
+    )
     poison_rate: Share = Field(
         0.0, description="Share of prompts, chosen by hash, that kill the engine every time."
     )
@@ -65,6 +68,21 @@ class EngineSettings(Group):
     )
     extra: dict[str, Any] = Field({}, description="Other arguments of vLLM's engine.")
     simulated: SimulatedSettings = SimulatedSettings()
+
+
+class JudgingSettings(Group):
+    """How labels are obtained."""
+
+    repair: bool = Field(
+        True,
+        description="Ask for the labels that a completion lacks, because it was cut off, repeats"
+        " itself or has another form; verdicts name their source `repair`.",
+    )
+    least_mass: Share = Field(
+        0.5,
+        description="Least probability of the possible labels together at which a forced answer is"
+        " believed; below it, the task has no label.",
+    )
 
 
 class GuardSettings(Group):

@@ -23,6 +23,7 @@ from worker.runtime.settings.judging import (
     BreakerSettings,
     EngineSettings,
     GuardSettings,
+    JudgingSettings,
 )
 from worker.runtime.settings.kafka import (
     DeliverySettings,
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     engine: EngineSettings = EngineSettings()
     guard: GuardSettings = GuardSettings()
+    judging: JudgingSettings = JudgingSettings()
     breaker: BreakerSettings = BreakerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()

@@ -1,0 +1,112 @@
+"""Forced answers for completions that give none: cut off, looping, or in another form.
+
+The completion stays as it is, the heading of the answers follows it, and for each task without a
+label the model chooses one of the two labels. The engine computes only the added tokens, since what
+comes before them is in its prefix cache. The probability of both labels together tells whether the
+model was about to answer there at all: below a floor the task has no label.
+"""
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+
+from worker.domain.engines import Completion, Continuation, EngineRequest
+from worker.domain.errors import InvalidRequest, PromptTooLong
+from worker.domain.judgements import NO_READING, Judgement, Reading, status_of
+from worker.domain.questions import STANDARD_QUESTIONS, Question, standard
+from worker.guards.guardreasoner.scan import FIELDS, TASKS
+
+REPAIRED = "repaired"
+IMPROBABLE = "answer_improbable"
+# two answers that disagree are an answer
+_NOT_REPAIRED = "conflicting_answers"
+_ANSWERS = "\n\n---\n\nAnswers: \n"
+_NAMES = {task: name.capitalize() for name, task in FIELDS.items()}
+# labels have up to three tokens
+_MOST_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """How completions without an answer are repaired.
+
+    Attributes:
+        least_mass: of the labels together, below which the answer is not believed.
+    """
+
+    least_mass: float = 0.5
+
+
+def wants_repair(judgement: Judgement) -> bool:
+    """Whether a task that applies has no label, and the completion does not contradict itself."""
+    return judgement.status == "inconclusive" and _NOT_REPAIRED not in judgement.flags
+
+
+def tasks_without_label(judgement: Judgement, *, has_response: bool) -> list[str]:
+    """The tasks that apply and have no label, in the order in which they are asked for."""
+    tasks = TASKS if has_response else TASKS[:1]
+    return [task for task in tasks if judgement.reading(task).label is None]
+
+
+def repaired(
+    request: EngineRequest,
+    completion: Completion,
+    judgement: Judgement,
+    *,
+    has_response: bool,
+    repair: Repair,
+) -> Generator[EngineRequest, Completion, Judgement]:
+    """Ask for the labels that a completion lacks; the judgement with those that were given.
+
+    Args:
+        request: the one that was completed.
+        completion: of it.
+        judgement: on it, which lacks a label.
+        has_response: without a response, only the first task is asked for.
+        repair: how.
+    """
+    readings = dict(judgement.readings)
+    flags = list(judgement.flags)
+    of, after, text = request, completion, _ANSWERS
+    for task in TASKS if has_response else TASKS[:1]:
+        question = standard(task)
+        label = readings.get(task, NO_READING).label
+        text += f"{_NAMES[task]}:"
+        if question is None or label is not None:
+            text += f" {label}\n"
+            continue
+        choices = tuple(f" {label}" for label in question.labels)
+        forced = EngineRequest(
+            Continuation(of, text, after),
+            max_tokens=_MOST_TOKENS,
+            choices=choices,
+            scores=choices,
+        )
+        try:
+            answer = yield forced
+        except (InvalidRequest, PromptTooLong):
+            break  # no room is left in the context of the model
+        readings[task] = _reading(question, answer, repair)
+        flags.append(REPAIRED if readings[task].label else IMPROBABLE)
+        of, after, text = forced, answer, "\n"
+    return replace(
+        judgement,
+        status=status_of(STANDARD_QUESTIONS, readings, has_response=has_response),
+        readings=readings,
+        flags=tuple(dict.fromkeys(flags)),
+    )
+
+
+def _reading(question: Question, answer: Completion, repair: Repair) -> Reading:
+    shares = {label: _share(answer.logprobs, f" {label}") for label in question.labels}
+    mass = sum(shares.values())
+    if not mass or mass < repair.least_mass:
+        return Reading()
+    score = shares[question.positive] / mass
+    label = max(shares, key=lambda name: shares[name])
+    return Reading(label, round(score, 6), "repair")
+
+
+def _share(logprobs: Mapping[str, float], choice: str) -> float:
+    found = logprobs.get(choice)
+    return 0.0 if found is None else math.exp(found)
