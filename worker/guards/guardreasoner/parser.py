@@ -108,7 +108,7 @@ def _readings(scan: Scan, tasks: tuple[str, ...], flags: list[str]) -> dict[str,
                 flags.append("unknown_label")
             stated = _section_label(scan, task)
             if stated is None and value is not None:
-                # the answers name the task, but give it no label of its own
+                # the answers name the task, but not with one of its labels
                 stated = last_stated_label(scan, task)
             if stated is not None:
                 flags.append("backfilled")

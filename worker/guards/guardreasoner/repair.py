@@ -85,7 +85,7 @@ def repaired(
         try:
             answer = yield forced
         except (InvalidRequest, PromptTooLong):
-            break  # no room is left in the context of the model
+            break  # the context of the model is full
         readings[task] = _reading(question, answer, repair)
         flags.append(REPAIRED if readings[task].label else IMPROBABLE)
         of, after, text = forced, answer, "\n"
