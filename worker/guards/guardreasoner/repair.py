@@ -2,7 +2,7 @@
 
 The completion stays as it is, the heading of the answers follows it, and for each task without a
 label the model chooses one of the two labels. The engine computes only the added tokens, since what
-comes before them is in its prefix cache. The probability of both labels together tells whether the
+comes before them is in its prefix cache. The probability of both labels together shows whether the
 model was about to answer there at all: below a floor the task has no label.
 """
 
