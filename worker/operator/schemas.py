@@ -7,8 +7,10 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from worker.decoding.mapping import MappingFile
 from worker.domain import dead_letters
 from worker.domain.events import Event
+from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.verdicts import Verdict
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
@@ -23,6 +25,7 @@ def documents() -> dict[str, str]:
         "event.schema.json": _event(),
         "verdict.schema.json": _verdict(),
         "dead-letter-headers.schema.json": _dead_letter_headers(),
+        "mapping.schema.json": _mapping(),
     }
     texts = {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
     texts["asyncapi.yaml"] = yaml.safe_dump(_asyncapi(), sort_keys=False, allow_unicode=True)
@@ -68,6 +71,10 @@ def _dead_letter_headers() -> dict[str, Any]:
         dead_letters.STAGE: "decode, render, judge or publish.",
         dead_letters.ERROR: "The kind of error.",
     }
+    of_some = {
+        EXCHANGES: "Of a record that holds several exchanges, the numbers of those that cannot be"
+        " judged, as ranges: 0,3-5. The others have verdicts.",
+    }
     when_truncated = {
         dead_letters.VALUE_SIZE: "The value was truncated; its original size, in bytes.",
         dead_letters.VALUE_SHA256: "SHA-256 of the original value.",
@@ -81,10 +88,14 @@ def _dead_letter_headers() -> dict[str, Any]:
         "type": "object",
         "properties": {
             name: {"type": "string", "description": description}
-            for name, description in (always | when_truncated).items()
+            for name, description in (always | of_some | when_truncated).items()
         },
         "required": list(always),
     }
+
+
+def _mapping() -> dict[str, Any]:
+    return {"$schema": _DIALECT, **MappingFile.model_json_schema(), "title": "Guardstream mapping"}
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
