@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from worker.decoding.conversation import read_every_exchange
@@ -38,8 +37,7 @@ class Refused(NamedTuple):
     error: RecordError
 
 
-@dataclass(frozen=True, slots=True)
-class Decoding:
+class Decoding(NamedTuple):
     """What a record holds.
 
     Attributes:
@@ -48,7 +46,7 @@ class Decoding:
     """
 
     exchanges: Sequence[Decoded | Refused]
-    skipped: Sequence[Skip] = field(default=())
+    skipped: Sequence[Skip] = ()
 
 
 class EventDecoder:

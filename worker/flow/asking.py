@@ -67,7 +67,10 @@ class Answer:
     @property
     def finish_reason(self) -> FinishReason | None:
         """Of the first completion that did not come to its end; else of the last one."""
-        return finish_reason_of([one.finish_reason for one in self.completions])
+        completions = self.completions
+        if len(completions) == 1:
+            return completions[0].finish_reason
+        return finish_reason_of([one.finish_reason for one in completions])
 
 
 class Asker:

@@ -156,9 +156,13 @@ class Judge:
             return set()
         prompts = [prompt_of(one.request) for one in prepared]
         encoded = await self._tokenizer.encode(prompts, self._engine.max_prompt_tokens)
+        too_long: set[PreparedRecord | Refused] = set()
         for one, token_ids in zip(prepared, encoded, strict=True):
-            one.prompt_token_ids = token_ids or []
-        return {one for one, token_ids in zip(prepared, encoded, strict=True) if token_ids is None}
+            if token_ids is None:
+                too_long.add(one)
+            else:
+                one.prompt_token_ids = token_ids
+        return too_long
 
     async def judge(self, prepared: PreparedRecord) -> Verdict:
         """The verdict on a record.

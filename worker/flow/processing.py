@@ -74,7 +74,8 @@ class Processor:
         ready: list[PreparedRecord] = []
         for preparation in await self._judge.prepare(judgeable):
             record, exchanges, skipped = preparation
-            self._telemetry.skipped(skipped)
+            if skipped:
+                self._telemetry.skipped(skipped)
             if not exchanges:
                 await self._send_at_once(self._outcomes.skipped(record, taken_at))
             elif exchanges[0].number is not None:

@@ -20,6 +20,10 @@ from aiokafka.protocol.types import Int32, Schema, String
 from worker.domain.errors import BusUnavailable, Fatal, InstanceReplaced
 
 _FENCED = 82
+_LOADING = 14
+# the answer of a broker that cannot know: COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE,
+# NOT_COORDINATOR, REQUEST_TIMED_OUT
+_KNOWS_NOTHING = (_LOADING, 15, 16, 7)
 
 
 class InstanceFenced(BrokerResponseError):  # type: ignore[misc]  # noqa: N818
@@ -86,14 +90,19 @@ class Member(GroupCoordinator):  # type: ignore[misc]
     async def _do_rejoin_group(self, subscription: Any) -> bool:
         if self._former is not None and not self._is_fenced:
             try:
-                await self._send_req(
+                answer = await self._send_req(
                     _InstanceHeartbeat(self.group_id, *self._former, self._group_instance_id)
                 )
+                code = answer.error_code
             except KafkaError:
-                await asyncio.sleep(self._retry_backoff_ms / 1000)
-                return False  # ask again when the coordinator is found
+                code = _LOADING  # the coordinator is looked up again already
             except NotImplementedError:
-                pass  # a broker before 2.3 has no static members
+                code = 0  # a broker before 2.3 has no static members
+            if code in _KNOWS_NOTHING:
+                if code != _LOADING:
+                    self.coordinator_dead()
+                await asyncio.sleep(self._retry_backoff_ms / 1000)
+                return False  # ask again
         if self._is_fenced:
             raise InstanceFenced
         # asked once: when the answer to our own next join is lost, the broker knows us by its id
