@@ -53,6 +53,13 @@ class Reasoning:
     conclusion: str | None
 
 
+# flags that do not depend on the guard
+COMMON_FLAGS = {
+    "not_all_text": "the exchange has parts that are not text, which were not judged",
+    "simulated": "the engine is simulated, so no model has read the exchange",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The answers to a guard's questions about one exchange.
