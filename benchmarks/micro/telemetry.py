@@ -16,7 +16,7 @@ from worker.telemetry.names import CloseReason
 BATCH = 64
 
 
-class Teller:
+class TelemetryCalls:
     """Makes the calls of the pipeline, in its order, without its work."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Teller:
             judged_at=self._now,
         )
 
-    def tell(self) -> None:
+    def make(self) -> None:
         """A micro-batch of `BATCH` records, from its arrival until it is durable."""
         telemetry, now = self._telemetry, self._now
         telemetry.received(self._records, now)
