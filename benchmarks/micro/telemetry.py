@@ -3,6 +3,7 @@
 from benchmarks.micro.samples import records
 from worker.adapters.clock import SystemClock
 from worker.decoding.events import decode_event
+from worker.domain.batches import CloseReason
 from worker.domain.engines import Completion, EngineReference, EngineRequest, Usage
 from worker.domain.events import judged_exchange
 from worker.domain.judgements import Judgement, Reading
@@ -11,7 +12,6 @@ from worker.domain.prompts import Prompt
 from worker.domain.records import OutgoingRecord, working_on
 from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event
 from worker.telemetry import Telemetry
-from worker.telemetry.names import CloseReason
 
 BATCH = 64
 
