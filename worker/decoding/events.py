@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.decoding.content import kind_of
-from worker.decoding.conversation import read_messages, read_prompt, read_turns
+from worker.decoding.conversation import SUGGEST, read_messages, read_prompt, read_turns
 from worker.decoding.json_values import parse_json
 from worker.decoding.side_fields import identifier, model_name, time_in_utc
 from worker.domain.errors import NotAnEvent
@@ -23,7 +23,6 @@ CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
 
 _NO_ATTRIBUTES: Mapping[str, object] = {}
 
-_SUGGEST = "guardstream map --suggest names a mapping for such records, if one ships"
 _ONE_MESSAGE = 'see "One message in each record" in docs/adopt.md'
 
 # top-level keys of other formats, what these are called, and the presets that read them or advice
@@ -50,7 +49,7 @@ _OTHER_SHAPES: tuple[tuple[tuple[str, ...], str, tuple[str, ...] | str], ...] = 
     (("conversations",), "a ShareGPT conversation", ("sharegpt",)),
     (("conversation_hash", "conversation"), "a conversation of WildChat", ("wildchat",)),
     (("conversation",), "a conversation of LMSYS-Chat-1M", ("lmsys",)),
-    (("request", "response"), "a log of requests and responses", _SUGGEST),
+    (("request", "response"), "a log of requests and responses", SUGGEST),
     (
         ("input", "output"),
         "a Langfuse trace or an OpenAI Responses body",
