@@ -16,7 +16,7 @@ from benchmarks.micro.samples import (
     record_of_preset,
     records,
 )
-from benchmarks.micro.telling import BATCH, Teller
+from benchmarks.micro.telemetry import BATCH, TelemetryCalls
 from benchmarks.micro.way import Way, demonstration_tokenizer
 from worker.decoding.decoder import EventDecoder
 from worker.decoding.events import decode_event
@@ -173,12 +173,12 @@ def _ledger() -> Call:
     return call
 
 
-def _telling() -> Call:
-    teller = Teller()
+def _telemetry() -> Call:
+    calls = TelemetryCalls()
 
     def call() -> None:
         for _ in range(EVENTS // BATCH):
-            teller.tell()
+            calls.make()
 
     return call
 
@@ -204,7 +204,7 @@ OPERATIONS = {
         Operation("parse", "completion to judgement", _parse),
         Operation("encode", "judgement to the verdict's record", _encode),
         Operation("ledger", "receiving, resolving and committing an offset", _ledger),
-        Operation("telling", "metrics and log context", _telling),
+        Operation("telemetry", "metrics and log context", _telemetry),
         Operation("way", "all steps and the pipeline around them, on an in-memory bus", _way),
     )
 }

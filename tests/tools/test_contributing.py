@@ -116,7 +116,7 @@ def copy(tmp_path):
 
 
 def test_every_list_is_followed():
-    assert LISTS.keys() == {"guard", "metric", "setting", "command"}
+    assert LISTS.keys() == {"guard", "preset", "metric", "setting", "command"}
     assert all(len(steps) > 2 for steps in LISTS.values())
 
 
@@ -133,6 +133,22 @@ def test_a_guard(copy):
     verdict = orjson.loads(said)
     assert verdict["guard"]["name"] == "three_levels"
     assert verdict["criteria"]["self_harm"]["label"] in {"none", "some", "severe"}
+
+
+def test_a_preset(copy):
+    copy.follow(LISTS["preset"])
+    line = '{"call_id": "a", "question": "b", "answer": "c", "case_id": "d"}'
+    said = copy.run(
+        "-m", "worker", "map", "--quiet", given=line, GUARDSTREAM_INPUT__MAPPING="support-desk"
+    )
+    event = orjson.loads(said)
+    assert [event[name] for name in ("id", "prompt", "response", "conversation_id")] == list("abcd")
+    refusal = (
+        "from worker.decoding.events import decode_event\n"
+        f"try: decode_event({line.encode()!r})\n"
+        "except Exception as error: print(error)"
+    )
+    assert "set input.mapping to support-desk" in copy.run("-c", refusal)
 
 
 SCRAPE = """

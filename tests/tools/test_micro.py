@@ -91,7 +91,7 @@ def test_the_whole_way_judges_every_record():
 
 
 def test_operations_can_be_called_again():
-    for name in ("decode", "encode", "ledger", "telling"):
+    for name in ("decode", "encode", "ledger", "telemetry"):
         call = OPERATIONS[name].make()
         # neither raises
         assert [call(), call()] == [None, None], name

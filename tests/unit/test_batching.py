@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.batches import CloseReason
 from worker.flow.batching import BatchPolicy, MicroBatcher
-from worker.telemetry.names import CloseReason
 
 
 @given(

@@ -12,8 +12,10 @@ from worker.runtime.broker_wait import wait_for_brokers
 class Brokers:
     def __init__(self, *answers):
         self.answers = list(answers)
+        self.asked = asyncio.Event()
 
     async def __call__(self):
+        self.asked.set()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -64,12 +66,14 @@ async def test_a_stop_ends_the_wait_at_once(hangs):
 
     class Silent(Brokers):
         async def __call__(self):
+            self.asked.set()
             if hangs:
                 await asyncio.Event().wait()
             await super().__call__()
 
-    waiting = asyncio.create_task(wait(Silent(AWAY), stopping=stopping))
-    await asyncio.sleep(0.01)
+    brokers = Silent(AWAY)
+    waiting = asyncio.create_task(wait(brokers, stopping=stopping))
+    await brokers.asked.wait()
     stopping.set()
     async with asyncio.timeout(5):
         assert (await waiting)[0] is False

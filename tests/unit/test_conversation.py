@@ -229,7 +229,10 @@ def test_a_response_has_the_forms_of_content(response):
 @pytest.mark.parametrize(
     ("response", "said"),
     [
-        ({"choices": [{"message": assistant("b")}]}, "response looks like OpenAI's response body"),
+        (
+            {"choices": [{"message": assistant("b")}]},
+            "the text that was answered; guardstream map --suggest",
+        ),
         ({"candidates": []}, "response looks like Gemini's response body"),
         (42, "response is a number"),
         ({"answer": "b"}, "response has no content"),

@@ -29,7 +29,7 @@ async def test_a_partition_that_was_paused_is_bounded_after_it_is_taken_over_aga
         await harness.until(lambda: len(harness.judged()) > 20)
         harness.hold()
         await harness.until(lambda: harness.engine.running >= 4)
-        await turns(300)
+        await harness.until(lambda: INPUT in harness.source._paused)
         harness.transactions.fail_next = 1
         buffer = harness.delivery._buffers[INPUT]
         buffer.marks = True
@@ -84,8 +84,7 @@ async def test_a_flow_that_was_cancelled_before_its_first_step_begins_again():
 
         harness.delivery.deliver = deliver_and_lose
         harness.release()
-        await harness.until(lambda: harness.delivery.deliver is deliver)
-        await harness.idle()
+        await harness.until(lambda: INPUT not in harness.source._positions)
         await harness.source.assign([INPUT])
         await harness.until(lambda: harness.bus.committed.get(INPUT) == 5)
     assert len(set(harness.judged())) == 5
@@ -103,9 +102,9 @@ async def test_a_worker_that_is_stopping_takes_nothing_over():
     harness.transactions.open = open_one_that_closes_slowly
     harness.source.topics = ()
     running = asyncio.create_task(harness.pipeline.run())
-    await harness.idle()
+    await harness.until(lambda: harness.source._listener is not None)
     await harness.source.assign([INPUT])
-    await harness.idle()
+    await harness.until(lambda: harness.delivery.epoch(INPUT) is not None)
     revoked, ending = harness.delivery.revoked, asyncio.Event()
 
     async def revoke_and_say(partitions):
@@ -170,7 +169,7 @@ async def test_suspects_whose_marks_cannot_be_written_do_not_hold_up_the_others(
         nonlocal attempts
         if INPUT in offsets and PoisonMark.decode(offsets[INPUT].metadata).working:
             attempts += 1
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
             raise Retriable("No answer came.")
         await commit(offsets)
 

@@ -104,10 +104,12 @@ def test_a_header_without_a_value_stops_nobody(name):
         (b'[{"specversion": "1.0", "data": {"prompt": "a"}}]', "a batch of CloudEvents"),
         # what logs of others look like
         (b'{"choices": []}', "messages or prompt is required at the top level; by choices"),
-        (b'{"input": "a", "output": "b"}', "a Langfuse trace"),
+        (b'{"input": "a", "output": "b"}', "set input.mapping to langfuse or openai-responses"),
         (b'{"gen_ai.input.messages": []}', "OpenTelemetry's gen_ai attributes"),
         (b'{"resourceSpans": []}', "OTLP traces"),
-        (b'{"contents": []}', "a Gemini request body"),
+        (b'{"contents": []}', "a Gemini request body: set input.mapping to gemini."),
+        (b'{"request": {}, "response": {}}', "requests and responses: guardstream map --suggest"),
+        (b'{"text": "a"}', 'see "One message in each record" in docs/adopt.md'),
         (b'{"schema": {}, "payload": {}}', "set schemas.enable=false"),
         # what is not text at all
         ('{"prompt": "a"}'.encode("utf-16"), "UTF-16"),

@@ -154,7 +154,7 @@ async def test_all_is_shown_of_a_verdict_and_its_repeat(record):
         "│ Human user:\n",
         "Verdict verdicts/0@7\n",
         "status                complete\n",
-        "flags                 simulated\n",
+        "flags                 simulated: the engine is simulated, so no model has ",
         "guard                 guardreasoner: m, prompt ",
         "step 1     │ This is a simulation; no model has read the text.\n",
         "Verdict verdicts/0@8, a repeat of verdicts/0@7\n",

@@ -1,6 +1,7 @@
 """Each preset reads the records of its product: fixtures made with the products' own SDKs."""
 
 import copy
+import re
 from datetime import UTC
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_a_record_is_read_as_expected(name):
         if "because" in one and wanted.get("because", "?") in one["because"]:
             one["because"] = wanted["because"]
     assert found == expected
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_without_a_mapping_the_refusal_of_a_record_names_its_preset(preset):
+    advised = []
+    for name, fixture in FIXTURES.items():
+        if name.startswith(f"{preset}/"):
+            (found, *_) = (
+                EventDecoder()
+                .decode(record_of_line("t", 7, orjson.dumps(fixture["record"]), 0.0))
+                .exchanges
+            )
+            said = str(found.error) if isinstance(found, Refused) else ""
+            if advice := re.search(r"looks like .*: set input\.mapping to (.*)\.$", said):
+                advised.append(advice[1])
+    assert all(preset in advice.split(" or ") for advice in advised)
+    # LiteLLM's records have messages, as events do
+    assert advised or preset == "litellm"
 
 
 @pytest.mark.parametrize("preset", presets())

@@ -19,6 +19,7 @@ TONE = Question("tone", "response", ("calm", "heated", "hostile"), "hostile", "W
 class ThreeLevels:
     name = "three_levels"
     questions = (SELF_HARM, TONE)
+    flags: ClassVar[dict] = {}
     prompt_sha256 = hashlib.sha256(b"three levels").hexdigest()
     options: ClassVar[list] = []
 

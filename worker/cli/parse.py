@@ -51,14 +51,12 @@ def parse(config: Config = None) -> None:
 
 
 def _document(judgement: "Judgement") -> dict[str, Any]:
-    from worker.domain.questions import STANDARD_QUESTIONS, standard
+    from worker.domain.questions import STANDARD_QUESTIONS
 
     return {
         "status": judgement.status,
         **{question.name: judgement.reading(question.name) for question in STANDARD_QUESTIONS},
-        "criteria": {
-            name: reading for name, reading in judgement.readings.items() if standard(name) is None
-        },
+        "criteria": judgement.criteria,
         "categories": judgement.categories,
         "severity": judgement.severity,
         "reasoning": judgement.reasoning,

@@ -24,6 +24,7 @@ from worker.domain.events import Exchange, NoRequest
 
 # the flag of a verdict on an exchange with parts that are not text
 NOT_ALL_TEXT = "not_all_text"
+SUGGEST = "guardstream map --suggest names a mapping for such records, if one ships"
 
 _NO_USER = NoRequest("The event has no message of a user; there is nothing to judge.")
 _BLANK = "The user's message is blank; there is nothing to judge."
@@ -226,7 +227,7 @@ def _read_response(response: object) -> ReadText:
             if isinstance(response.get(key), list | dict) and "content" not in response:
                 raise NotAnEvent(
                     f"Not an event: response looks like {whose} response body ({key}) instead of"
-                    " the text that was answered."
+                    f" the text that was answered; {SUGGEST}."
                 )
         return read_message(response, "response", None, "assistant")
     return read_content(response, "response")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.decoding.content import kind_of
-from worker.decoding.conversation import read_messages, read_prompt, read_turns
+from worker.decoding.conversation import SUGGEST, read_messages, read_prompt, read_turns
 from worker.decoding.json_values import parse_json
 from worker.decoding.side_fields import identifier, model_name, time_in_utc
 from worker.domain.errors import NotAnEvent
@@ -23,25 +23,41 @@ CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
 
 _NO_ATTRIBUTES: Mapping[str, object] = {}
 
-# top-level keys of other formats, and their names for error messages
-_OTHER_SHAPES = (
-    (("resourceSpans",), "OTLP traces"),
-    (("resourceLogs",), "OTLP logs"),
-    (("gen_ai.input.messages",), "OpenTelemetry's gen_ai attributes"),
-    (("attributes", "body"), "an OpenTelemetry log record"),
-    (("custom_id", "response"), "a line of OpenAI's batch output"),
-    (("batch",), "a batch of Langfuse's ingestion API"),
-    (("choices",), "an OpenAI response body"),
-    (("candidates",), "a Gemini response body"),
-    (("contents",), "a Gemini request body"),
-    (("schema", "payload"), "a value of Kafka Connect's JsonConverter (set schemas.enable=false)"),
-    (("conversations",), "a ShareGPT conversation"),
-    (("conversation",), "a conversation of a data set"),
-    (("request", "response"), "a log of requests and responses"),
-    (("input", "output"), "a Langfuse trace or an OpenAI Responses body"),
-    (("input",), "an OpenAI Responses request body"),
-    (("content",), "a single message"),
-    (("text",), "a single message"),
+_ONE_MESSAGE = 'see "One message in each record" in docs/adopt.md'
+
+# top-level keys of other formats, what these are called, and the presets that read them or advice
+_OTHER_SHAPES: tuple[tuple[tuple[str, ...], str, tuple[str, ...] | str], ...] = (
+    (("resourceSpans",), "OTLP traces", ("otel-genai",)),
+    (("resourceLogs",), "OTLP logs", ("otel-genai",)),
+    (("gen_ai.input.messages",), "OpenTelemetry's gen_ai attributes", ("otel-genai",)),
+    (("attributes", "body"), "an OpenTelemetry log record", ("otel-genai",)),
+    (("custom_id", "result"), "a result of Anthropic's message batches", ("anthropic-messages",)),
+    (("custom_id", "response"), "a line of OpenAI's batch output", ("openai-chat",)),
+    (("batch",), "a batch of Langfuse's ingestion API", ("langfuse",)),
+    (("request_body",), "a request that Helicone logged", ("helicone",)),
+    (("schemaType", "operation"), "Bedrock's log of model invocations", ("bedrock-converse",)),
+    (("full_request",), "Vertex AI's request-response log", ("gemini",)),
+    (("choices",), "an OpenAI response body", ("openai-chat",)),
+    (("candidates",), "a Gemini response body", ("gemini",)),
+    (("contents",), "a Gemini request body", ("gemini",)),
+    (
+        ("schema", "payload"),
+        "a value of Kafka Connect's JsonConverter",
+        "set schemas.enable=false at the converter",
+    ),
+    (("chat",), "a chat of Open WebUI", ("open-webui",)),
+    (("conversations",), "a ShareGPT conversation", ("sharegpt",)),
+    (("conversation_hash", "conversation"), "a conversation of WildChat", ("wildchat",)),
+    (("conversation",), "a conversation of LMSYS-Chat-1M", ("lmsys",)),
+    (("request", "response"), "a log of requests and responses", SUGGEST),
+    (
+        ("input", "output"),
+        "a Langfuse trace or an OpenAI Responses body",
+        ("langfuse", "openai-responses"),
+    ),
+    (("input",), "an OpenAI Responses request body", ("openai-responses",)),
+    (("content",), "a single message", _ONE_MESSAGE),
+    (("text",), "a single message", _ONE_MESSAGE),
 )
 
 
@@ -189,7 +205,11 @@ def _not_an_object(data: object, content_type: str) -> str:
 
 def _no_conversation(data: dict[str, Any]) -> str:
     wanted = "messages or prompt is required at the top level"
-    for names, whose in _OTHER_SHAPES:
+    for names, whose, read_by in _OTHER_SHAPES:
         if all(name in data for name in names):
-            return f"Not an event: {wanted}; by {' and '.join(names)} this looks like {whose}."
+            advice = (
+                read_by if type(read_by) is str else f"set input.mapping to {' or '.join(read_by)}"
+            )
+            looks = f"by {' and '.join(names)} this looks like {whose}"
+            return f"Not an event: {wanted}; {looks}: {advice}."
     return f"Not an event: {wanted}."

@@ -1,6 +1,6 @@
 """A guard: how a model family is asked, and how its answers are read."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from worker.domain.engines import Completion, EngineRequest
@@ -39,6 +39,11 @@ class Guard(Protocol):
     @property
     def questions(self) -> tuple[Question, ...]:
         """What it answers, in the order of its answers."""
+        ...
+
+    @property
+    def flags(self) -> Mapping[str, str]:
+        """The flags that its judgements can have, each with what it means."""
         ...
 
     @property

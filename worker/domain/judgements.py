@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.domain.questions import Question
+from worker.domain.questions import STANDARD_TASKS, Question
 
 LabelSource = Literal["answer", "section", "score", "repair"]
 Status = Literal["complete", "inconclusive"]
@@ -27,6 +27,8 @@ class Reading:
 
 
 NO_READING = Reading()
+_NO_CRITERIA: Mapping[str, Reading] = {}
+_STANDARD = frozenset(STANDARD_TASKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,13 @@ class Reasoning:
     conclusion: str | None
 
 
+# flags that do not depend on the guard
+COMMON_FLAGS = {
+    "not_all_text": "the exchange has parts that are not text, which were not judged",
+    "simulated": "the engine is simulated, so no model has read the exchange",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The answers to a guard's questions about one exchange.
@@ -75,6 +84,15 @@ class Judgement:
     def reading(self, name: str) -> Reading:
         """The answer to the question of this name; without a label where it does not apply."""
         return self.readings.get(name, NO_READING)
+
+    @property
+    def criteria(self) -> Mapping[str, Reading]:
+        """The answers to other questions than the three standard tasks."""
+        readings = self.readings
+        # most guards have no others
+        if readings.keys() <= _STANDARD:
+            return _NO_CRITERIA
+        return {name: reading for name, reading in readings.items() if name not in _STANDARD}
 
 
 def status_of(

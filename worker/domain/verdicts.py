@@ -23,8 +23,6 @@ from worker.domain.questions import (
 )
 
 VERDICT_SCHEMA = "guardstream.verdict/2"
-_NO_CRITERIA: Mapping[str, Reading] = {}
-_STANDARD_NAMES = frozenset(question.name for question in STANDARD_QUESTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +169,7 @@ def judge_event(
         prompt_harmfulness=readings.get(PROMPT_HARMFULNESS.name, NO_READING),
         response_refusal=readings.get(RESPONSE_REFUSAL.name, NO_READING),
         response_harmfulness=readings.get(RESPONSE_HARMFULNESS.name, NO_READING),
-        criteria=_NO_CRITERIA if readings.keys() <= _STANDARD_NAMES else _criteria(readings),
+        criteria=judgement.criteria,
         categories=judgement.categories,
         severity=judgement.severity,
         reasoned=judgement.reasoned,
@@ -185,10 +183,6 @@ def judge_event(
         received_at=rfc3339(received_at),
         judged_at=rfc3339(judged_at),
     )
-
-
-def _criteria(readings: Mapping[str, Reading]) -> Mapping[str, Reading]:
-    return {name: reading for name, reading in readings.items() if name not in _STANDARD_NAMES}
 
 
 def encode_verdict(verdict: Verdict) -> bytes:

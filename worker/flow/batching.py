@@ -8,7 +8,7 @@ continuously whatever is in it.
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from worker.telemetry.names import CloseReason
+from worker.domain.batches import CloseReason
 
 T = TypeVar("T")
 

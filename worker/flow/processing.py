@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from opentelemetry.trace import Span
 
 from worker.delivery.base import Delivery
+from worker.domain.batches import CloseReason
 from worker.domain.errors import RecordError
 from worker.domain.outcomes import ExchangeOutcome, Outcome
 from worker.domain.ports import Clock
@@ -20,7 +21,6 @@ from worker.flow.outcomes import Outcomes
 from worker.flow.ownership import Ownership
 from worker.flow.scheduler import Scheduler
 from worker.telemetry import Telemetry
-from worker.telemetry.names import CloseReason
 
 
 class Processor:

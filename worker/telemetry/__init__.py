@@ -14,6 +14,7 @@ from typing import Any
 from opentelemetry.trace import INVALID_SPAN, Span
 from prometheus_client import CollectorRegistry
 
+from worker.domain.batches import CloseReason
 from worker.domain.engines import Completion, EngineRequest
 from worker.domain.errors import RecordError
 from worker.domain.events import Exchange, Skip
@@ -27,7 +28,6 @@ from worker.telemetry.chat import Chat
 from worker.telemetry.initial import start_at_zero
 from worker.telemetry.instruments import Instruments
 from worker.telemetry.metric import Metric
-from worker.telemetry.names import CloseReason
 from worker.telemetry.recent import RecentVerdicts
 from worker.telemetry.tracing import Tracing, baggage, carried, carrier, fail, trace_headers
 

@@ -1,10 +1,10 @@
 """Series that exist from the start, so that a first failure is a rise that `rate` reports."""
 
+from worker.domain.batches import CloseReason
 from worker.domain.errors import RecordError
 from worker.domain.events import Skip
 from worker.telemetry import names
 from worker.telemetry.instruments import Instruments
-from worker.telemetry.names import CloseReason
 
 
 def start_at_zero(instruments: Instruments) -> None:

@@ -3,20 +3,8 @@
 Names follow OpenTelemetry's semantic conventions, as those of `attributes` do.
 """
 
-from enum import StrEnum
-
 from worker.telemetry import attributes
 from worker.telemetry.metric import Kind, Metric
-
-
-class CloseReason(StrEnum):
-    """Why a batch closed."""
-
-    RECORDS = "records"
-    TOKENS = "tokens"
-    LINGER = "linger"
-    SUSPECT = "suspect"
-
 
 # buckets
 

@@ -156,6 +156,7 @@ def test_no_completion_is_unreadable(text, finish_reason):
     except StopIteration as end:
         judgement = end.value
     assert judgement.status == "complete" or "conflicting_answers" in judgement.flags
+    assert set(judgement.flags) <= GUARD.flags.keys()
 
 
 async def test_the_worst_completions_are_all_read():

@@ -4,7 +4,7 @@ Untrusted text is escaped and follows a bar in each of its lines, so that it can
 output of the program.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Group, RenderableType
@@ -17,7 +17,7 @@ from worker.decoding.events import turns_of
 from worker.domain.errors import RecordError
 from worker.domain.escaping import printable
 from worker.domain.guard import Guard
-from worker.domain.judgements import Reasoning
+from worker.domain.judgements import COMMON_FLAGS, Reasoning
 from worker.domain.records import Record
 from worker.domain.verdicts import Verdict, rfc3339
 from worker.operator.inspect.inspection import (
@@ -58,13 +58,13 @@ def show_history(
     for outcome in history.outcomes:
         parts.append(Text())
         if isinstance(outcome, PublishedVerdict):
-            parts += _published(history, outcome, now)
+            parts += _published(history, outcome, guard, now)
         else:
             parts += _dead_letter(outcome, now)
     if not history.outcomes:
         parts += [Text(), Text(_why_no_outcome(history), _UNKNOWN)]
     if rejudged is not None:
-        parts += [Text(), *_rejudged(history, rejudged, plain=plain)]
+        parts += [Text(), *_rejudged(history, rejudged, guard, plain=plain)]
     return Group(*parts, Text())
 
 
@@ -135,7 +135,7 @@ def _event(history: RecordHistory, decoded: Decoded) -> Iterator[RenderableType]
 
 
 def _published(
-    history: RecordHistory, published: PublishedVerdict, now: float
+    history: RecordHistory, published: PublishedVerdict, guard: Guard, now: float
 ) -> Iterator[RenderableType]:
     verdict, record = published.verdict, published.record
     if published.repeats is not None:
@@ -145,10 +145,11 @@ def _published(
     yield _heading("Verdict", record)
     if not history.is_of_this_record(published):
         yield _line("beware", "the topic was recreated; this is of a record before that", "red")
-    yield from _labels(verdict)
-    guard, engine, usage = verdict.guard, verdict.engine, verdict.usage
-    revision = f" at {guard.revision}" if guard.revision else ""
-    yield _line("guard", f"{guard.name}: {guard.model}{revision}, prompt {guard.prompt_sha256}")
+    yield from _labels(verdict, guard.flags)
+    made_by, engine, usage = verdict.guard, verdict.engine, verdict.usage
+    revision = f" at {made_by.revision}" if made_by.revision else ""
+    template = f"prompt {made_by.prompt_sha256}"
+    yield _line("guard", f"{made_by.name}: {made_by.model}{revision}, {template}")
     yield _line("engine", f"{engine.name} {engine.version}")
     yield _line(
         "tokens",
@@ -162,7 +163,7 @@ def _published(
         yield from _reasoning(reasoning)
 
 
-def _labels(verdict: Verdict) -> Iterator[RenderableType]:
+def _labels(verdict: Verdict, flags: Mapping[str, str]) -> Iterator[RenderableType]:
     yield _line("status", verdict.status, "" if verdict.status == "complete" else _UNKNOWN)
     for name, reading in verdict.readings().items():
         line = _line(name, reading.label or "-", LABEL_STYLES.get(reading.label or "", ""))
@@ -170,8 +171,9 @@ def _labels(verdict: Verdict) -> Iterator[RenderableType]:
             line.pad_right(12 - len(reading.label or "-"))
             line.append(_READ_IN[reading.source], "dim")
         yield line
-    if verdict.flags:
-        yield _line("flags", ", ".join(verdict.flags), _UNKNOWN)
+    for at, flag in enumerate(verdict.flags):
+        meaning = COMMON_FLAGS.get(flag) or flags.get(flag)
+        yield _line("" if at else "flags", f"{flag}: {meaning}" if meaning else flag, _UNKNOWN)
 
 
 def _times(verdict: Verdict, record: Record, now: float) -> Iterator[RenderableType]:
@@ -249,7 +251,7 @@ def _why_no_outcome(history: RecordHistory) -> str:
 
 
 def _rejudged(
-    history: RecordHistory, rejudged: Rejudged | RecordError, *, plain: bool
+    history: RecordHistory, rejudged: Rejudged | RecordError, guard: Guard, *, plain: bool
 ) -> Iterator[RenderableType]:
     yield _heading("Asked again")
     if isinstance(rejudged, RecordError):
@@ -260,7 +262,7 @@ def _rejudged(
         "completion",
         "of the engine of the settings, now, at temperature 0; the verdict may be made of another",
     )
-    yield from _labels(verdict)
+    yield from _labels(verdict, guard.flags)
     yield _line("ended by", verdict.finish_reason or "-")
     if (published := history.latest) is not None:
         differences = [

@@ -11,6 +11,7 @@ from worker.domain.engines import Completion, EngineRequest
 from worker.domain.events import Exchange
 from worker.domain.guard import Asking, CompletionSpan, Guard
 from worker.domain.questions import STANDARD_QUESTIONS
+from worker.guards.guardreasoner.flags import FLAGS
 from worker.guards.guardreasoner.parser import parse
 from worker.guards.guardreasoner.prompt import PromptForm, imitations, render
 from worker.guards.guardreasoner.repair import Repair, repaired, tasks_without_label, wants_repair
@@ -29,6 +30,7 @@ class GuardReasoner(Guard):
 
     name = "guardreasoner"
     questions = STANDARD_QUESTIONS
+    flags: Mapping[str, str] = FLAGS
 
     def __init__(self, form: PromptForm = "raw", repair: Repair | None = None) -> None:
         self._form: PromptForm = form

@@ -1,8 +1,9 @@
 """Parses GuardReasoner's completions: three labels and the reasoning.
 
 The block of fields that ends the completion is the answer. A field that is missing there, or has no
-label, is filled from the section of its task. A label that is not written is never guessed. `FLAGS`
-lists what else is reported. The module `spans` finds the position of each label in the completion.
+label, is filled from the section of its task. A label that is not written is never guessed. The
+module `flags` lists what else is reported, the module `spans` finds the position of each label in
+the completion.
 """
 
 from worker.domain.engines import FinishReason
@@ -18,22 +19,6 @@ from worker.guards.guardreasoner.scan import (
     scan_lines,
     words_only,
 )
-
-FLAGS = {
-    "truncated": "the completion hit the token limit, so it has no verdict",
-    "looping": "the completion repeats itself, so its verdict is not believed",
-    "conflicting_answers": "two answer blocks disagree, so the task has no label",
-    "answer_first": "the verdict comes before the reasoning",
-    "backfilled": "a label was read from its task's section, not from the answers",
-    "contradicts_conclusion": "a task's conclusion says the opposite of the answer",
-    "no_steps": "a verdict without reasoning steps",
-    "unknown_label": "the answer to a task is another word than its labels",
-    "irregular_headers": "the task headers are not exactly 1, 2 and 3",
-    "repaired": "a label is an answer that was forced after the completion",
-    "answer_improbable": "the model was not about to answer where an answer was forced",
-    "prose_before_reasoning": "there is text before the first header",
-    "mentions_ground_truth": "the model mentions a ground truth that it cannot know",
-}
 
 _LOOP_REPEATS = 10
 _LOOP_HEADERS = 24

@@ -3,6 +3,7 @@
 from benchmarks.micro.samples import records
 from worker.adapters.clock import SystemClock
 from worker.decoding.events import decode_event
+from worker.domain.batches import CloseReason
 from worker.domain.engines import Completion, EngineReference, EngineRequest, Usage
 from worker.domain.events import judged_exchange
 from worker.domain.judgements import Judgement, Reading
@@ -11,12 +12,11 @@ from worker.domain.prompts import Prompt
 from worker.domain.records import OutgoingRecord, working_on
 from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event
 from worker.telemetry import Telemetry
-from worker.telemetry.names import CloseReason
 
 BATCH = 64
 
 
-class Teller:
+class TelemetryCalls:
     """Makes the calls of the pipeline, in its order, without its work."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Teller:
             judged_at=self._now,
         )
 
-    def tell(self) -> None:
+    def make(self) -> None:
         """A micro-batch of `BATCH` records, from its arrival until it is durable."""
         telemetry, now = self._telemetry, self._now
         telemetry.received(self._records, now)

@@ -1,0 +1,12 @@
+"""Micro-batches: why they close."""
+
+from enum import StrEnum
+
+
+class CloseReason(StrEnum):
+    """Why a batch closed."""
+
+    RECORDS = "records"
+    TOKENS = "tokens"
+    LINGER = "linger"
+    SUSPECT = "suspect"
