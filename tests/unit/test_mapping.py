@@ -174,7 +174,20 @@ def test_every_text_is_in_exactly_one_exchange(turns):
 
 def test_a_long_conversation_takes_linear_time():
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 20_000
-    assert len(decode({"messages": messages}, judged="every").exchanges) == 20_000
+    found = decode({"messages": messages}, judged="every", max_exchanges=20_000)
+    assert len(found.exchanges) == 20_000
+
+
+@pytest.mark.parametrize("several", [{"judged": "every"}, {"mapping": mapping(**LOG)}])
+def test_a_record_with_too_many_exchanges_is_refused_as_a_whole(several):
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 1000
+    items = [{"kind": "chat", "q": "a"}] * 1000
+    fits = {"messages": turns, "log": {"items": items}}
+    assert len(decode(fits, **several).exchanges) == 1000
+    one_more = {"messages": turns + turns[:1], "log": {"items": items + items[:1]}}
+    (refused,) = decode(one_more, **several).exchanges
+    assert refused.number is None
+    assert "more than 1000 exchanges" in str(refused.error)
 
 
 def test_a_redriven_record_is_judged_for_the_exchanges_its_header_names():

@@ -16,6 +16,8 @@ from worker.domain.exchange_numbers import EXCHANGES, read_ranges
 from worker.domain.records import Record
 
 Judged = Literal["last", "every"]
+# each is rendered and tokenised at once
+MAX_EXCHANGES = 1000
 
 
 class Decoded(NamedTuple):
@@ -57,6 +59,7 @@ class EventDecoder:
         mapping: from records of another shape; None for records that are events.
         judged: the last exchange of a conversation, or every one.
         selection: which exchanges are judged; all by default.
+        max_exchanges: of one record; one that holds more is refused as a whole.
     """
 
     def __init__(
@@ -65,11 +68,13 @@ class EventDecoder:
         mapping: EventMapping | None = None,
         judged: Judged = "last",
         selection: Selection | None = None,
+        max_exchanges: int = MAX_EXCHANGES,
     ) -> None:
         self._reader = reader or JsonReader()
         self._mapping = mapping
         self._judged: Judged = judged
         self._selection = selection
+        self._max_exchanges = max_exchanges
         self.has_several = judged == "every" or (mapping is not None and mapping.has_several)
 
     async def load(self, records: Sequence[Record]) -> None:
@@ -121,6 +126,11 @@ class EventDecoder:
                     skipped.append(chosen)
                 else:
                     exchanges.append(_numbered(number if self.has_several else None, chosen))
+                if len(exchanges) > self._max_exchanges:
+                    raise NotAnEvent(
+                        f"The record holds more than {self._max_exchanges} exchanges: write fewer"
+                        " into a record, or raise input.exchanges_per_record."
+                    )
         except RecordError as error:
             # of the record as a whole
             return Decoding((Refused(None, error),))

@@ -25,4 +25,10 @@ def build_decoder(settings: Settings, reader: ValueReader | None = None) -> Even
         keep = None if chosen.keep is None else Expression(chosen.keep)
         selection = Selection(keep, chosen.sample)
     mapping = load_mapping(chosen.mapping)
-    return EventDecoder(reader or build_value_reader(settings), mapping, chosen.judge, selection)
+    return EventDecoder(
+        reader or build_value_reader(settings),
+        mapping,
+        chosen.judge,
+        selection,
+        chosen.exchanges_per_record,
+    )

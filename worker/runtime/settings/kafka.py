@@ -115,6 +115,11 @@ class InputSettings(Group):
         "last",
         description="Which exchanges of a conversation are judged: the last one, or every one.",
     )
+    exchanges_per_record: Count = Field(
+        1000,
+        description="Limit; a record that holds more becomes a dead letter, since all of its"
+        " exchanges are in memory at once.",
+    )
     keep: JmesPath | None = Field(
         None,
         description="A JMESPath expression over the fields of an event; events for which it is"
