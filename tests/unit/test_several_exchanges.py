@@ -9,7 +9,10 @@ from tests.unit.harness import INPUT, WorkerHarness
 from tests.unit.test_mapping import mapping
 from worker.decoding.decoder import EventDecoder
 from worker.decoding.selection import Selection
+from worker.domain.errors import EngineDead
+from worker.domain.records import record_of_line
 from worker.domain.verdict_records import read_verdict
+from worker.flow.judging_all import judge_record
 from worker.telemetry import names
 
 BATCH = mapping(exchanges="items", keep="q", event={"id": "id", "prompt": "q", "response": "a"})
@@ -123,6 +126,14 @@ async def test_a_verdict_that_is_too_large_joins_the_dead_letter(build):
     *earlier, last = [letter["guardstream.exchanges"] for letter in letters(harness.bus)]
     assert last == (b"1-2" if judged else b"0-2")
     assert not (earlier and harness.guarantee == "exactly_once")
+
+
+async def test_an_engine_that_dies_ends_a_command_with_its_own_error():
+    harness = WorkerHarness("at_least_once", decoder=EventDecoder(mapping=BATCH))
+    harness.engine.dead = True
+    record = record_of_line("t", 0, batch("hello", "hello", "hello"), 0.0)
+    with pytest.raises(EngineDead):
+        await judge_record(harness.judge, record)
 
 
 async def test_what_is_skipped_moves_the_offset_and_is_counted():

@@ -99,8 +99,11 @@ async def _judge_prepared(judge: Judge, preparation: Preparation) -> list[Judged
     skipped = [Judged(record, None, reason) for reason in preparation.skipped]
     if len(exchanges) == 1:
         return [await _judge_one(judge, record, exchanges[0]), *skipped]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_judge_one(judge, record, one)) for one in exchanges]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_judge_one(judge, record, one)) for one in exchanges]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     return [*(task.result() for task in tasks), *skipped]
 
 
