@@ -31,7 +31,7 @@ from worker.runtime.worker import Worker
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.integration,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(2400),
     # torch and vllm warn of themselves
     pytest.mark.filterwarnings("default"),
 ]
@@ -110,7 +110,8 @@ async def judged(kafka_settings, connection, shared):
     running = asyncio.create_task(worker.run())
     verdicts = {}
     reader = read_topics(connection, [settings.output.verdict_topic], from_beginning=True)
-    async with asyncio.timeout(600):
+    # a minute on two free cores
+    async with asyncio.timeout(1500):
         while len(verdicts) < COUNT:
             verdict = orjson.loads((await anext(reader)).value)
             verdicts[int(verdict["event_id"])] = verdict
@@ -152,7 +153,7 @@ async def test_what_is_cut_off_is_repaired_on_the_cached_prefix(shared, monkeypa
     asker, block = shared.judging.judge._asker, 32
     asking = GuardReasoner(repair=Repair())
 
-    async def judge(number, example):
+    def begin(number, example):
         exchange = Exchange(example.prompt, example.response)
         # at any place, sometimes before the first word of reasoning
         cut = partial(EngineRequest, max_tokens=1 + 7 * number)
@@ -160,13 +161,16 @@ async def test_what_is_cut_off_is_repaired_on_the_cached_prefix(shared, monkeypa
         judging = asking.judge(exchange)
         request = next(judging)
         monkeypatch.undo()
-        (ids,) = await asker.tokenizer.encode([request.prompt], 4096)
-        return exchange, await asker.ask(
-            judging, request, ids, exchange=exchange, about=f"cut {number}"
-        )
+        return exchange, judging, request
 
-    examples = compose("held_out", 12, 9)
-    for exchange, answer in [await judge(n, one) for n, one in enumerate(examples)]:
+    async def end(number, exchange, judging, request):
+        (ids,) = await asker.tokenizer.encode([request.prompt], 4096)
+        about = f"cut {number}"
+        return exchange, await asker.ask(judging, request, ids, exchange=exchange, about=about)
+
+    begun = [begin(n, one) for n, one in enumerate(compose("held_out", 12, 9))]
+    ended = await asyncio.gather(*(end(n, *one) for n, one in enumerate(begun)))
+    for exchange, answer in ended:
         first, *forced = answer.completions
         assert first.finish_reason == "length"
         tasks = STANDARD_TASKS[: 3 if exchange.response is not None else 1]
