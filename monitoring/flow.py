@@ -3,6 +3,7 @@
 from monitoring import objectives
 from monitoring.grafana import EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, row
 from monitoring.promql import ratio, total
+from monitoring.rules import JUDGED
 from worker.telemetry import attributes, names
 
 _YES_NO = {1: ("yes", "green"), 0: ("no", "red")}
@@ -11,7 +12,7 @@ _NO_YES = {1: ("yes", "red"), 0: ("no", "green")}
 
 def at_a_glance() -> list[Json]:
     """Is all well?"""
-    stated = SHOWN.rate(names.OUTCOMES, 'outcome!="tombstone"')
+    stated = SHOWN.rate(names.OUTCOMES, JUDGED)
     return row(
         "Is all well?",
         panel(

@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 OVER_5M = Scope()
 OVER_15M = Scope(window="15m")
-JUDGED = 'outcome!="tombstone"'
+JUDGED = 'outcome=~"verdict|dead_letter"'
 
 LAG_RECORDS = "guardstream:lag_records:sum"
 LAG_SECONDS = "guardstream:lag_seconds:max"

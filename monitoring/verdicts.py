@@ -3,6 +3,7 @@
 from monitoring import foreign
 from monitoring.grafana import COLUMNS, EACH, RECORDS_PER_SECOND, SHOWN, Json, panel, repeated, row
 from monitoring.promql import ratio
+from monitoring.rules import JUDGED
 from worker.telemetry import attributes, names
 
 
@@ -33,6 +34,15 @@ def failing() -> list[Json]:
                     names.CHAT_DURATION, 'error_type!=""', by=error, part="count"
                 )
             },
+            width=6,
+            stacked=True,
+        ),
+        panel(
+            "Skipped exchanges",
+            "Exchanges that are neither judged nor dead-lettered, by reason: no exchange by"
+            " `input.mapping`, filtered by `input.keep`, not in `input.sample`.",
+            "suffix: exchanges/s",
+            {"{{reason}}": SHOWN.rate(names.SKIPPED, by=("reason",))},
             width=6,
             stacked=True,
         ),
@@ -128,7 +138,7 @@ def gpu() -> list[Json]:
             {
                 "per record": ratio(
                     SHOWN.rate(names.ENGINE_BUSY),
-                    SHOWN.rate(names.OUTCOMES, 'outcome!="tombstone"'),
+                    SHOWN.rate(names.OUTCOMES, JUDGED),
                 )
             },
             width=6,

@@ -30,7 +30,9 @@ def test_lanes_run_without_an_archive_too(monkeypatch, error):
 
     monkeypatch.delenv("GUARDSTREAM_TEST_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setattr(lanes, "archive_classes", fail)
-    lanes.prepare(lanes.chosen(["integration"]))
+    chosen = lanes.chosen(["integration"])
+    lanes.prepare(chosen)
+    assert [lane.name for lane in chosen] == ["integration"]
 
 
 def test_lanes_without_a_broker_make_no_archive(monkeypatch):

@@ -72,7 +72,8 @@ OUTCOMES = Metric(
     "guardstream.outcomes",
     Kind.COUNTER,
     "{record}",
-    "Records with a durable outcome: `verdict`, `dead_letter`, or `tombstone` (skipped).",
+    "Records with a durable outcome: `verdict`, `dead_letter`, `tombstone` (without a value), or"
+    " `skipped` (no exchange in it is judged).",
     ("outcome",),
 )
 VERDICTS = Metric(

@@ -22,7 +22,7 @@ class Figures:
     """The figures of a worker over some seconds.
 
     Attributes:
-        events_per_second: with an outcome, without tombstones.
+        events_per_second: records with a verdict or a dead letter.
         engine_seconds_per_record: the time with prompts in flight, per judged record.
         prompts_at_once: the mean number of prompts in flight, while there was one.
         places: the most prompts in flight.
@@ -53,7 +53,7 @@ def figures_of(change: Change) -> Figures:
     if not completions.count or not prompts.count or not busy:
         raise Unreadable("it judged nothing between two scrapes")
     outcomes = change.increases(names.OUTCOMES, "outcome")
-    judged = sum(count for (outcome,), count in outcomes.items() if outcome != "tombstone")
+    judged = sum(outcomes.get((outcome,), 0.0) for outcome in ("verdict", "dead_letter"))
     cached = change.increase(names.TOKENS_CACHED) or 0.0
     return Figures(
         seconds=change.seconds,
