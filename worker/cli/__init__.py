@@ -61,6 +61,7 @@ def register() -> None:
     from worker.cli import (  # noqa: F401 - each registers its command
         check,
         compare,
+        config,
         demo,
         evaluate,
         inspect,
