@@ -57,6 +57,22 @@ FAULTS = {
             " did you mean batch.max_records?"
         ),
     ),
+    "capitals": (
+        "batch:\n  MAX_RECORDS: 7",
+        {},
+        (
+            "settings.yaml:2: batch.MAX_RECORDS: there is no such setting;"
+            " did you mean batch.max_records?"
+        ),
+    ),
+    "a name that several groups have": (
+        "password_file: a",
+        {},
+        (
+            "settings.yaml:1: password_file: there is no such setting;"
+            " did you mean kafka.password_file or input.registry.password_file?"
+        ),
+    ),
     "another group": (
         "kafka:\n  verdict_topic: a",
         {},
@@ -194,6 +210,20 @@ def test_lint_finds_all_faults_at_once_those_of_the_file_first(tmp_path):
         "GUARDSTREAM_LOG__LEVL",
     ]
     assert code == 1
+
+
+def test_a_fault_of_a_setting_that_is_set_twice_names_the_line_that_has_an_effect(tmp_path):
+    lines, _ = linted(tmp_path, "batch:\n  max_records: 1\n  max_records: 0")
+    assert [line.split(":")[1] for line in lines] == ["3", "3"]
+
+
+def test_variables_of_other_programs_are_no_faults(tmp_path):
+    others = {
+        "MODERATION_LOG__LEVEL": "a",
+        "STREAM_INPUT__GROUP_ID": "b",
+        "GUARDSTREAM_CONFIG": "c",
+    }
+    assert linted(tmp_path, "", **others) == (["0 settings are set, no faults"], 0)
 
 
 def test_a_misspelt_setting_is_not_missing_too(tmp_path):

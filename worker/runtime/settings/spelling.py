@@ -16,8 +16,6 @@ def meant_variable(variable: str) -> str | None:
     # one underscore where two are needed is the usual mistake
     options = {name.replace("__", "_"): name for name in sorted(known)}
     given = variable.upper().replace("__", "_")[:_LONGEST]
-    if given in options:
-        return _hint(options[given])
     # the prefix is the same in all, and would make all similar
     names = {name.removeprefix(PREFIX): full for name, full in options.items()}
     found = get_close_matches(given.removeprefix(PREFIX), names, 1, _CUTOFF)
@@ -31,10 +29,9 @@ def meant_prefix(variable: str) -> str | None:
         return None
     for setting in settings_list():
         suffix = setting.variable.removeprefix(PREFIX)
-        if name.endswith(f"_{suffix}"):
-            prefix = name.removesuffix(suffix).replace("_", "")
-            if get_close_matches(prefix, [PREFIX.rstrip("_")], 1, _CUTOFF):
-                return setting.variable
+        prefix = name.removesuffix(suffix)
+        if name.endswith(f"_{suffix}") and get_close_matches(prefix, [PREFIX], 1, _CUTOFF):
+            return setting.variable
     return None
 
 
