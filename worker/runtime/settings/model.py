@@ -1,7 +1,7 @@
 """All settings, in their groups."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -77,7 +77,7 @@ class Setting(NamedTuple):
     @property
     def is_secret(self) -> bool:
         """Whether its value must not be shown."""
-        return SecretStr.__name__ in str(self.field.annotation)
+        return SecretStr in (self.field.annotation, *get_args(self.field.annotation))
 
 
 def settings_list() -> list[Setting]:
