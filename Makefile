@@ -61,7 +61,7 @@ format: $(VENV)/.developing ## Format the code
 	@$(BIN)/ruff check --fix .
 
 schemas: $(VENV)/.installed ## Regenerate schemas/ from the models
-	@$(BIN)/guardstream schema
+	@$(BIN)/python -m worker schema
 
 monitoring: $(VENV)/.installed ## Regenerate monitoring/ from the metrics
 	@$(BIN)/python -m monitoring

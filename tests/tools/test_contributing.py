@@ -185,6 +185,7 @@ def test_a_setting(copy):
     assert "| `batch.max_bytes` |  | Maximum bytes of a batch. |" in copy.read("README.md")
     schema = json.loads(copy.read("helm/guardstream/values.schema.json"))
     assert schema["$defs"]["BatchSettings"]["properties"]["max_bytes"]["minimum"] == 1
+    assert '"max_bytes"' in copy.read("schemas/settings.schema.json")
 
 
 def test_a_command(copy):

@@ -156,10 +156,16 @@ def _helps() -> Iterator[tuple[str, str]]:
     program = get_command(app)
     yield "guardstream", program.help or ""
     assert isinstance(program, TyperGroup)
-    for name, command in program.commands.items():
+    yield from _helps_of(program)
+
+
+def _helps_of(group: TyperGroup) -> Iterator[tuple[str, str]]:
+    for name, command in group.commands.items():
         yield name, f"{command.help} {command.short_help or ''}"
         for parameter in command.params:
             yield f"{name} {parameter.name}", getattr(parameter, "help", None) or ""
+        if isinstance(command, TyperGroup):
+            yield from _helps_of(command)
 
 
 def _watched() -> Iterator[tuple[str, str]]:

@@ -18,8 +18,7 @@ app = typer.Typer(
     name="guardstream",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
-    help="Judges the chat events of a Kafka topic with a reasoning guard model on vLLM.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Config = Annotated[
@@ -62,6 +61,7 @@ def register() -> None:
     from worker.cli import (  # noqa: F401 - each registers its command
         check,
         compare,
+        config,
         demo,
         evaluate,
         inspect,
@@ -77,14 +77,15 @@ def register() -> None:
         tail,
         top,
         topics,
+        version,
     )
 
 
 def main() -> None:
-    """Run a command: exit 0 done, 1 failed, 2 usage."""
+    """Run a command: exit 0 done, 1 failed, 2 usage, 130 interrupted."""
     register()
     try:
-        app()
+        app(prog_name="guardstream")
     except WrongSetting as error:
         typer.echo(f"guardstream: {error}", err=True)
         sys.exit(2)

@@ -15,6 +15,7 @@ from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.verdicts import Verdict
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
 from worker.runtime.settings import Settings
+from worker.runtime.settings.schema import settings_schema
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,6 +27,7 @@ def documents() -> dict[str, str]:
         "verdict.schema.json": _verdict(),
         "dead-letter-headers.schema.json": _dead_letter_headers(),
         "mapping.schema.json": _mapping(),
+        "settings.schema.json": settings_schema(),
     }
     texts = {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
     texts["asyncapi.yaml"] = yaml.safe_dump(_asyncapi(), sort_keys=False, allow_unicode=True)

@@ -1,73 +1,37 @@
-"""All settings, and where their values come from.
+"""From where settings were set to their values.
 
 The environment (`GUARDSTREAM_INPUT__GROUP_ID=...`) wins over a YAML file (`--config`), which wins
 over the defaults. An unknown key is an error.
 """
 
-import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from worker.domain.errors import WrongSetting
-from worker.runtime.settings.judging import (
-    BatchSettings,
-    BreakerSettings,
-    EngineSettings,
-    GuardSettings,
-    JudgingSettings,
-)
-from worker.runtime.settings.kafka import (
-    DeliverySettings,
-    InputSettings,
-    KafkaSettings,
-    OutputSettings,
-)
-from worker.runtime.settings.operation import (
-    HealthSettings,
-    LogSettings,
-    ShutdownSettings,
-    TelemetrySettings,
-)
-
-PREFIX = "GUARDSTREAM_"
-# variables of this prefix that are not settings of the worker
-_NOT_SETTINGS = ("TEST_", "CACHE_DIR", "CONFIG")
+from worker.runtime.settings.faults import Fault
+from worker.runtime.settings.given import Given, group_at, read_given, set_in_group
+from worker.runtime.settings.model import Settings
+from worker.runtime.settings.spelling import meant_setting, meant_settings, meant_variable
 
 
-class Settings(BaseSettings):
-    """All settings."""
+class _Merged(Settings):
+    """Settings of values that are merged already."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
-    )
-
-    kafka: KafkaSettings = KafkaSettings()
-    input: InputSettings = InputSettings()
-    output: OutputSettings = OutputSettings()
-    delivery: DeliverySettings = DeliverySettings()
-    batch: BatchSettings = BatchSettings()
-    engine: EngineSettings = EngineSettings()
-    guard: GuardSettings = GuardSettings()
-    judging: JudgingSettings = JudgingSettings()
-    breaker: BreakerSettings = BreakerSettings()
-    shutdown: ShutdownSettings = ShutdownSettings()
-    health: HealthSettings = HealthSettings()
-    telemetry: TelemetrySettings = TelemetrySettings()
-    log: LogSettings = LogSettings()
-
-    @property
-    def in_flight_limit(self) -> int:
-        """Records at the engine: one batch more than it runs at once, so that it never waits."""
-        return self.engine.max_num_seqs + self.batch.max_records
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Settings:
@@ -76,53 +40,78 @@ def load_settings(config: Path | None = None, **overrides: dict[str, Any]) -> Se
     Raises:
         WrongSetting: a key is unknown, or a value cannot be used.
     """
-    _refuse_unknown_variables()
+    return usable(read_given(config, overrides), config)
 
-    class Sourced(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            if config is None:
-                return init_settings, env_settings
-            return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, config)
 
-    if config is not None and not config.is_file():
-        raise WrongSetting(f"The settings file {config} is not there.")
+def usable(given: Given, config: Path | None) -> Settings:
+    """The settings, if nothing is wrong with them.
+
+    Raises:
+        WrongSetting: names the first fault, and the command that lists all if there are more.
+    """
+    settings, faults = check(given)
+    if settings is None:
+        command = " ".join(["guardstream config lint", *([str(config)] if config else [])])
+        more = f" `{command}` lists all faults." if len(faults) > 1 else ""
+        raise WrongSetting(faults[0].sentence + more)
+    return settings
+
+
+def check(given: Given) -> tuple[Settings | None, list[Fault]]:
+    """The settings, or all that is wrong with them."""
+    settings, details = _validated(given.values)
+    unknown = [detail for detail in details if detail["type"] == "extra_forbidden"]
+    if unknown:
+        # a group with an unknown key is not checked as a unit
+        _, others = _validated(_respelt(given.values, [_path(detail) for detail in unknown]))
+        details += [other for other in others if other not in details and group_at(_path(other))]
+    faults = given.faults + [_fault(detail, given) for detail in details]
+    return (None if faults else settings), faults
+
+
+def _validated(values: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
     try:
-        return Sourced(**overrides)  # type: ignore[arg-type]
+        return _Merged(**values), []
     except ValidationError as error:
-        raise WrongSetting(_explain(error)) from None
-    except (yaml.YAMLError, TypeError, AttributeError) as error:
-        raise WrongSetting(f"The settings file {config} is not a YAML mapping.") from error
-    except ValueError as error:
-        # pydantic-settings: a list or mapping in the environment that is not JSON
-        raise WrongSetting(f"{error}; write lists and mappings as JSON.") from None
+        return None, error.errors(include_url=False, include_context=False, include_input=False)
 
 
-def _refuse_unknown_variables() -> None:
-    groups = [name.upper() for name in Settings.model_fields]
-    for variable in os.environ:
-        name = variable.removeprefix(PREFIX)
-        if name == variable or name.startswith(_NOT_SETTINGS):
-            continue
-        if name.split("__")[0] not in groups:
-            raise WrongSetting(
-                f"There is no setting {variable}; the groups are {', '.join(groups).lower()},"
-                f" as in {PREFIX}INPUT__GROUP_ID."
-            )
+def _respelt(values: dict[str, Any], unknown: list[tuple[str, ...]]) -> dict[str, Any]:
+    """The values without unknown keys; one that means a setting which is not set, sets it."""
+    values = deepcopy(values)
+    for path in unknown:
+        group = values
+        for key in path[:-1]:
+            group = group[key]
+        value = group.pop(path[-1])
+        meant = meant_settings(path)
+        if len(meant) == 1 and meant[0][:-1] == path[:-1]:
+            group.setdefault(meant[0][-1], value)
+    return values
 
 
-def _explain(error: ValidationError) -> str:
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    name = ".".join(str(part) for part in fault["loc"])
-    variable = PREFIX + "__".join(str(part).upper() for part in fault["loc"])
-    what = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        return f"There is no setting {name} ({variable})."
-    return f"The setting {name} ({variable}) cannot be used: {what}."
+def _path(detail: ErrorDetails) -> tuple[str, ...]:
+    return tuple(str(part) for part in detail["loc"])
+
+
+def _fault(detail: ErrorDetails, given: Given) -> Fault:
+    path = _path(detail)
+    name = ".".join(path)
+    what = detail["msg"].removeprefix("Value error, ")
+    where = _where(path, what, given)
+    if detail["type"] != "extra_forbidden":
+        return Fault(name, where, what)
+    places = given.places.get(path, [])
+    by_variable = bool(places) and places[-1].source == "environment"
+    hint = meant_variable(where) if by_variable else meant_setting(path)
+    return Fault.unknown(name, where, hint)
+
+
+def _where(path: tuple[str, ...], what: str, given: Given) -> str:
+    """Where the setting was set, or those that the message names, or its group."""
+    for length in range(len(path), 0, -1):
+        if places := given.places.get(path[:length]):
+            return places[-1].text
+    words = {word.strip(".,:;`") for word in what.split()}
+    named = [places[-1].text for key, places in given.places.items() if ".".join(key) in words]
+    return ", ".join(dict.fromkeys(named or set_in_group(given, path)))

@@ -2,24 +2,13 @@
 
 import json
 
-from pydantic import BaseModel
-
-from worker.runtime.settings.loading import Settings
+from worker.runtime.settings.model import settings_list
 
 
 def settings_table() -> str:
     """Every setting as rows of a Markdown table."""
     rows = ["| setting | default | |", "|---|---|---|"]
-
-    def add(name: str, group: BaseModel) -> None:
-        for key, field in type(group).model_fields.items():
-            value = getattr(group, key)
-            if isinstance(value, BaseModel):
-                add(f"{name}.{key}", value)
-            else:
-                shown = "" if value is None else f"`{json.dumps(value)}`"
-                rows.append(f"| `{name}.{key}` | {shown} | {field.description or ''} |")
-
-    for name, field in Settings.model_fields.items():
-        add(name, field.default)
+    for setting in settings_list():
+        shown = "" if setting.default is None else f"`{json.dumps(setting.default)}`"
+        rows.append(f"| `{setting.name}` | {shown} | {setting.field.description or ''} |")
     return "\n".join(rows)
