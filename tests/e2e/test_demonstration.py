@@ -53,7 +53,9 @@ class Shared(NamedTuple):
 async def shared():
     """An engine that runs, its settings, and the collector that it reports to."""
     async with Collector() as collector:
-        engine = {"kind": "vllm", "model": DEMONSTRATION}
+        # a busy machine is no failure of the engine, which would give dead letters
+        patience = {"request_timeout_seconds": 1200.0, "stall_seconds": 1200.0}
+        engine = {"kind": "vllm", "model": DEMONSTRATION, **patience}
         telemetry = {"otlp_endpoint": collector.endpoint, "push_seconds": 1}
         judging = build_judging(load_settings(engine=engine, telemetry=telemetry))
         await judging.start()
@@ -113,6 +115,7 @@ async def judged(kafka_settings, connection, shared):
     # a minute on two free cores
     async with asyncio.timeout(1500):
         while len(verdicts) < COUNT:
+            assert not worker.outcomes["dead_letter"]
             verdict = orjson.loads((await anext(reader)).value)
             verdicts[int(verdict["event_id"])] = verdict
     await reader.aclose()
