@@ -126,7 +126,7 @@ class Asker:
             try:
                 try:
                     if token_ids is None:
-                        raise _too_long(self.engine.max_prompt_tokens)
+                        raise prompt_too_long(self.engine.max_prompt_tokens)
                     completion = await self._complete(request, token_ids, exchange, request_id)
                 except (InvalidRequest, PromptTooLong) as refused:
                     following = asking.throw(refused)
@@ -203,7 +203,8 @@ class Asker:
                 ) from None
 
 
-def _too_long(limit: int) -> PromptTooLong:
+def prompt_too_long(limit: int) -> PromptTooLong:
+    """The refusal of a prompt that has more tokens than this."""
     return PromptTooLong(f"The prompt exceeds the model's {limit} tokens.")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from worker.domain.errors import RecordError
 from worker.domain.outcomes import ExchangeOutcome
-from worker.domain.records import OutgoingRecord, Record
+from worker.domain.records import OutgoingRecord
 
 
 @dataclass(slots=True, eq=False)
@@ -15,7 +15,6 @@ class GatheredRecord:
         left: how many exchanges are neither judged nor refused yet.
     """
 
-    record: Record
     left: int
     _outcomes: list[ExchangeOutcome] = field(default_factory=list)
 

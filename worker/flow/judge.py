@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from worker.decoding.decoder import Decoded, EventDecoder, Refused
 from worker.domain.engines import EngineReference, EngineRequest
-from worker.domain.errors import PromptTooLong
 from worker.domain.events import Event, Exchange, Skip
 from worker.domain.guard import Asking, Guard, prompt_of
 from worker.domain.ports import Clock
 from worker.domain.records import Record
 from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
-from worker.flow.asking import Answer, Asker
+from worker.flow.asking import Answer, Asker, prompt_too_long
 from worker.flow.gathering import GatheredRecord
 
 
@@ -140,9 +139,7 @@ class Judge:
                 prepared.append(one)
             preparations.append(Preparation(record, exchanges, decoding.skipped))
         if too_long := await self._tokenise(prepared):
-            error = PromptTooLong(
-                f"The prompt exceeds the model's {self._engine.max_prompt_tokens} tokens."
-            )
+            error = prompt_too_long(self._engine.max_prompt_tokens)
             for preparation in preparations:
                 preparation.exchanges[:] = [
                     Refused(one.number, error) if one in too_long else one

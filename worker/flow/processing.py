@@ -89,7 +89,7 @@ class Processor:
     async def _gather(self, preparation: Preparation, taken_at: float) -> list[PreparedRecord]:
         """Of a record with several exchanges, those that go to the engine."""
         record, exchanges, _ = preparation
-        gathered = GatheredRecord(record, len(exchanges))
+        gathered = GatheredRecord(len(exchanges))
         ready, complete = [], list[ExchangeOutcome]()
         for one in exchanges:
             if isinstance(one, PreparedRecord):
