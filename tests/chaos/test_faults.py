@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -25,7 +26,7 @@ from tests.chaos.poisoned import (
     poisonous_prompt,
 )
 from tests.chaos.run import ALL_KINDS, DEFAULT_KINDS, Plan
-from tests.chaos.workers import Platform
+from tests.chaos.workers import RESTART_SECONDS, Platform
 from worker.decoding.events import decode_event
 from worker.demo.kafka.broker import free_ports
 from worker.demo.kafka.broker_properties import HOST
@@ -230,6 +231,19 @@ sys.exit({code})
 """
 
 
+def platform_of(program, folder):
+    return Platform(
+        1,
+        folder=folder,
+        environment={},
+        command=program,
+        engines=("calm",),
+        seed=1,
+        on_engine=lambda *_: None,
+        instances="group",
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "code", "is_violation"),
     [
@@ -244,16 +258,7 @@ async def test_the_older_of_two_workers_of_one_name_must_say_so(
 ):
     flag = tmp_path / "flag"
     program = [sys.executable, "-c", _TWIN.format(flag=str(flag), words=words, code=code)]
-    platform = Platform(
-        1,
-        folder=tmp_path,
-        environment={},
-        command=program,
-        engines=("calm",),
-        seed=1,
-        on_engine=lambda *_: None,
-        instances="group",
-    )
+    platform = platform_of(program, tmp_path)
     (older,) = platform.workers
     try:
         platform.start(older)
@@ -274,5 +279,31 @@ async def test_the_older_of_two_workers_of_one_name_must_say_so(
         assert twin.wanted
     finally:
         platform.abandon()
-        while twin.running:
+    assert not twin.running
+
+
+async def test_the_younger_of_two_workers_is_not_started_again_after_it_has_left(tmp_path):
+    """A restart that has begun ends after the fault that lets one of the two go."""
+    flag = tmp_path / "flag"
+    program = [sys.executable, "-c", _TWIN.format(flag=str(flag), words="-", code=1)]
+    platform = platform_of(program, tmp_path)
+    (older,) = platform.workers
+    keeping = asyncio.create_task(platform.keep_up())
+    try:
+        platform.start(older)
+        twin = platform.start_twin(older)
+        os.killpg(twin.pid, signal.SIGKILL)
+        while twin.wanted:
             await asyncio.sleep(0.05)
+        await platform.keep_one(older, twin)
+        assert platform.workers == [older]
+        await asyncio.sleep(2 * RESTART_SECONDS)
+        assert twin.starts == 1
+        # nor is one that runs started a second time
+        platform.start(older)
+        assert older.starts == 1
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        platform.abandon()
+        twin.abandon()

@@ -25,7 +25,7 @@ from worker.demo.kafka.broker import free_ports
 
 _ROOT = Path(__file__).parents[2]
 _POLL_SECONDS = 0.1
-_RESTART_SECONDS = 1.0
+RESTART_SECONDS = 1.0
 _MOST_STOP_SECONDS = 90.0
 _PROBE_SECONDS = 1.0
 _RAISED = re.compile(r"guardstream:|\w+(?:\.\w+)*Error\b")
@@ -168,6 +168,12 @@ class WorkerProcess:
         # a young one dies of the signal itself, before it listens to it
         return None if end.code in (0, -signal.SIGTERM) else end
 
+    def abandon(self) -> None:
+        """Kill it, if it runs, and wait for the end; for when all goes wrong."""
+        if self._process is not None and self.running:
+            self.send(signal.SIGKILL)
+            self._process.wait()
+
     def last_exit(self) -> Exit:
         """How it ended."""
         assert self._process is not None
@@ -225,7 +231,12 @@ class Platform:
         ]
 
     def start(self, worker: WorkerProcess) -> None:
-        """Start a worker with whatever engine it draws."""
+        """Start a worker with whatever engine it draws.
+
+        Does nothing if it runs, or has left: whoever noticed its end may come second.
+        """
+        if worker.running or worker not in self.workers:
+            return
         engine = "calm" if self.is_calm else self._random.choice(self._engines)
         worker.start(engine)
         if engine != "calm":
@@ -280,8 +291,7 @@ class Platform:
     def abandon(self) -> None:
         """Kill whoever is left; for when all goes wrong."""
         for worker in self.workers:
-            if worker.running:
-                worker.send(signal.SIGKILL)
+            worker.abandon()
 
     def unexplained(self) -> list[Exit]:
         """The ends for which neither the worker nor a poison record gives a reason."""
@@ -324,7 +334,7 @@ class Platform:
                 if worker.wanted and not worker.running:
                     self.exits.append(worker.last_exit())
                     worker.wanted = False
-                    await asyncio.sleep(_RESTART_SECONDS)
+                    await asyncio.sleep(RESTART_SECONDS)
                     self.start(worker)
 
     async def _probe(self, liveness: Liveness) -> None:

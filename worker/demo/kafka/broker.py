@@ -264,8 +264,9 @@ class Broker:
             return
         stdin = guardian.stdin
         assert stdin is not None  # noqa: S101 it was opened as a pipe
-        with stdin, contextlib.suppress(BrokenPipeError):  # it may have ended by itself
-            stdin.write(order)
+        with stdin:  # the end of its input would kill the broker
+            with contextlib.suppress(BrokenPipeError):  # it may have ended by itself
+                stdin.write(order)
             guardian.wait()
 
 
