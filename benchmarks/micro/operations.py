@@ -195,25 +195,22 @@ MAPPED = {
     "litellm": "completion",
     "openai-chat": "request_and_response",
 }
-OPERATIONS = {
-    operation.name: operation
-    for operation in (
-        Operation(INTERPRETER, "Python alone, for comparison", _interpreter),
-        Operation("decode", "bytes to the judged exchange", _decode),
-        Operation("prompt", "rendering, tokenising, detecting imitated templates", _prompt),
-        Operation("parse", "completion to judgement", _parse),
-        Operation("encode", "judgement to the verdict's record", _encode),
-        Operation("ledger", "receiving, resolving and committing an offset", _ledger),
-        Operation("telemetry", "metrics and log context", _telemetry),
-        Operation("way", "all steps and the pipeline around them, on an in-memory bus", _way),
-    )
-}
-# not in the baseline: counted by name, to compare each with and without its mapping
-PRESETS = {
-    name: Operation(name, f"a record of 2 KiB to the judged exchange, {how}", make(preset, fixture))
+_STEPS = (
+    Operation(INTERPRETER, "Python alone, for comparison", _interpreter),
+    Operation("decode", "bytes to the judged exchange", _decode),
+    Operation("prompt", "rendering, tokenising, detecting imitated templates", _prompt),
+    Operation("parse", "completion to judgement", _parse),
+    Operation("encode", "judgement to the verdict's record", _encode),
+    Operation("ledger", "receiving, resolving and committing an offset", _ledger),
+    Operation("telemetry", "metrics and log context", _telemetry),
+    Operation("way", "all steps and the pipeline around them, on an in-memory bus", _way),
+)
+_PRESETS = tuple(
+    Operation(name, f"a record of 2 KiB to the judged exchange, {how}", make(preset, fixture))
     for preset, fixture in MAPPED.items()
     for name, how, make in (
         (f"{preset}, mapped", "by the preset", _mapped),
         (f"{preset}, as event", "without a mapping", _unmapped),
     )
-}
+)
+OPERATIONS = {operation.name: operation for operation in (*_STEPS, *_PRESETS)}
