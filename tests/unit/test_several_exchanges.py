@@ -107,6 +107,18 @@ async def test_what_is_redriven_is_judged_for_the_refused_exchanges_only(build):
     assert [v.source.exchange for v in verdicts(harness.bus)] == [1]
 
 
+async def test_what_is_redriven_for_no_exchange_of_its_own_is_refused(build):
+    harness = build()
+    headers = (("guardstream.exchanges", b"3-9"), ("guardstream.delivery.count", b"1"))
+    harness.bus.append("events", value=batch("hello", "hello"), headers=headers)
+    await run(harness, 1)
+    assert not verdicts(harness.bus)
+    (letter,) = letters(harness.bus)
+    assert letter["__dlq.errors.message"] == (
+        b"The header guardstream.exchanges names no exchange of the record."
+    )
+
+
 async def test_a_verdict_that_is_too_large_joins_the_dead_letter(build):
     harness = build()
     harness.bus.append("events", value=batch("hello", " ", "hello"))

@@ -139,7 +139,7 @@ def _to_file(
     judging: "Judging", source: "Source", path: Path, origin: dict[str, str | None]
 ) -> int:
     """Write verdicts, from where an earlier run stopped; how many exchanges cannot be judged."""
-    from worker.operator.offline.inputs import import_parquet
+    from worker.adapters.parquet import import_parquet
     from worker.operator.offline.outputs import begin, is_table, output_file
 
     if is_table(path):

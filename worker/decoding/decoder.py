@@ -131,6 +131,8 @@ class EventDecoder:
                         f"The record holds more than {self._max_exchanges} exchanges: write fewer"
                         " into a record, or raise input.exchanges_per_record."
                     )
+            if wanted is not None and not exchanges and not skipped:
+                raise NotAnEvent(f"The header {EXCHANGES} names no exchange of the record.")
         except RecordError as error:
             # of the record as a whole
             return Decoding((Refused(None, error),))

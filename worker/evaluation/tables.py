@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from worker.adapters.parquet import open_parquet
 from worker.domain.errors import UnusableFile
 from worker.evaluation.columns import Columns, LeftOut, Row, row_event
 
@@ -61,23 +62,13 @@ def _separated(
 
 
 def _parquet(path: Path, columns: Columns) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        from pyarrow import ArrowInvalid  # noqa: PLC0415 - an extra: only this format needs it
-        from pyarrow.parquet import ParquetFile  # noqa: PLC0415
-    except ImportError:
-        raise UnusableFile(
-            "Reading Parquet needs pyarrow: pip install 'guardstream[evaluate]'."
-        ) from None
-    try:
-        with ParquetFile(path) as file:
-            _require(path, file.schema_arrow.names, columns)
-            number = 0
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"row {number}", {name: _cell(cell) for name, cell in row.items()}
-    except ArrowInvalid:
-        raise UnusableFile(f"{path} is not a Parquet file, or is damaged.") from None
+    with open_parquet(path) as file:
+        _require(path, file.schema_arrow.names, columns)
+        number = 0
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number}", {name: _cell(cell) for name, cell in row.items()}
 
 
 def _cell(value: Any) -> Any:

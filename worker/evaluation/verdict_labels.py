@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from worker.adapters.parquet import open_parquet
 from worker.domain.errors import UnusableFile
 from worker.domain.questions import STANDARD_TASKS
 
@@ -96,21 +97,11 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        from pyarrow import ArrowException  # noqa: PLC0415 - an extra: only this format needs it
-        from pyarrow.parquet import ParquetFile  # noqa: PLC0415
-    except ImportError:
-        raise UnusableFile(
-            "Reading Parquet needs pyarrow: pip install 'guardstream[evaluate]'."
-        ) from None
-    try:
-        with ParquetFile(path, buffer_size=1 << 20) as file:
-            if lacking := set(_COLUMNS) - set(file.schema_arrow.names):
-                raise UnusableFile(f"{path} holds no verdicts: no column {min(lacking)}.")
-            number = 0
-            for batch in file.iter_batches(_BATCH_ROWS, columns=list(_COLUMNS)):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"row {number}", row
-    except ArrowException:
-        raise UnusableFile(f"{path} is not a Parquet file, or is damaged.") from None
+    with open_parquet(path) as file:
+        if lacking := set(_COLUMNS) - set(file.schema_arrow.names):
+            raise UnusableFile(f"{path} holds no verdicts: no column {min(lacking)}.")
+        number = 0
+        for batch in file.iter_batches(_BATCH_ROWS, columns=list(_COLUMNS)):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number}", row

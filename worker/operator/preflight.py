@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.reader import newest_records
 from worker.adapters.kafka.rights import find_missing_rights
-from worker.domain.errors import BusUnavailable, EngineUnavailable, Fatal, Retriable
+from worker.domain.errors import BusUnavailable, EngineUnavailable, Fatal, Retriable, WrongSetting
 from worker.operator.understanding import Understanding
 from worker.runtime.build import build_judging, build_transactions
 from worker.runtime.connection import build_connection
@@ -92,7 +92,7 @@ async def _records(settings: Settings, connection: Connection) -> str:
     if not records:
         return "there are none yet"
     if not found.understood:
-        raise BusUnavailable(f"{found.in_a_line} Set input.mapping, see `guardstream map`.")
+        raise WrongSetting(f"{found.in_a_line} Set input.mapping, see `guardstream map`.")
     return found.in_a_line
 
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import orjson
 
+from worker.adapters.parquet import open_parquet
 from worker.domain.errors import UnusableFile
 from worker.domain.records import Record, record_of_line
 from worker.flow.judging_all import CHUNK_RECORDS
@@ -131,7 +132,7 @@ class Rows:
     def __init__(self, path: Path, raw: str | None = None) -> None:
         self._path = path
         self.name = printable_name(path)
-        with _parquet(path) as file:
+        with open_parquet(path) as file:
             names = file.schema_arrow.names
             self.total: int | None = file.metadata.num_rows
         if raw is not None and raw not in names:
@@ -140,7 +141,7 @@ class Rows:
 
     def chunks(self, start: Place) -> Iterator[Chunk]:
         """The rows from a place on."""
-        with _parquet(self._path) as file:
+        with open_parquet(self._path) as file:
             row, groups = _skipped(file, start.row)
             columns = None if self.raw is None else [self.raw]
             batches = file.iter_batches(CHUNK_RECORDS, row_groups=groups, columns=columns)
@@ -200,32 +201,6 @@ def _jsonable(cell: Any) -> Any:
         return cell.decode()
     except UnicodeDecodeError:
         return base64.b64encode(cell).decode()
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
-    parquet = import_parquet()
-    from pyarrow import ArrowException  # noqa: PLC0415 - an extra
-
-    try:
-        # a buffer: without one, the columns of a row group are read completely
-        with parquet.ParquetFile(path, buffer_size=_READ_BYTES) as file:
-            yield file
-    except ArrowException:
-        raise UnusableFile(f"{path} is not a Parquet file, or is damaged.") from None
-
-
-def import_parquet() -> Any:
-    """The module that reads and writes Parquet.
-
-    Raises:
-        UnusableFile: it is not installed.
-    """
-    try:
-        from pyarrow import parquet  # noqa: PLC0415 - an extra: only this format needs it
-    except ImportError:
-        raise UnusableFile("Parquet needs pyarrow: pip install 'guardstream[evaluate]'.") from None
-    return parquet
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
+from worker.adapters.parquet import import_parquet
 from worker.domain.verdicts import Verdict
-from worker.operator.offline.inputs import import_parquet
 
 _ROWS_AT_ONCE = 2_000
 
