@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from worker.domain.engines import Completion, Continuation, EngineRequest
 from worker.domain.errors import InvalidRequest, PromptTooLong
 from worker.domain.judgements import NO_READING, Judgement, Reading, status_of
-from worker.domain.questions import STANDARD_QUESTIONS, Question, standard
-from worker.guards.guardreasoner.scan import FIELDS, TASKS
+from worker.domain.questions import STANDARD_QUESTIONS, Question
+from worker.guards.guardreasoner.answers import headings, questions_of, written
+from worker.guards.guardreasoner.scan import TASKS
 
 REPAIRED = "repaired"
 IMPROBABLE = "answer_improbable"
 # two answers that disagree are an answer
 _NOT_REPAIRED = "conflicting_answers"
-_ANSWERS = "\n\n---\n\nAnswers: \n"
-_NAMES = {task: name.capitalize() for name, task in FIELDS.items()}
+_END_OF_REASONING = "\n\n---\n\n"
 # labels have up to three tokens
 _MOST_TOKENS = 8
 
@@ -67,15 +67,15 @@ def repaired(
     """
     readings = dict(judgement.readings)
     flags = list(judgement.flags)
-    of, after, text = request, completion, _ANSWERS
-    for task in TASKS if has_response else TASKS[:1]:
-        question = standard(task)
+    of, after, text = request, completion, _END_OF_REASONING
+    for question, heading in headings(questions_of(has_response=has_response)):
+        task = question.name
         label = readings.get(task, NO_READING).label
-        text += f"{_NAMES[task]}:"
-        if question is None or label is not None:
-            text += f" {label}\n"
+        text += heading
+        if label is not None:
+            text += written(label)
             continue
-        choices = tuple(f" {label}" for label in question.labels)
+        choices = tuple(map(written, question.labels))
         forced = EngineRequest(
             Continuation(of, text, after),
             max_tokens=_MOST_TOKENS,
@@ -88,7 +88,7 @@ def repaired(
             break  # the context of the model is full
         readings[task] = _reading(question, answer, repair)
         flags.append(REPAIRED if readings[task].label else IMPROBABLE)
-        of, after, text = forced, answer, "\n"
+        of, after, text = forced, answer, ""
     return replace(
         judgement,
         status=status_of(STANDARD_QUESTIONS, readings, has_response=has_response),
@@ -98,7 +98,7 @@ def repaired(
 
 
 def _reading(question: Question, answer: Completion, repair: Repair) -> Reading:
-    shares = {label: _share(answer.logprobs, f" {label}") for label in question.labels}
+    shares = {label: _share(answer.logprobs, written(label)) for label in question.labels}
     mass = sum(shares.values())
     if not mass or mass < repair.least_mass:
         return Reading()
