@@ -1,6 +1,7 @@
 """The dashboard: each row is a question of the on-call engineer, each panel part of its answer."""
 
 from monitoring import foreign
+from monitoring.cost import cost
 from monitoring.flow import at_a_glance, keeping_up, waiting
 from monitoring.grafana import (
     SCHEMA_VERSION,
@@ -34,6 +35,7 @@ def build(docs: str) -> Json:
         waiting(),
         failing(),
         labelling(),
+        cost(),
         gpu(),
         kafka(),
         runtime(),

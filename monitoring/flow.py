@@ -172,7 +172,7 @@ def waiting() -> list[Json]:
         ),
         panel(
             "Micro-batches, by reason for closing",
-            "`linger` at low load, records or tokens at high load.",
+            "`idle` or `linger` at low load, records or tokens at high load.",
             "suffix: batches/s",
             {"{{reason}}": SHOWN.rate(names.BATCH_SIZE, by=("reason",), part="count")},
             width=4,

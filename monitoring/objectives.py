@@ -13,6 +13,10 @@ DEAD_LETTER_SHARE = 0.05
 INCONCLUSIVE_SHARE = 0.1
 # a share of fewer records is not significant
 SHARE_RECORDS = 20
+# of the audited verdicts within six hours
+AUDIT_DISAGREEMENT = 0.05
+# fewer audits are not significant
+AUDITS = 40
 # of the calls to Kafka
 FAILED_CALLS_SHARE = 0.1
 # of the time, with more records waiting than the engine takes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitoring import foreign, objectives
+from monitoring.cost import AUDIT_DISAGREES, AUDITED
 from monitoring.promql import GROUP, WORKER, Scope, ratio, total
 from worker.telemetry import attributes, names
 from worker.telemetry.metric import Metric
@@ -15,6 +16,8 @@ Json = dict[str, Any]
 
 OVER_5M = Scope()
 OVER_15M = Scope(window="15m")
+# audits are few
+OVER_6H = Scope(window="6h")
 JUDGED = 'outcome=~"verdict|dead_letter"'
 
 LAG_RECORDS = "guardstream:lag_records:sum"
@@ -204,6 +207,7 @@ def _of_outcomes() -> list[Alert]:
         counted = total(f"increase({OVER_15M.select(metric, *where)}[{OVER_15M.window}])", GROUP)
         return f"and {counted} > {objectives.SHARE_RECORDS}"
 
+    audited, disagree = _audits(AUDITED), _audits(AUDIT_DISAGREES)
     return [
         Alert(
             "GuardstreamDeadLetters",
@@ -221,7 +225,21 @@ def _of_outcomes() -> list[Alert]:
             "{{ $labels.job }} produces many verdicts without a label.",
             "{{ $value | humanizePercentage }} of the judgements are inconclusive.",
         ),
+        Alert(
+            "GuardstreamAuditsDisagree",
+            "warning",
+            "15m",
+            f"{ratio(disagree, audited)} > {objectives.AUDIT_DISAGREEMENT}\n"
+            f"and {audited} > {objectives.AUDITS}",
+            "Scores of {{ $labels.job }} say something else than its reasoning.",
+            "{{ $value | humanizePercentage }} of the audited verdicts have another label with"
+            " reasoning.",
+        ),
     ]
+
+
+def _audits(flag: str) -> str:
+    return total(f"increase({OVER_6H.select(names.FLAGS, flag)}[{OVER_6H.window}])", GROUP)
 
 
 def _of_the_engine() -> list[Alert]:

@@ -9,7 +9,15 @@ from typing import Any
 from benchmarks.figures import spread, table
 from benchmarks.micro.baseline import MAX_GROWTH
 from benchmarks.micro.counting import NoCountsError, count_instructions
-from benchmarks.micro.operations import EVENTS, INTERPRETER, OPERATIONS
+from benchmarks.micro.operations import (
+    EVENTS,
+    INTERPRETER,
+    MAPPED,
+    OPERATIONS,
+    STEPS,
+    mapped_name,
+    unmapped_name,
+)
 
 TITLE = "Cost of each step"
 _ROUNDS = 15
@@ -38,10 +46,11 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
 
 def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - draws none
-    """A row for each step, and its share of the full path."""
+    """A row for each step, and its share of the full path; then the presets."""
     microseconds, counts = figures["microseconds"], figures["instructions"]
     rows = []
-    for name, operation in OPERATIONS.items():
+    for operation in STEPS:
+        name = operation.name
         if name == INTERPRETER:
             continue
         share = statistics.median(microseconds[name]) / statistics.median(microseconds["way"])
@@ -55,9 +64,34 @@ def section(figures: dict[str, Any], pictures: Path) -> str:  # noqa: ARG001 - d
         " the full path with an in-memory bus and an engine with prepared completions. All steps"
         " alternate in each round.\n\n"
         + table(head, rows)
+        + _presets(microseconds, counts)
         + _repeatability(counts)
         + f"\nCI counts them again (`python -m benchmarks.micro check`) and fails if a step needs"
         f" {MAX_GROWTH:.0%} more instructions than in `benchmarks/micro/baseline.json`.\n"
+    )
+
+
+def _presets(microseconds: dict[str, list[float]], counts: list[dict[str, int]]) -> str:
+    """What mappings cost beside an event of ours."""
+    rows = []
+    for preset in MAPPED:
+        names = (mapped_name(preset), unmapped_name(preset))
+        by_preset, as_event = (min(microseconds[name]) for name in names)
+        counted = [statistics.median(c[name] for c in counts) / 1000 for name in names if counts]
+        more = f"{counted[0] - counted[1]:,.1f}" if counts else "-"
+        cells = [f"`{preset}`", f"{as_event:.1f}", f"{by_preset:.1f}"]
+        rows.append([*cells, f"{by_preset - as_event:.1f}", more])
+    head = [
+        "preset",
+        "as an event, µs",
+        "by the preset, µs",
+        "more, µs",
+        "thousand instructions more",
+    ]
+    return (
+        "\nA record of 2 KiB, decoded as an event of ours and by `input.mapping`, the least time of"
+        " all rounds; the presets that cost the most, and one that many use:\n\n"
+        + table(head, rows)
     )
 
 

@@ -188,6 +188,16 @@ def _way() -> Call:
     return way.go
 
 
+def mapped_name(preset: str) -> str:
+    """The operation that decodes a record by a preset."""
+    return f"{preset}, mapped"
+
+
+def unmapped_name(preset: str) -> str:
+    """The operation that decodes the same exchange as an event."""
+    return f"{preset}, as event"
+
+
 # the presets that take the longest, and one that many use
 MAPPED = {
     "otel-genai": "log_record",
@@ -195,7 +205,7 @@ MAPPED = {
     "litellm": "completion",
     "openai-chat": "request_and_response",
 }
-_STEPS = (
+STEPS = (
     Operation(INTERPRETER, "Python alone, for comparison", _interpreter),
     Operation("decode", "bytes to the judged exchange", _decode),
     Operation("prompt", "rendering, tokenising, detecting imitated templates", _prompt),
@@ -209,8 +219,8 @@ _PRESETS = tuple(
     Operation(name, f"a record of 2 KiB to the judged exchange, {how}", make(preset, fixture))
     for preset, fixture in MAPPED.items()
     for name, how, make in (
-        (f"{preset}, mapped", "by the preset", _mapped),
-        (f"{preset}, as event", "without a mapping", _unmapped),
+        (mapped_name(preset), "by the preset", _mapped),
+        (unmapped_name(preset), "without a mapping", _unmapped),
     )
 )
-OPERATIONS = {operation.name: operation for operation in (*_STEPS, *_PRESETS)}
+OPERATIONS = {operation.name: operation for operation in (*STEPS, *_PRESETS)}

@@ -21,7 +21,9 @@ from worker.domain.events import Exchange
 from worker.domain.questions import STANDARD_QUESTIONS, STANDARD_TASKS, standard
 from worker.domain.records import OutgoingRecord
 from worker.evaluation.scoring import Tally, strict
+from worker.guards.guardreasoner.cascade import ScoringPlan
 from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.reasoning import ReasoningPlan
 from worker.guards.guardreasoner.repair import Repair
 from worker.runtime.build import Judging, build_judging
 from worker.runtime.engines import DEMONSTRATION, demonstration_model
@@ -154,13 +156,13 @@ def agree(verdicts, examples):
 @in_the_engines_loop
 async def test_what_is_cut_off_is_repaired_on_the_cached_prefix(shared, monkeypatch):
     asker, block = shared.judging.judge._asker, 32
-    asking = GuardReasoner(repair=Repair())
+    asking = GuardReasoner(reasoning=ReasoningPlan(repair=Repair()))
 
     def begin(number, example):
         exchange = Exchange(example.prompt, example.response)
         # at any place, sometimes before the first word of reasoning
         cut = partial(EngineRequest, max_tokens=1 + 7 * number)
-        monkeypatch.setattr("worker.guards.guardreasoner.guard.EngineRequest", cut)
+        monkeypatch.setattr("worker.guards.guardreasoner.reasoning.EngineRequest", cut)
         judging = asking.judge(exchange)
         request = next(judging)
         monkeypatch.undo()
@@ -183,7 +185,37 @@ async def test_what_is_cut_off_is_repaired_on_the_cached_prefix(shared, monkeypa
             assert (reading.source == "repair") == (reading.label is not None)
         for one in forced:
             assert one.usage.cached_tokens >= (one.usage.prompt_tokens // block - 1) * block
-            assert sum(map(math.exp, one.logprobs.values())) <= 1 + 1e-6
+            assert sum(map(math.exp, one.logprobs[0].values())) <= 1 + 1e-6
+
+
+@in_the_engines_loop
+async def test_reasoning_after_a_score_computes_no_prompt_again(shared):
+    asker, block = shared.judging.judge._asker, 32
+    guard = GuardReasoner(
+        reasoning=ReasoningPlan(repair=Repair(), scored=True),
+        scoring=ScoringPlan("unsure", audit_share=1.0),
+    )
+
+    async def judge(number, example):
+        exchange = Exchange(example.prompt, example.response)
+        asking = guard.judge(exchange)
+        request = next(asking)
+        (ids,) = await asker.tokenizer.encode([request.prompt], 4096)
+        about = f"staged {number}"
+        return exchange, await asker.ask(asking, request, ids, exchange=exchange, about=about)
+
+    examples = compose("held_out", 40, 11)
+    judged = await asyncio.gather(*(judge(n, one) for n, one in enumerate(examples)))
+    for exchange, answer in judged:
+        score, reasoning, *answers = answer.completions
+        assert len(score.logprobs) == (1 if exchange.response is None else 3)
+        assert score.usage.completion_tokens <= 32
+        for one in (reasoning, *answers):
+            assert one.usage.cached_tokens >= (one.usage.prompt_tokens - 1) // block * block
+        stages = {one.stage for one in answer.judgement.scores}
+        assert stages == {"first", "reasoned"}
+        assert answer.judgement.reasoned
+        assert answer.judgement.status == "complete"
 
 
 def test_the_card_was_made_with_the_prompt_that_ships():

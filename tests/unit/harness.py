@@ -64,6 +64,7 @@ class WorkerHarness:
         *,
         drain_seconds=5.0,
         commit_interval_seconds=1.0,
+        linger_seconds=0.0,
         outbox_bytes=64 << 20,
         breaker=None,
         bus=None,
@@ -117,7 +118,7 @@ class WorkerHarness:
             policy=FlowPolicy(
                 AdmissionPolicy(6, outbox_bytes),
                 QueueBounds(**queue_bounds),
-                BatchPolicy(2, 1000, 0.0),
+                BatchPolicy(2, 1000, linger_seconds),
                 breaker or BreakerPolicy(),
                 commit_interval_seconds=commit_interval_seconds,
                 drain_seconds=drain_seconds,

@@ -53,3 +53,12 @@ def test_an_item_that_overflows_closes_what_came_before():
 def test_a_policy_without_room_is_refused():
     with pytest.raises(ValueError, match="room for one record"):
         BatchPolicy(max_records=0)
+
+
+def test_an_idle_engine_gets_what_there_is():
+    batcher = MicroBatcher(BatchPolicy(8, 100, 3600.0))
+    assert batcher.poll_idle() is None
+    batcher.add("a", 1, 0.0)
+    batch = batcher.poll_idle()
+    assert (batch.items, batch.reason) == (("a",), CloseReason.IDLE)
+    assert not len(batcher)

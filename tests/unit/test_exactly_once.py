@@ -1,6 +1,7 @@
 """When a partition's transaction begins. What is in it: test_pipeline.py, test_interleavings.py."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -16,22 +17,30 @@ from worker.telemetry import Telemetry
 POLICY = TransactionPolicy(interval_seconds=0.2, per_second=50.0)
 
 
-def test_few_partitions_wait_as_long_as_the_interval_says():
+def test_a_partition_that_has_been_quiet_does_not_wait():
     pace = Pace(POLICY)
-    assert [pace.wait_seconds(100.0) for _ in range(10)] == [0.2] * 10
+    assert pace.wait_seconds(100.0, -math.inf) == 0.0
+    assert pace.wait_seconds(200.0, 100.0) == 0.0
+
+
+def test_a_busy_partition_waits_as_long_as_the_interval_says():
+    pace = Pace(POLICY)
+    waits = [pace.wait_seconds(100.0, 100.0) for _ in range(10)]
+    assert waits == pytest.approx([0.2] * 10)
+    assert pace.wait_seconds(101.0, 100.9) == pytest.approx(0.1)
 
 
 def test_many_partitions_take_turns():
     pace = Pace(POLICY)
-    waits = [pace.wait_seconds(100.0) for _ in range(64)]
-    assert waits[10:] == pytest.approx([n / 50 for n in range(11, 65)])
+    waits = [pace.wait_seconds(100.0, -math.inf) for _ in range(64)]
+    assert waits == pytest.approx([n / 50 for n in range(64)])
 
 
 def test_turns_that_are_past_are_not_waited_for():
     pace = Pace(POLICY)
     for _ in range(64):
-        pace.wait_seconds(100.0)
-    assert pace.wait_seconds(102.0) == 0.2
+        pace.wait_seconds(100.0, -math.inf)
+    assert pace.wait_seconds(102.0, -math.inf) == 0.0
 
 
 class BusyTransactions(MemoryTransactions):
@@ -86,8 +95,9 @@ async def test_what_is_judged_during_a_commit_waits_for_more(record):
 
         transactions.arrive = arrive
         await arrive()
-        await delivery.settle()
-        assert transactions.sizes == [1], "it did not wait for more"
+        while bus.committed.get(INPUT, 0) < 1:
+            await asyncio.sleep(0)
+        assert transactions.sizes == [1], "the first has nothing to wait for"
         # the second completes two, which is as many as a transaction takes
         await arrive()
         while bus.committed[INPUT] < 3:

@@ -32,6 +32,23 @@ async def test_no_more_is_in_flight_than_allowed(build):
     assert 4 <= harness.engine.most <= 6
 
 
+async def test_a_record_waits_for_company_only_while_the_engine_works(build):
+    harness = build(linger_seconds=3600.0)
+    harness.send(1)
+    async with harness.running():
+        await harness.until(lambda: len(harness.judged()) == 1)
+        harness.hold()
+        harness.send(1, start=1)
+        await harness.until(lambda: harness.engine.running == 1)
+        harness.send(1, start=2)
+        await harness.idle()
+        assert harness.engine.running == 1
+        harness.send(1, start=3)
+        await harness.until(lambda: harness.engine.running == 3)
+        harness.release()
+        await harness.until(lambda: len(harness.judged()) == 4)
+
+
 async def test_nothing_is_committed_of_what_a_dead_engine_left(build):
     harness = build()
     harness.send(4)

@@ -6,7 +6,7 @@ It stands for a guard that somebody adds: nothing outside this file knows its qu
 import hashlib
 from typing import ClassVar
 
-from worker.domain.engines import Continuation, EngineRequest
+from worker.domain.engines import Continuation, EngineRequest, LabelPlace
 from worker.domain.guard import CompletionSpan
 from worker.domain.judgements import Category, Judgement, Reading, status_of
 from worker.domain.prompts import Prompt
@@ -24,7 +24,7 @@ class ThreeLevels:
     options: ClassVar[list] = []
 
     @classmethod
-    def from_options(cls, options):
+    def from_options(cls, options, calibration=None):  # noqa: ARG003 - a guard without scores
         cls.options.append(options)
         return cls()
 
@@ -54,11 +54,14 @@ class ThreeLevels:
 
 
 def _closed(question, prompt):
-    return EngineRequest(prompt, max_tokens=4, choices=question.labels, scores=question.labels)
+    return EngineRequest(
+        prompt, max_tokens=4, choices=question.labels, scores=(LabelPlace(question.labels),)
+    )
 
 
 def _reading(question, completion):
     label = completion.text if completion.text in question.labels else None
-    logprob = completion.logprobs.get(question.positive)
+    (logprobs,) = completion.logprobs or ({},)
+    logprob = logprobs.get(question.positive)
     score = None if logprob is None else 2.718281828459045**logprob
     return Reading(label, score, "answer" if label else None)

@@ -19,6 +19,7 @@ from worker.domain.engines import (
     EngineReference,
     EngineRequest,
     FinishReason,
+    LabelPlace,
     Usage,
 )
 from worker.domain.errors import EngineDead, InvalidRequest, Retriable
@@ -107,12 +108,17 @@ class SimulatedEngine(Engine):
         fails = _happens(chance, "failure", self._behaviour.failure_rate)
         drawn = _salted(draw, request_id) if request.temperature else draw
         reason: FinishReason = "stop"
+        stopped_by = None
         if request.choices:
             text = request.choices[drawn % len(request.choices)]
+        elif request.scores:
+            text = _form(request.scores, drawn)
         else:
             text = _text(drawn)
             if _happens(drawn, "cut", self._behaviour.cut_rate):
                 text, reason = _cut(text, _salted(drawn, "how"))
+            text, stopped_by = _up_to_stop(text, request.stop)
+            reason = "stop" if stopped_by else reason
         tokens = max(len(text) // 4, 1)
         async with self._slots:
             await self._clock.sleep(
@@ -127,7 +133,8 @@ class SimulatedEngine(Engine):
             reason,
             Usage(len(prompt_token_ids), tokens, 0),
             tuple(text.encode()),
-            _logprobs(request.scores, text, draw),
+            tuple(_logprobs(place, text, draw) for place in request.scores),
+            stopped_by,
         )
 
     @override
@@ -155,10 +162,30 @@ def _salted(draw: int, salt: str) -> int:
     return int.from_bytes(digest)
 
 
-def _logprobs(labels: Sequence[str], text: str, draw: int) -> dict[str, float]:
+def _form(places: Sequence[LabelPlace], draw: int) -> str:
+    """A label at each place, and nothing but what precedes it."""
+    return "".join(
+        place.after + place.labels[_salted(draw, place.after) % len(place.labels)]
+        for place in places
+    )
+
+
+def _up_to_stop(text: str, stops: Sequence[str]) -> tuple[str, str | None]:
+    """The text up to the first of these texts in it, and that text."""
+    found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
+    if not found:
+        return text, None
+    at, stop = min(found)
+    return text[:at], stop
+
+
+def _logprobs(place: LabelPlace, text: str, draw: int) -> dict[str, float]:
     """Log probabilities with a sum of 0.9, most of it on the label that was drawn."""
     weights = {
-        label: 1 + _salted(draw, label) % 8 + 64 * text.startswith(label) for label in labels
+        label: 1
+        + _salted(draw, place.after + label) % 8
+        + 64 * ((place.after + label) in text if place.after else text.startswith(label))
+        for label in place.labels
     }
     total = sum(weights.values())
     return {label: math.log(0.9 * weight / total) for label, weight in weights.items()}

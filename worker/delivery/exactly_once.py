@@ -240,8 +240,11 @@ class ExactlyOnce(Delivery):
                 del self._marking[partition]
                 has_begun.set()
             while True:
-                await buffer.due(lambda: self._pace.wait_seconds(self._clock.monotonic()))
+                await buffer.due(
+                    lambda: self._pace.wait_seconds(self._clock.monotonic(), buffer.committed_at)
+                )
                 await self._commit(buffer, transactor)
+                buffer.committed_at = self._clock.monotonic()
                 yield
         finally:
             self._source.pause([partition])

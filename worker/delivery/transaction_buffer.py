@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ class PartitionTransactionBuffer:
         leaving: those of them that the current transaction holds.
         marks: whether the metadata must be written even if the offset does not change.
         behind: offsets past the prefix, a heap.
+        committed_at: when its last transaction ended, in monotonic seconds.
     """
 
     partition: Partition
@@ -28,6 +30,7 @@ class PartitionTransactionBuffer:
     size_bytes: int = field(default=0, init=False)
     marks: bool = field(default=False, init=False)
     ready_bytes: int = field(default=0, init=False)
+    committed_at: float = field(default=-math.inf, init=False)
     behind: list[int] = field(default_factory=list, init=False)
     work: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     urgent: asyncio.Event = field(default_factory=asyncio.Event, init=False)

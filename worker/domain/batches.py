@@ -9,4 +9,5 @@ class CloseReason(StrEnum):
     RECORDS = "records"
     TOKENS = "tokens"
     LINGER = "linger"
+    IDLE = "idle"
     SUSPECT = "suspect"

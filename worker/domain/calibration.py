@@ -105,3 +105,4 @@ class Calibration:
 
 
 _NONE = QuestionCalibration()
+UNCALIBRATED = Calibration()

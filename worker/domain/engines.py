@@ -1,7 +1,7 @@
 """Requests to an engine and their completions, and the ports of engines and tokenizers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from worker.domain.prompts import Prompt
@@ -40,16 +40,20 @@ class Completion:
     """What the engine made of a request.
 
     Attributes:
-        token_ids: of `text`, without what stopped it.
-        logprobs: natural logarithms of the probability of each label of `EngineRequest.scores`,
-            as the model had it before any constraint: of the token at which the labels differ.
+        text: what was written, up to what stopped it.
+        token_ids: of `text` and of the text that stopped it, without the control token that did.
+        logprobs: for each place of `EngineRequest.scores`, natural logarithms of the probability of
+            its labels, as the model had it before any constraint: of the token at which the labels
+            differ. Empty where the completion has no such place.
+        stopped_by: the text of `EngineRequest.stop` that ended it, if one did.
     """
 
     text: str
     finish_reason: FinishReason | None
     usage: Usage
     token_ids: tuple[int, ...] = ()
-    logprobs: Mapping[str, float] = field(default_factory=dict)
+    logprobs: tuple[Mapping[str, float], ...] = ()
+    stopped_by: str | None = None
 
 
 def finish_reason_of(reasons: Sequence[FinishReason | None]) -> FinishReason | None:
@@ -61,7 +65,8 @@ def stored_completions(
     texts: str | Sequence[str],
     finish_reason: FinishReason | None,
     finish_reasons: Sequence[FinishReason | None] | None = None,
-    logprobs: Sequence[Mapping[str, float]] | None = None,
+    logprobs: Sequence[tuple[Mapping[str, float], ...]] | None = None,
+    stopped_by: Sequence[str | None] | None = None,
 ) -> list[Completion]:
     """Completions that were stored.
 
@@ -70,6 +75,7 @@ def stored_completions(
         finish_reason: of the last one.
         finish_reasons: of each, where that was stored.
         logprobs: of each, where they were stored.
+        stopped_by: of each, where that was stored.
     """
     given = [texts] if isinstance(texts, str) else texts
     reasons = finish_reasons
@@ -78,9 +84,13 @@ def stored_completions(
         reasons = [*before, finish_reason]
     nothing = Usage(0, 0, 0)
     return [
-        Completion(text, reason, nothing, (), scores)
-        for text, reason, scores in zip(
-            given, reasons, logprobs or [{} for _ in given], strict=False
+        Completion(text, reason, nothing, (), scores, stop)
+        for text, reason, scores, stop in zip(
+            given,
+            reasons,
+            logprobs or [() for _ in given],
+            stopped_by or [None for _ in given],
+            strict=False,
         )
     ]
 
@@ -108,16 +118,30 @@ class Continuation:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelPlace:
+    """A place in a completion at which the probability of some labels is wanted.
+
+    Attributes:
+        labels: as they are written there, with the space before them. Two labels whose tokens do
+            not differ are refused.
+        after: the text before it; the search begins at the place before. The first place without
+            such a text is the start of the completion.
+    """
+
+    labels: tuple[str, ...]
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRequest:
     """What a guard asks of an engine.
 
     Attributes:
         max_tokens: of the completion; None leaves it to `engine.max_tokens`, which also bounds it.
         stop_tokens: control tokens that end the completion, by name.
-        stop: texts that end it; they are not part of it.
+        stop: texts that end it; they are not part of its text.
         choices: the completion is one of these.
-        scores: labels whose probability is wanted at the start of the completion. Two labels whose
-            tokens do not differ are refused.
+        scores: the places at which probabilities are wanted, in their order in the completion.
         temperature: 0 is greedy.
         priority: the lowest goes first.
         stop_loops: end the completion early, as `repetition`, where it repeats itself.
@@ -128,7 +152,7 @@ class EngineRequest:
     stop_tokens: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    scores: tuple[str, ...] = ()
+    scores: tuple[LabelPlace, ...] = ()
     temperature: float = 0.0
     priority: int = 0
     stop_loops: bool = False

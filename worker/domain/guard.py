@@ -1,9 +1,10 @@
 """A guard: how a model family is asked, and how its answers are read."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal, NamedTuple, Protocol
 
-from worker.domain.engines import Completion, EngineRequest
+from worker.domain.engines import Completion, EngineRequest, Usage
 from worker.domain.errors import InvalidRequest
 from worker.domain.events import Exchange
 from worker.domain.judgements import Judgement
@@ -11,6 +12,8 @@ from worker.domain.prompts import Prompt
 from worker.domain.questions import Question
 
 CompletionSpanKind = Literal["label", "step", "conclusion", "flag"]
+
+_MOST_SAMPLES = 20
 
 Asking = Generator[EngineRequest, Completion, Judgement]
 
@@ -66,6 +69,20 @@ class Guard(Protocol):
     ) -> tuple[tuple[CompletionSpan, ...], ...]:
         """For each completion, in order, where it says what the judgement read of it."""
         ...
+
+
+def sample_requests(guard: Guard) -> Iterator[EngineRequest]:
+    """The kinds of requests that a guard makes of a model that answers nothing.
+
+    They name the control tokens and labels that the model's tokenizer must have.
+    """
+    asking = guard.judge(Exchange("request", "response"))
+    nothing = Completion("", "length", Usage(0, 0, 0))
+    request = next(asking)
+    with suppress(StopIteration):
+        for _ in range(_MOST_SAMPLES):
+            yield request
+            request = asking.send(nothing)
 
 
 def first_request(guard: Guard, exchange: Exchange) -> EngineRequest:

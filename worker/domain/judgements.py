@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from worker.domain.calibration import Stage
 from worker.domain.questions import STANDARD_TASKS, Question
 
 LabelSource = Literal["answer", "section", "score", "repair"]
@@ -47,6 +48,22 @@ class Category:
 
 
 @dataclass(frozen=True, slots=True)
+class StageScore:
+    """What the model gave to the labels of a question, before or after it reasoned.
+
+    Attributes:
+        raw: the probability of the positive label among all labels, before calibration.
+        mass: the probability of all labels together; where it is small, the model was not about to
+            answer.
+    """
+
+    question: str
+    stage: Stage
+    raw: float
+    mass: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reasoning:
     """The section of a completion on one question: its steps in order, and its conclusion."""
 
@@ -70,6 +87,7 @@ class Judgement:
         status: `inconclusive` when a question that applies has no label.
         readings: by the question's name, of the questions that apply.
         severity: the guard's own level.
+        scores: what the readings' scores come from.
         reasoned: whether the guard reasoned before it answered.
     """
 
@@ -80,6 +98,7 @@ class Judgement:
     categories: tuple[Category, ...] = ()
     severity: str | None = None
     reasoned: bool = True
+    scores: tuple[StageScore, ...] = ()
 
     def reading(self, name: str) -> Reading:
         """The answer to the question of this name; without a label where it does not apply."""

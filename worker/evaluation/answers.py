@@ -44,7 +44,8 @@ class StoredCompletion:
     Attributes:
         completion: a list of texts where the guard asks more than once.
         finish_reason: of the last one, or of the first that was cut off.
-        finish_reasons: of each, where there are several; so are `logprobs`.
+        finish_reasons: of each, where there are several; so is `stopped_by`.
+        logprobs: of each, where one was asked for some.
         rendered_sha256: of the first prompt's text.
         flags: of the engine and the exchange; null in files of other programs.
     """
@@ -59,12 +60,17 @@ class StoredCompletion:
     guard: GuardReference | None = None
     engine: EngineReference | None = None
     finish_reasons: tuple[FinishReason | None, ...] | None = None
-    logprobs: tuple[Mapping[str, float], ...] | None = None
+    logprobs: tuple[tuple[Mapping[str, float], ...], ...] | None = None
+    stopped_by: tuple[str | None, ...] | None = None
 
     def completions(self) -> list[Completion]:
         """What was stored, in order."""
         return stored_completions(
-            self.completion, self.finish_reason, self.finish_reasons, self.logprobs
+            self.completion,
+            self.finish_reason,
+            self.finish_reasons,
+            self.logprobs,
+            self.stopped_by,
         )
 
 

@@ -73,6 +73,8 @@ def _stored(
 ) -> StoredCompletion:
     texts = [completion.text for completion in completions]
     reasons = tuple(completion.finish_reason for completion in completions)
+    logprobs = tuple(completion.logprobs for completion in completions)
+    stopped_by = tuple(completion.stopped_by for completion in completions)
     is_one = len(texts) == 1
     return StoredCompletion(
         id=labelled.id,
@@ -80,7 +82,8 @@ def _stored(
         has_response=labelled.exchange.response is not None,
         finish_reason=finish_reason_of(reasons),
         finish_reasons=None if is_one else reasons,
-        logprobs=None if is_one else tuple(one.logprobs for one in completions),
+        logprobs=logprobs if any(logprobs) else None,
+        stopped_by=stopped_by if any(stopped_by) else None,
         usage=total_usage(completions),
         rendered_sha256=rendered_sha256(labelled, judge.guard),
         flags=prepared.flags,

@@ -20,7 +20,8 @@ class BatchPolicy:
     Attributes:
         max_records: prompts in a batch.
         max_tokens: prompt tokens in a batch; a single longer prompt is a batch.
-        linger_seconds: how long the first prompt waits for more; 0 closes at once.
+        linger_seconds: how long the first prompt waits for more while the engine has others to
+            complete; 0 closes at once.
     """
 
     max_records: int = 64
@@ -82,6 +83,10 @@ class MicroBatcher(Generic[T]):
         """The gathered items, if they have lingered long enough by `now`."""
         due = self.due_at()
         return self._close(CloseReason.LINGER) if due is not None and now >= due else None
+
+    def poll_idle(self) -> MicroBatch[T] | None:
+        """The gathered items, for an engine that has nothing to do: waiting would gain nothing."""
+        return self._close(CloseReason.IDLE) if self._items else None
 
     def _close(self, reason: CloseReason) -> MicroBatch[T]:
         batch = MicroBatch(tuple(self._items), self._tokens, reason, self._opened_at)

@@ -236,6 +236,8 @@ class Pipeline:
                     for batch in self._batcher.add(prepared, tokens, self._clock.monotonic()):
                         await self._processor.admit(batch)
                 if not (await self._suspects.judge_next() or records):
+                    if not self._admission.in_flight and (idle := self._batcher.poll_idle()):
+                        await self._processor.admit(idle)
                     await self._linger()
                 if due := self._batcher.poll(self._clock.monotonic()):
                     await self._processor.admit(due)

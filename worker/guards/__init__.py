@@ -3,17 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.domain.calibration import Calibration
 from worker.domain.errors import WrongSetting
 from worker.domain.guard import Guard
 from worker.guards.guardreasoner.guard import GuardReasoner
 
-# each takes the settings of the groups `guard` and `judging`
-GUARDS: dict[str, Callable[[Mapping[str, Any]], Guard]] = {
+# each takes the settings of the groups `guard` and `judging`, and what the calibration file says
+GUARDS: dict[str, Callable[[Mapping[str, Any], Calibration | None], Guard]] = {
     "guardreasoner": GuardReasoner.from_options,
 }
 
 
-def build_guard(name: str, options: Mapping[str, Any]) -> Guard:
+def build_guard(
+    name: str, options: Mapping[str, Any], calibration: Calibration | None = None
+) -> Guard:
     """The guard with this name.
 
     Raises:
@@ -22,4 +25,4 @@ def build_guard(name: str, options: Mapping[str, Any]) -> Guard:
     build = GUARDS.get(name)
     if build is None:
         raise WrongSetting(f"guard.name: there is no guard {name!r}; use {', '.join(GUARDS)}.")
-    return build(options)
+    return build(options, calibration)

@@ -15,10 +15,9 @@ from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.base import MOST_BEGUN, Delivery
 from worker.delivery.exactly_once import ExactlyOnce
 from worker.delivery.transaction_pace import TransactionPolicy
-from worker.domain.events import Exchange
-from worker.domain.guard import Guard, first_request, prompt_of
+from worker.domain.guard import Guard, sample_requests
 from worker.domain.ports import Source
-from worker.domain.prompts import Control
+from worker.domain.prompts import Control, Prompt
 from worker.domain.verdicts import reference_to
 from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
@@ -127,11 +126,14 @@ def build_judging(
 
 
 def _require_tokens(guard: Guard, tokenizer: JsonTokenizer) -> None:
-    """Refuse a model that lacks the control tokens of the guard's first request."""
-    request = first_request(guard, Exchange("request", "response"))
-    controls = [run.name for run in prompt_of(request).runs if isinstance(run, Control)]
-    for name in (*controls, *request.stop_tokens):
-        tokenizer.token_id(name)
+    """Refuse a model that lacks control tokens of the guard, or cannot tell its labels apart."""
+    for request in sample_requests(guard):
+        runs = request.prompt.runs if isinstance(request.prompt, Prompt) else ()
+        controls = [run.name for run in runs if isinstance(run, Control)]
+        for name in (*controls, *request.stop_tokens):
+            tokenizer.token_id(name)
+        for place in request.scores:
+            tokenizer.label_tokens(place.labels)
 
 
 def build_delivery(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from worker.adapters.clock import SystemClock
 from worker.adapters.simulated import Behaviour, SimulatedEngine
@@ -71,9 +72,15 @@ def _vllm(settings: Settings, model: Model) -> Engine:
         max_model_len=chosen.max_model_len,
         gpu_memory_utilization=chosen.gpu_memory_utilization,
         otlp_endpoint=settings.telemetry.otlp_endpoint,
-        extra=chosen.extra,
+        extra={**_scheduling(settings), **chosen.extra},
         seed=model.seed,
     )
+
+
+def _scheduling(settings: Settings) -> dict[str, Any]:
+    """Reasoning goes before new scores while its prompt is still in the prefix cache."""
+    is_cascade = settings.judging.reasoning in ("unsure", "flagged")
+    return {"scheduling_policy": "priority"} if is_cascade else {}
 
 
 ENGINES: dict[str, Callable[[Settings, Model], Engine]] = {

@@ -91,6 +91,9 @@ class Telemetry:
         }
         self._questions = [(one.name, one in STANDARD_QUESTIONS) for one in questions]
         self._cached_tokens = made.counter(names.TOKENS_CACHED)
+        self._reasoned = made.counter(names.REASONED)
+        self._tokens_reasoned = made.counter(names.JUDGEMENT_TOKENS, "reasoned")
+        self._tokens_scored = made.counter(names.JUDGEMENT_TOKENS, "score")
         start_at_zero(made)
 
     # receive, batch
@@ -169,6 +172,11 @@ class Telemetry:
             reading = getattr(verdict, name) if is_standard else verdict.criteria.get(name)
             self._labels[name, None if reading is None else reading.label].add()
         self._instruments.counter(names.JUDGEMENTS, verdict.status).add()
+        if verdict.reasoned:
+            self._reasoned.add()
+            self._tokens_reasoned.add(verdict.usage.completion_tokens)
+        else:
+            self._tokens_scored.add(verdict.usage.completion_tokens)
         for flag in verdict.flags:
             self._instruments.counter(names.FLAGS, flag).add()
         age = max(now - record.timestamp_ms / 1000, 0.0)

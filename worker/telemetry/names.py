@@ -90,6 +90,19 @@ JUDGEMENTS = Metric(
     "Exchanges judged: `complete` or `inconclusive`.",
     ("status",),
 )
+REASONED = Metric(
+    "guardstream.judgements.reasoned",
+    Kind.COUNTER,
+    "{judgement}",
+    "Exchanges that the guard reasoned about; the others were judged by their score alone.",
+)
+JUDGEMENT_TOKENS = Metric(
+    "guardstream.judgements.tokens",
+    Kind.COUNTER,
+    "{token}",
+    "Tokens generated for judgements: `reasoned`, or by `score` alone.",
+    ("by",),
+)
 FLAGS = Metric("guardstream.flags", Kind.COUNTER, "{flag}", "Flags of verdicts.", ("flag",))
 DEAD_LETTERS = Metric(
     "guardstream.dead_letters",

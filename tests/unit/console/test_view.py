@@ -133,6 +133,7 @@ def test_labels_are_mixed_in_shares_of_the_verdicts():
         page.of(names.VERDICTS, "response_refusal", "none").inc(4)
         page.of(names.JUDGEMENTS, "complete").inc(3)
         page.of(names.JUDGEMENTS, "inconclusive").inc(1)
+        page.of(names.REASONED).inc(2)
 
     view = view_of([seen(act, page=page)], now=0.0)
     assert [mix.task for mix in view.mixes] == ["prompt_harmfulness", "response_refusal"]
@@ -141,6 +142,7 @@ def test_labels_are_mixed_in_shares_of_the_verdicts():
         {"none": 1.0},
     ]
     assert view.inconclusive_share == 0.25
+    assert view.reasoned_share == 0.5
 
 
 def test_flags_are_ranked():

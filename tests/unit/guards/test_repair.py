@@ -11,7 +11,7 @@ from tests.unit.clocks import QuickClock
 from tests.unit.guards.test_reading import SECTIONS, USUAL
 from tests.unit.judges import build_judge
 from worker.adapters.simulated import Behaviour, SimulatedEngine
-from worker.domain.engines import Completion, Continuation, Usage
+from worker.domain.engines import Completion, Continuation, LabelPlace, Usage
 from worker.domain.errors import InvalidRequest, PromptTooLong
 from worker.domain.events import Exchange
 from worker.domain.guard import CompletionSpan, read_completions
@@ -19,13 +19,14 @@ from worker.domain.judgements import Reading
 from worker.domain.questions import STANDARD_TASKS
 from worker.domain.records import record_of_line
 from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.reasoning import ReasoningPlan
 from worker.guards.guardreasoner.repair import Repair
 
 # 10,000 and more in the nightly target
 EVENTS = int(os.environ.get("GUARDSTREAM_TEST_FUZZ_EVENTS", "400"))
 ANSWERED = Exchange("How do I bake bread?", "With flour.")
 ALONE = Exchange("How do I bake bread?", None)
-GUARD = GuardReasoner(repair=Repair())
+GUARD = GuardReasoner(reasoning=ReasoningPlan(repair=Repair()))
 NOTHING = Usage(0, 0, 0)
 
 
@@ -34,7 +35,7 @@ def forced(request, label, probability=0.9, mass=0.95):
     other = next(one for one in request.choices if one != f" {label}")
     shares = {f" {label}": probability * mass, other: (1 - probability) * mass}
     logprobs = {name: math.log(share) for name, share in shares.items()}
-    return Completion(f" {label}", "stop", NOTHING, (1, 2), logprobs)
+    return Completion(f" {label}", "stop", NOTHING, (1, 2), (logprobs,))
 
 
 def judge(exchange, text, finish_reason, *answers, **how):
@@ -80,7 +81,7 @@ def test_what_was_cut_off_is_asked_for_every_task(finish_reason):
     assert one.prompt == Continuation(first, "\n\n---\n\nAnswers: \nRequest:", said)
     assert (two.prompt.of, two.prompt.text) == (one, "\nCompletion:")
     assert (three.prompt.of, three.prompt.text) == (two, "\nResponse:")
-    assert [one.choices for one in requests] == [one.scores for one in requests]
+    assert all(one.scores == (LabelPlace(one.choices),) for one in requests)
 
 
 def test_without_a_response_only_the_request_is_asked_for():

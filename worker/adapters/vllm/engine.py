@@ -224,7 +224,8 @@ class VllmEngine(Engine):
             finish_reason=_finish_reason(request, answer),
             usage=usage,
             token_ids=token_ids,
-            logprobs=options.logprobs(answer.logprobs),
+            logprobs=options.logprobs(token_ids, answer.logprobs),
+            stopped_by=answer.stop_reason if answer.stop_reason in request.stop else None,
         )
 
     def _options_of(self, request: EngineRequest) -> RequestOptions:

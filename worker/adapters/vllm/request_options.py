@@ -1,5 +1,6 @@
 """Sampling parameters for a kind of requests, and the log probabilities from their completions."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from worker.adapters.vllm.tokenizer import JsonTokenizer
@@ -25,9 +26,10 @@ class RequestOptions:
         )
 
         self.stop_token_ids = [tokenizer.token_id(name) for name in request.stop_tokens]
-        self._place, self._labels = (
-            tokenizer.label_tokens(request.scores) if request.scores else (0, {})
-        )
+        self._tokenizer = tokenizer
+        self._places = [
+            (place.after, *tokenizer.label_tokens(place.labels)) for place in request.scores
+        ]
         chosen: dict[str, Any] = {}
         if request.choices:
             ids = [tokenizer.ids(choice) for choice in request.choices]
@@ -38,8 +40,9 @@ class RequestOptions:
                 chosen = {"structured_outputs": choices}
         if request.stop_loops:
             chosen["repetition_detection"] = RepetitionDetectionParams(*_LOOP)
-        if self._labels:
-            chosen["logprob_token_ids"] = list(self._labels.values())
+        if self._places:
+            wanted = (token for *_, tokens in self._places for token in tokens.values())
+            chosen["logprob_token_ids"] = list(dict.fromkeys(wanted))
         self.parameters = SamplingParams(
             **{
                 "temperature": request.temperature,
@@ -51,13 +54,47 @@ class RequestOptions:
             }
         )
 
-    def logprobs(self, positions: Any) -> dict[str, float]:
-        """The log probabilities of the labels; empty if the completion ended before their token."""
-        if not self._labels or positions is None or len(positions) <= self._place:
-            return {}
-        held = positions[self._place]
-        return {
-            label: float(held[token].logprob)
-            for label, token in self._labels.items()
-            if token in held
-        }
+    def logprobs(self, token_ids: Sequence[int], positions: Any) -> tuple[dict[str, float], ...]:
+        """The log probabilities of the labels at each place, empty where there is no such place.
+
+        Args:
+            token_ids: of the completion.
+            positions: what vLLM returns for each of them.
+        """
+        if not self._places:
+            return ()
+        found = []
+        for (_, differ_at, tokens), start in zip(
+            self._places,
+            starts_of([after for after, *_ in self._places], token_ids, self._tokenizer),
+            strict=True,
+        ):
+            held: Any = {}
+            if start is not None and positions and start + differ_at < len(positions):
+                held = positions[start + differ_at]
+            found.append(
+                {label: float(held[id_].logprob) for label, id_ in tokens.items() if id_ in held}
+            )
+        return tuple(found)
+
+
+def starts_of(
+    afters: Sequence[str], token_ids: Sequence[int], tokenizer: JsonTokenizer
+) -> Iterator[int | None]:
+    """The token at which each place begins; None where the tokens do not have it.
+
+    Args:
+        afters: the text before each place; empty for the start.
+        token_ids: of a short completion.
+        tokenizer: of the model.
+    """
+    text, ends = tokenizer.ends(token_ids) if any(afters) else ("", [])
+    at = 0
+    for after in afters:
+        if not after:
+            yield 0
+            continue
+        found = text.find(after, at)
+        at = found + len(after) if found >= 0 else len(text)
+        # a token that reaches over the end of the text before the place says nothing of the labels
+        yield ends.index(at) + 1 if found >= 0 and at in ends else None

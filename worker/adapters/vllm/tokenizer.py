@@ -107,6 +107,14 @@ class JsonTokenizer(TokenizerPort):
         """The tokens of a text, none of them special."""
         return self._ids(text)
 
+    def ends(self, token_ids: Sequence[int]) -> tuple[str, list[int]]:
+        """The text of a few tokens, and for each token where the text up to it ends."""
+        texts = [
+            self._tokenizer.decode(token_ids[: n + 1], skip_special_tokens=False)
+            for n in range(len(token_ids))
+        ]
+        return (texts[-1] if texts else ""), [len(text) for text in texts]
+
     @override
     async def encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
         # in a thread: the library releases the interpreter lock

@@ -15,5 +15,11 @@ FLAGS = {
     "prose_before_reasoning": "there is text before the first header",
     "mentions_ground_truth": "the model mentions a ground truth that it cannot know",
     "repaired": "a label is an answer that was forced after the completion",
-    "answer_improbable": "an answer was forced and not used, as the model was not about to answer",
+    "answer_improbable": "an answer was asked for and not used: the model was not about to answer",
+    "gated": "the exchange has no response, so the model stopped after the first task",
+    "score_unsure": "the model reasoned, because its score before that was not sure",
+    "score_flagged": "the model reasoned, because its score before that said harmful",
+    "audited": "the score was sure, and the model reasoned all the same, as an audit",
+    "audit_disagrees": "an audit found another label than the score had said",
+    "stages_disagree": "the score before the reasoning says another label than the reasoning",
 }

@@ -1,49 +1,76 @@
-"""The guard GuardReasoner: one request that reasons about the three standard tasks."""
+"""The guard GuardReasoner: it reasons about the three standard tasks, or scores them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Self
 
 from typing_extensions import override
 
+from worker.domain.calibration import UNCALIBRATED, Calibration
 from worker.domain.engines import Completion, EngineRequest
 from worker.domain.events import Exchange
 from worker.domain.guard import Asking, CompletionSpan, Guard
+from worker.domain.judgements import Judgement
 from worker.domain.questions import STANDARD_QUESTIONS
+from worker.guards.guardreasoner.answers import questions_of
+from worker.guards.guardreasoner.cascade import ScoringPlan, cascade, scored
 from worker.guards.guardreasoner.flags import FLAGS
-from worker.guards.guardreasoner.parser import parse
 from worker.guards.guardreasoner.prompt import PromptForm, imitations, render
-from worker.guards.guardreasoner.repair import Repair, repaired, tasks_without_label, wants_repair
-from worker.guards.guardreasoner.spans import find_spans
-
-_STOP_TOKENS = ("<|eot_id|>", "<|end_of_text|>")
+from worker.guards.guardreasoner.reasoning import ReasoningPlan, reason
+from worker.guards.guardreasoner.repair import Repair
+from worker.guards.guardreasoner.spans import spans_of
 
 
 class GuardReasoner(Guard):
-    """Reasons about the three standard tasks, then answers them.
+    """Reasons about the three standard tasks, then answers them; or answers them first.
 
     Args:
         form: `raw` is the prompt of the training; `chat` adds the turns of Llama 3.
-        repair: how completions without an answer are repaired; None leaves them inconclusive.
+        reasoning: how it reasons.
+        scoring: when it reasons, and how its scores are read.
     """
 
     name = "guardreasoner"
     questions = STANDARD_QUESTIONS
     flags: Mapping[str, str] = FLAGS
 
-    def __init__(self, form: PromptForm = "raw", repair: Repair | None = None) -> None:
+    def __init__(
+        self,
+        form: PromptForm = "raw",
+        reasoning: ReasoningPlan | None = None,
+        scoring: ScoringPlan | None = None,
+    ) -> None:
         self._form: PromptForm = form
-        self._repair = repair
+        self._reasoning = reasoning or ReasoningPlan()
+        self._scoring = scoring or ScoringPlan()
         template = render("{prompt}", "{response}", form)
         shape = "\x00".join(run if isinstance(run, str) else run.name for run in template.runs)
         self._prompt_sha256 = hashlib.sha256(shape.encode()).hexdigest()
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Self:
+    def from_options(
+        cls, options: Mapping[str, Any], calibration: Calibration | None = None
+    ) -> Self:
         """Build it from the settings of the groups `guard` and `judging`."""
-        repair = Repair(options.get("least_mass", 0.5)) if options.get("repair") else None
-        return cls(options.get("prompt_form", "raw"), repair)
+        least_mass = options.get("least_mass", 0.5)
+        mode = options.get("reasoning", "always")
+        return cls(
+            options.get("prompt_form", "raw"),
+            ReasoningPlan(
+                repair=Repair(least_mass) if options.get("repair") else None,
+                # a cascade combines the scores of both stages
+                scored=bool(options.get("scores")) or mode != "always",
+                gated=bool(options.get("gate_prompt_only")),
+            ),
+            ScoringPlan(
+                mode=mode,
+                audit_share=options.get("audit_share", 0.0),
+                least_mass=least_mass,
+                calibration=calibration or UNCALIBRATED,
+            ),
+        )
 
     @property
     @override
@@ -52,37 +79,28 @@ class GuardReasoner(Guard):
 
     @override
     def judge(self, exchange: Exchange) -> Asking:
+        judgement = yield from self._requests(exchange)
         # flags of the exchange come before those of the completion
         flags = imitations(exchange.prompt, exchange.response)
-        prompt = render(exchange.prompt, exchange.response, self._form)
-        request = EngineRequest(prompt, stop_tokens=_STOP_TOKENS, stop_loops=True)
-        completion = yield request
-        has_response = exchange.response is not None
-        judgement = parse(
-            completion.text, has_response=has_response, finish_reason=completion.finish_reason
-        )
-        if self._repair is not None and wants_repair(judgement):
-            judgement = yield from repaired(
-                request, completion, judgement, has_response=has_response, repair=self._repair
-            )
         return replace(judgement, flags=(*flags, *judgement.flags)) if flags else judgement
+
+    def _requests(self, exchange: Exchange) -> Generator[EngineRequest, Completion, Judgement]:
+        prompt = render(exchange.prompt, exchange.response, self._form)
+        has_response = exchange.response is not None
+        if self._scoring.mode != "always":
+            return (yield from cascade(prompt, exchange, self._scoring, self._reasoning))
+        judgement = yield from reason(prompt, self._reasoning, has_response=has_response)
+        if not judgement.scores:
+            return judgement
+        return scored(questions_of(has_response=has_response), judgement, self._scoring)
 
     @override
     def spans(
         self, exchange: Exchange, completions: Sequence[Completion]
     ) -> tuple[tuple[CompletionSpan, ...], ...]:
-        has_response = exchange.response is not None
-        first, *forced = completions
-        reason = first.finish_reason
-        read = find_spans(first.text, has_response=has_response, finish_reason=reason)
-        if not forced:
-            return (read,)
-        judgement = parse(first.text, has_response=has_response, finish_reason=reason)
-        tasks = tasks_without_label(judgement, has_response=has_response)
-        return (
-            read,
-            *(
-                (CompletionSpan(1, len(one.text), "label", task),)
-                for one, task in zip(forced, tasks, strict=False)
-            ),
-        )
+        asking = self._requests(exchange)
+        requests = [next(asking)]
+        with suppress(StopIteration):
+            for completion in completions:
+                requests.append(asking.send(completion))  # noqa: PERF401 - it may end early
+        return spans_of(requests, completions, has_response=exchange.response is not None)

@@ -6,15 +6,21 @@ comes before them is in its prefix cache. The probability of both labels togethe
 model was about to answer there at all: below a floor the task has no label.
 """
 
-import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
-from worker.domain.engines import Completion, Continuation, EngineRequest
+from worker.domain.engines import Completion, Continuation, EngineRequest, LabelPlace
 from worker.domain.errors import InvalidRequest, PromptTooLong
 from worker.domain.judgements import NO_READING, Judgement, Reading, status_of
 from worker.domain.questions import STANDARD_QUESTIONS, Question
-from worker.guards.guardreasoner.answers import headings, questions_of, written
+from worker.guards.guardreasoner.answers import (
+    SCORE_DIGITS,
+    headings,
+    label_of,
+    questions_of,
+    stage_scores,
+    written,
+)
 from worker.guards.guardreasoner.scan import TASKS
 
 REPAIRED = "repaired"
@@ -80,7 +86,7 @@ def repaired(
             Continuation(of, text, after),
             max_tokens=_MOST_TOKENS,
             choices=choices,
-            scores=choices,
+            scores=(LabelPlace(choices),),
         )
         try:
             answer = yield forced
@@ -98,15 +104,8 @@ def repaired(
 
 
 def _reading(question: Question, answer: Completion, repair: Repair) -> Reading:
-    shares = {label: _share(answer.logprobs, written(label)) for label in question.labels}
-    mass = sum(shares.values())
-    if not mass or mass < repair.least_mass:
+    (found,) = stage_scores((question,), answer.logprobs, "reasoned") or (None,)
+    if found is None or found.mass < repair.least_mass:
         return Reading()
-    score = shares[question.positive] / mass
-    label = max(shares, key=lambda name: shares[name])
-    return Reading(label, round(score, 6), "repair")
-
-
-def _share(logprobs: Mapping[str, float], choice: str) -> float:
-    found = logprobs.get(choice)
-    return 0.0 if found is None else math.exp(found)
+    score = round(found.raw, SCORE_DIGITS)
+    return Reading(label_of(question, score), score, "repair")

@@ -6,15 +6,16 @@ marked only at the position where the parser read it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from worker.domain.engines import FinishReason
+from worker.domain.engines import Completion, Continuation, EngineRequest, FinishReason
 from worker.domain.guard import CompletionSpan, CompletionSpanKind
 from worker.domain.judgements import Judgement, LabelSource
 from worker.domain.patterns import Pattern
 from worker.domain.questions import STANDARD_QUESTIONS
+from worker.guards.guardreasoner.answers import FIRST_HEADING
 from worker.guards.guardreasoner.parser import (
     chosen_answer,
     concluded_label,
@@ -44,6 +45,50 @@ _VALUES = {
     for question in STANDARD_QUESTIONS
     for label in question.labels
 }
+
+
+def spans_of(
+    requests: Sequence[EngineRequest], completions: Sequence[Completion], *, has_response: bool
+) -> tuple[tuple[CompletionSpan, ...], ...]:
+    """The spans of each completion of a judgement.
+
+    Args:
+        requests: those that were completed; there may be more.
+        completions: of these requests, in order.
+        has_response: whether the exchange has a response.
+    """
+    found: list[tuple[CompletionSpan, ...]] = [() for _ in completions]
+    text, starts, reason = "", dict[int, int](), None
+    for number, (request, completion) in enumerate(zip(requests, completions, strict=False)):
+        if request.choices:
+            found[number] = (CompletionSpan(1, len(completion.text), "label", _task_of(request)),)
+        elif request.scores and not isinstance(request.prompt, Continuation):
+            block = find_spans(
+                FIRST_HEADING + completion.text, has_response=has_response, finish_reason="stop"
+            )
+            found[number] = _within(block, len(FIRST_HEADING), len(completion.text))
+        else:
+            starts[number], reason = len(text), completion.finish_reason
+            text += completion.text + (completion.stopped_by or "")
+    read = find_spans(text, has_response=has_response, finish_reason=reason) if starts else ()
+    for number, start in starts.items():
+        found[number] = _within(read, start, len(completions[number].text))
+    return tuple(found)
+
+
+def _within(spans: Iterable[CompletionSpan], start: int, length: int) -> tuple[CompletionSpan, ...]:
+    """The spans in a part of a text, from the start of that part."""
+    return tuple(
+        span._replace(start=span.start - start, end=span.end - start)
+        for span in spans
+        if start <= span.start and span.end <= start + length
+    )
+
+
+def _task_of(request: EngineRequest) -> str:
+    """The task whose label a forced answer is."""
+    assert isinstance(request.prompt, Continuation)  # noqa: S101 - repair continues a completion
+    return FIELDS[request.prompt.text.rstrip(":").rpartition("\n")[2].lower()]
 
 
 def find_spans(

@@ -105,6 +105,7 @@ class View:
         seconds: the window of rates, shares and percentiles; 0 after one scrape.
         load: of all readable workers; None if there are none.
         inconclusive_share: of the judgements; None without judgements.
+        reasoned_share: of the judgements, the ones with reasoning; the others are scores alone.
         flags: the most frequent first.
         partitions: the greatest lag first.
         recent: newest first; None if no worker reports them.
@@ -116,6 +117,7 @@ class View:
     stages: tuple[StageView, ...]
     mixes: tuple[Mix, ...]
     inconclusive_share: float | None
+    reasoned_share: float | None
     flags: tuple[tuple[str, int], ...]
     dead_letters: tuple[DeadLetters, ...]
     partitions: tuple[PartitionView, ...]
@@ -134,7 +136,8 @@ def view_of(seen: Sequence[WorkerStatus], now: float) -> View:
         load=measure(changes) if changes else None,
         stages=tuple(_stages(changes)),
         mixes=tuple(_mixes(changes)),
-        inconclusive_share=_inconclusive(changes),
+        inconclusive_share=_of_judgements(changes, names.JUDGEMENTS, "inconclusive"),
+        reasoned_share=_of_judgements(changes, names.REASONED),
         flags=tuple((flag, round(count)) for (flag,), count in _ranked(changes, names.FLAGS)),
         dead_letters=tuple(_dead_letters(changes)),
         partitions=tuple(_partitions(seen)),
@@ -181,10 +184,11 @@ def _mixes(changes: Sequence[Change]) -> Iterable[Mix]:
         yield Mix(task, {label: count / total for label, count in counts.items() if count})
 
 
-def _inconclusive(changes: Sequence[Change]) -> float | None:
-    counts = _sums(changes, names.JUDGEMENTS, "status")
-    total = sum(counts.values())
-    return counts.get(("inconclusive",), 0.0) / total if total else None
+def _of_judgements(changes: Sequence[Change], metric: Metric, *values: str) -> float | None:
+    """The share of the judgements that a counter counts; None where there are no judgements."""
+    total = sum(_sums(changes, names.JUDGEMENTS).values())
+    counted = _sums(changes, metric, *metric.labels[: len(values)])
+    return counted.get(values, 0.0) / total if total else None
 
 
 def _dead_letters(changes: Sequence[Change]) -> Iterable[DeadLetters]:

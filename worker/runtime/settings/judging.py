@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from worker.domain.calibration import ReasoningMode
 from worker.guards import GUARDS
 from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds, Share
 
@@ -14,7 +15,9 @@ class BatchSettings(Group):
     max_records: Count = 64
     max_tokens: Count = Field(65_536, description="Maximum prompt tokens of a batch.")
     linger_seconds: Seconds = Field(
-        0.02, description="How long the first record of a batch waits for more."
+        0.02,
+        description="How long the first record of a batch waits for more while the engine has"
+        " others to complete.",
     )
 
 
@@ -71,7 +74,34 @@ class EngineSettings(Group):
 
 
 class JudgingSettings(Group):
-    """How labels are obtained."""
+    """When the guard reasons, and how labels and scores are obtained."""
+
+    reasoning: ReasoningMode = Field(
+        "always",
+        description="When the guard reasons: `always`; `unsure` where its score before reasoning is"
+        " not sure; `flagged` also where that score says harmful; `never`. All but `always` need a"
+        " calibration file that allows them; see docs/scoring.md.",
+    )
+    calibration_file: str | None = Field(
+        None,
+        description="What `guardstream calibrate` wrote for this guard and engine. Unset, it is"
+        " `calibration.json` in the model's folder, if that is there.",
+    )
+    scores: bool = Field(
+        False,
+        description="With `always`: ask for the probability of each label after the reasoning, in"
+        " one more short request. The other modes have scores anyway.",
+    )
+    audit_share: Share = Field(
+        0.01,
+        description="Share of the exchanges with a sure score that the guard reasons about all the"
+        " same; the metrics show how often it then agrees.",
+    )
+    gate_prompt_only: bool | None = Field(
+        None,
+        description="Ask for the first task only where there is no response. Unset, it is on if the"
+        " calibration file shows an agreement of at least 99.5 %.",
+    )
 
     repair: bool = Field(
         True,

@@ -177,7 +177,9 @@ class DeliverySettings(Group):
     commit_interval_seconds: PositiveSeconds = 1.0
     transaction_max_records: Count = 500
     transaction_interval_seconds: Seconds = Field(
-        0.2, description="How long judged records wait for more before their transaction opens."
+        0.2,
+        description="How long after a partition's last transaction judged records wait for more; at"
+        " low load they do not wait.",
     )
     transactions_per_second: float = Field(
         50.0,

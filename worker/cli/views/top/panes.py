@@ -116,7 +116,11 @@ def verdicts(view: View) -> Pane:
         flags = ", ".join(f"{shown(flag)} {count(number)}" for flag, number in view.flags[:3])
         return lines_of(
             *(_mix(mix, width) for mix in view.mixes),
-            fact("unclear", f"{share(view.inconclusive_share)} inconclusive"),
+            fact(
+                "unclear",
+                f"{share(view.inconclusive_share)} inconclusive,"
+                f" {share(view.reasoned_share)} reasoned",
+            ),
             fact("flags", flags or "none"),
         )
 
