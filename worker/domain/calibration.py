@@ -26,6 +26,10 @@ def logit(probability: float) -> float:
 
 def sigmoid(log_odds: float) -> float:
     """The probability of log odds."""
+    # a steep curve far from its middle would overflow
+    if log_odds < 0:
+        odds = math.exp(log_odds)
+        return odds / (1 + odds)
     return 1 / (1 + math.exp(-log_odds))
 
 

@@ -47,6 +47,23 @@ class Category:
 
 
 @dataclass(frozen=True, slots=True)
+class StageScore:
+    """What the labels of a question were worth to the model at one place.
+
+    Attributes:
+        stage: before any reasoning, or after it.
+        raw: the probability of the positive label among the labels, before any calibration.
+        mass: the probability of all labels together; a low one means that the model was not about
+            to answer there.
+    """
+
+    question: str
+    stage: Literal["first", "reasoned"]
+    raw: float
+    mass: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reasoning:
     """The section of a completion on one question: its steps in order, and its conclusion."""
 
@@ -71,6 +88,7 @@ class Judgement:
         readings: by the question's name, of the questions that apply.
         severity: the guard's own level.
         reasoned: whether the guard reasoned before it answered.
+        scores: each score that was asked for, before calibration.
     """
 
     status: Status
@@ -80,6 +98,7 @@ class Judgement:
     categories: tuple[Category, ...] = ()
     severity: str | None = None
     reasoned: bool = True
+    scores: tuple[StageScore, ...] = ()
 
     def reading(self, name: str) -> Reading:
         """The answer to the question of this name; without a label where it does not apply."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from worker.domain.engines import (
     Completion,
@@ -13,9 +13,16 @@ from worker.domain.engines import (
     stored_completions,
 )
 from worker.domain.guard import Guard, first_prompt, read_completions
-from worker.domain.judgements import Status
+from worker.domain.judgements import Reading, StageScore, Status
 from worker.domain.verdicts import GuardReference
 from worker.evaluation.labelled import LabelledEvent
+
+
+class RequestCost(NamedTuple):
+    """What a request cost: its decoded tokens, and whether it asked for scores."""
+
+    tokens: int
+    is_scored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +31,22 @@ class Answer:
 
     Attributes:
         reason: a sentence that says why it was not judged.
+        scores: the probability of the positive label, by question, where one was asked for.
+        stages: the scores before calibration, each with its stage.
+        reasoned: whether the guard reasoned; null where that is not known.
+        usage: tokens of all requests; null where that is not known.
+        requests: what each request cost, in order; empty where that is not known.
     """
 
     status: Status | Literal["unjudged"]
     predicted: dict[str, str | None] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     reason: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    stages: tuple[StageScore, ...] = ()
+    reasoned: bool | None = None
+    usage: Usage | None = None
+    requests: tuple[RequestCost, ...] = ()
 
 
 def unjudged(reason: str) -> Answer:
@@ -44,7 +61,7 @@ class StoredCompletion:
     Attributes:
         completion: a list of texts where the guard asks more than once.
         finish_reason: of the last one, or of the first that was cut off.
-        finish_reasons: of each, where there are several; so are `logprobs`.
+        finish_reasons: of each, where there are several; so are `logprobs` and `tokens`.
         rendered_sha256: of the first prompt's text.
         flags: of the engine and the exchange; null in files of other programs.
     """
@@ -60,12 +77,23 @@ class StoredCompletion:
     engine: EngineReference | None = None
     finish_reasons: tuple[FinishReason | None, ...] | None = None
     logprobs: tuple[Mapping[str, float], ...] | None = None
+    tokens: tuple[int, ...] | None = None
 
     def completions(self) -> list[Completion]:
         """What was stored, in order."""
         return stored_completions(
             self.completion, self.finish_reason, self.finish_reasons, self.logprobs
         )
+
+    def requests(self) -> tuple[RequestCost, ...]:
+        """What each request cost; empty where that was not stored."""
+        tokens = self.tokens
+        if tokens is None:
+            if self.usage is None or not isinstance(self.completion, str):
+                return ()
+            tokens = (self.usage.completion_tokens,)
+        scored = map(bool, self.logprobs or [None] * len(tokens))
+        return tuple(map(RequestCost, tokens, scored))
 
 
 def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
@@ -79,6 +107,19 @@ def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion)
     judgement = read_completions(guard, labelled.exchange, stored.completions())
     if judgement is None:
         return unjudged("The guard asks for more completions than are stored.")
-    predicted = {one.name: judgement.reading(one.name).label for one in guard.questions}
-    flags = dict.fromkeys((*(stored.flags or ()), *judgement.flags))
-    return Answer(judgement.status, predicted, tuple(flags))
+    readings = {one.name: judgement.reading(one.name) for one in guard.questions}
+    return Answer(
+        judgement.status,
+        {name: reading.label for name, reading in readings.items()},
+        tuple(dict.fromkeys((*(stored.flags or ()), *judgement.flags))),
+        scores=scores_of(readings),
+        stages=judgement.scores,
+        reasoned=judgement.reasoned,
+        usage=stored.usage,
+        requests=stored.requests(),
+    )
+
+
+def scores_of(readings: Mapping[str, Reading]) -> dict[str, float]:
+    """The scores among the answers, by question."""
+    return {name: one.score for name, one in readings.items() if one.score is not None}

@@ -81,6 +81,7 @@ def _stored(
         finish_reason=finish_reason_of(reasons),
         finish_reasons=None if is_one else reasons,
         logprobs=None if is_one else tuple(one.logprobs for one in completions),
+        tokens=None if is_one else tuple(one.usage.completion_tokens for one in completions),
         usage=total_usage(completions),
         rendered_sha256=rendered_sha256(labelled, judge.guard),
         flags=prepared.flags,
