@@ -76,10 +76,10 @@ def evaluate(
     from worker.cli.views.evaluation import show_evaluation
     from worker.decoding.decoder import EventDecoder
     from worker.domain.verdicts import rfc3339
-    from worker.evaluation.analysis import compare as compare_runs
     from worker.evaluation.analysis import evaluate as score
-    from worker.evaluation.analysis import read_other
     from worker.evaluation.keeping import write_whole
+    from worker.evaluation.other_run import compare as compare_runs
+    from worker.evaluation.other_run import read_other
     from worker.evaluation.report import render_report
     from worker.evaluation.results import Provenance, encode_evaluation
     from worker.evaluation.stored import read_stored

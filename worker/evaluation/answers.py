@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from worker.domain.engines import (
     Completion,
@@ -13,16 +13,9 @@ from worker.domain.engines import (
     stored_completions,
 )
 from worker.domain.guard import Guard, first_prompt, read_completions
-from worker.domain.judgements import Reading, StageScore, Status
+from worker.domain.judgements import Reading, Status
 from worker.domain.verdicts import GuardReference
 from worker.evaluation.labelled import LabelledEvent
-
-
-class RequestCost(NamedTuple):
-    """What a request cost: its decoded tokens, and whether it asked for scores."""
-
-    tokens: int
-    is_scored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +25,9 @@ class Answer:
     Attributes:
         reason: a sentence that says why it was not judged.
         scores: the probability of the positive label, by question, where one was asked for.
-        stages: the scores before calibration, each with its stage.
         reasoned: whether the guard reasoned; null where that is not known.
         usage: tokens of all requests; null where that is not known.
-        requests: what each request cost, in order; empty where that is not known.
+        completions: in order, each with its tokens where they are known; empty for a verdict.
     """
 
     status: Status | Literal["unjudged"]
@@ -43,10 +35,9 @@ class Answer:
     flags: tuple[str, ...] = ()
     reason: str | None = None
     scores: dict[str, float] = field(default_factory=dict)
-    stages: tuple[StageScore, ...] = ()
     reasoned: bool | None = None
     usage: Usage | None = None
-    requests: tuple[RequestCost, ...] = ()
+    completions: tuple[Completion, ...] = ()
 
 
 def unjudged(reason: str) -> Answer:
@@ -85,15 +76,17 @@ class StoredCompletion:
             self.completion, self.finish_reason, self.finish_reasons, self.logprobs
         )
 
-    def requests(self) -> tuple[RequestCost, ...]:
-        """What each request cost; empty where that was not stored."""
-        tokens = self.tokens
-        if tokens is None:
-            if self.usage is None or not isinstance(self.completion, str):
-                return ()
+    def completions_with_tokens(self) -> list[Completion]:
+        """What was stored, in order, with the decoded tokens of each where that was stored."""
+        completions, tokens = self.completions(), self.tokens
+        if tokens is None and self.usage is not None and len(completions) == 1:
             tokens = (self.usage.completion_tokens,)
-        scored = map(bool, self.logprobs or [None] * len(tokens))
-        return tuple(map(RequestCost, tokens, scored))
+        if tokens is None:
+            return completions
+        return [
+            replace(one, usage=Usage(0, count, 0))
+            for one, count in zip(completions, tokens, strict=False)
+        ]
 
 
 def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
@@ -104,7 +97,8 @@ def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
 
 def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion) -> Answer:
     """Read completions as the worker does."""
-    judgement = read_completions(guard, labelled.exchange, stored.completions())
+    completions = tuple(stored.completions_with_tokens())
+    judgement = read_completions(guard, labelled.exchange, completions)
     if judgement is None:
         return unjudged("The guard asks for more completions than are stored.")
     readings = {one.name: judgement.reading(one.name) for one in guard.questions}
@@ -113,10 +107,9 @@ def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion)
         {name: reading.label for name, reading in readings.items()},
         tuple(dict.fromkeys((*(stored.flags or ()), *judgement.flags))),
         scores=scores_of(readings),
-        stages=judgement.scores,
         reasoned=judgement.reasoned,
         usage=stored.usage,
-        requests=stored.requests(),
+        completions=completions,
     )
 
 

@@ -11,7 +11,9 @@ _Cuts = NDArray[np.intp]
 
 
 def choose_threshold(scores: Scores, truths: Truths, rate: float) -> Threshold:
-    """The threshold at a false-positive rate, by split conformal prediction.
+    """The least threshold from 1/2 on with a false-positive rate, by split conformal prediction.
+
+    A lower one would give the positive label where the other is more probable.
 
     Of n negatives, the k-th lowest score with k = ceil((n + 1)(1 - rate)) is exceeded by a new
     negative with a probability of at most `rate`, if it comes from the same source (Vovk et al.;
@@ -23,7 +25,7 @@ def choose_threshold(scores: Scores, truths: Truths, rate: float) -> Threshold:
     rank = int(np.ceil((n + 1) * (1 - rate) - 1e-9))
     highest = float(negatives[min(rank, n) - 1])
     values = np.unique(scores)
-    value = _between(values, int(np.searchsorted(values, highest, "right")))
+    value = max(0.5, _between(values, int(np.searchsorted(values, highest, "right"))))
     false_positives = int((negatives >= value).sum())
     return Threshold(
         value=value,
@@ -76,7 +78,7 @@ def choose_band(
     at = int(np.lexsort((errors, inside))[0])
     low, high = int(lows[at]), int(highs[at])
     return (
-        threshold if low == middle else _cut(values, low),
+        _cut(np.append(values[:middle], threshold), low) if low == middle else _cut(values, low),
         threshold if high == middle < groups else _cut(values, high),
     )
 

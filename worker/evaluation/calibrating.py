@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worker.domain.calibration import logit, sigmoid
-from worker.domain.errors import UnusableFile
+from worker.domain.calibration import QuestionCalibration, logit, sigmoid
 from worker.domain.questions import Question
 from worker.evaluation.bands import choose_band, choose_threshold, outside_errors
-from worker.evaluation.curves import FittedStage, Fold, apply, fit_stage, log_odds, stratified_folds
+from worker.evaluation.curves import FittedStage, Fold, apply, fit_stage, stratified_folds
+from worker.evaluation.question_columns import Aims, Columns, question_columns, require_enough
 from worker.evaluation.score_figures import (
     FALSE_POSITIVE_RATES,
     Scores,
@@ -26,9 +26,9 @@ from worker.evaluation.score_figures import (
     tpr_at,
 )
 from worker.evaluation.scored import ScoredEvent
-from worker.runtime.calibration_document import Band, QuestionFigures, StageFigures
+from worker.runtime.calibration_document import Band, CombinedFigures, QuestionFigures, StageFigures
 
-LEAST_LABELS = 200
+SCORE_DIGITS = 4
 
 
 class Caution(NamedTuple):
@@ -51,37 +51,24 @@ _CAUTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Aims:
-    """What a calibration is asked for.
-
-    Attributes:
-        budget: the largest share of events that may get another label for want of reasoning.
-        false_positive_rate: of the threshold.
-        folds: of the cross-validation.
-    """
-
-    budget: float = 0.005
-    false_positive_rate: float = 0.01
-    folds: int = 5
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class HeldOut:
     """What a question's calibration says of each event that it was made without.
 
     Attributes:
         applies: whether the question applies to the event; elsewhere the others mean nothing.
         first: calibrated probability before reasoning; `reasoned` after it.
+        is_believed: whether the labels have enough mass before reasoning.
         is_unsure: whether the first score is inside the band.
-        is_positive: whether it reaches the threshold.
+        threshold: of the positive label before reasoning; `combined_threshold` after it.
     """
 
     applies: Truths
     first: Scores
     reasoned: Scores
+    is_believed: Truths
     is_unsure: Truths
-    is_positive: Truths
+    threshold: Scores
+    combined_threshold: Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +80,6 @@ class CalibratedQuestion:
     held: HeldOut
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A question's labelled events as columns.
-
-    Attributes:
-        at: their places among all events.
-        positive: whether the label after reasoning is the positive one; `negative`, another.
-    """
-
-    at: np.ndarray[tuple[int], np.dtype[np.intp]]
-    truths: Truths
-    first: Scores
-    reasoned: Scores
-    positive: Truths
-    negative: Truths
-
-
 def calibrate_question(
     question: Question, events: Sequence[ScoredEvent], aims: Aims
 ) -> CalibratedQuestion:
@@ -119,15 +89,14 @@ def calibrate_question(
         UnusableFile: too few events have a label of it.
     """
     name = question.name
-    at = [n for n, one in enumerate(events) if name in one.scores and one.labels.get(name)]
-    rows = _rows(question, events, at)
-    _require_enough(question, rows.truths, aims)
+    rows = question_columns(question, events, aims.least_mass)
+    require_enough(question, rows.truths, aims)
     folds = stratified_folds(rows.truths, folds=aims.folds, seed=aims.seed)
     first = fit_stage(rows.first, rows.truths, folds)
     reasoned = fit_stage(rows.reasoned, rows.truths, folds)
-    calibrated = apply(first.curve, rows.first)
+    calibrated = rounded(apply(first.curve, rows.first))
     threshold = choose_threshold(calibrated, rows.truths, aims.false_positive_rate)
-    caution, unsure, flagged, wrong = _within_budget(rows, first, folds, aims)
+    caution, unsure, thresholds, wrong = _within_budget(rows, first, folds, aims)
     low, high = _band(
         calibrated,
         rows.positive,
@@ -136,15 +105,15 @@ def calibrate_question(
         budget=aims.budget,
         caution=caution,
     )
-    scores = [events[n].scores[name] for n in at]
+    scores = [events[n].scores[name] for n in rows.at]
     figures = QuestionFigures(
-        events=len(at),
+        events=len(rows.at),
         positives=int(rows.truths.sum()),
         first=_stage(rows.first, rows.truths, first, [one.first_mass for one in scores]),
         reasoned=_stage(
             rows.reasoned, rows.truths, reasoned, [one.reasoned_mass for one in scores]
         ),
-        combined_auc=auc(log_odds(first.held) + log_odds(reasoned.held), rows.truths),
+        combined=_combined(rows, first, reasoned, aims),
         band=Band(
             low=low,
             high=high,
@@ -154,55 +123,28 @@ def calibrate_question(
         ),
         threshold=threshold,
     )
-    held = _held(name, events, figures)
+    held = _held(name, events, figures, aims)
     # the events with labels by curves and bands that were made without them
     held.first[rows.at], held.reasoned[rows.at] = first.held, reasoned.held
-    held.is_unsure[rows.at], held.is_positive[rows.at] = unsure, flagged
+    held.is_unsure[rows.at], held.threshold[rows.at] = unsure, thresholds
+    held.combined_threshold[rows.at] = _combined_thresholds(rows, first, reasoned, folds, aims)
     return CalibratedQuestion(question, figures, held)
 
 
-def _rows(question: Question, events: Sequence[ScoredEvent], at: Sequence[int]) -> _Rows:
-    name, chosen = question.name, [events[n] for n in at]
-    after = [one.reasoned.get(name) for one in chosen]
-    return _Rows(
-        at=np.array(at, dtype=np.intp),
-        truths=np.array([one.labels[name] == question.positive for one in chosen], dtype=bool),
-        first=np.array([one.scores[name].first for one in chosen], dtype=float),
-        reasoned=np.array([one.scores[name].reasoned for one in chosen], dtype=float),
-        positive=np.array([label == question.positive for label in after], dtype=bool),
-        negative=np.array([label not in (None, question.positive) for label in after], dtype=bool),
-    )
-
-
-def _require_enough(question: Question, truths: Truths, aims: Aims) -> None:
-    positives, labelled = int(truths.sum()), len(truths)
-    if labelled < LEAST_LABELS:
-        raise UnusableFile(
-            f"{question.name} has {labelled} labelled events with scores, and a calibration takes"
-            f" {LEAST_LABELS} or more: label more of them."
-        )
-    for count, what in ((positives, "are"), (labelled - positives, "are not")):
-        if count < aims.folds:
-            raise UnusableFile(
-                f"Of {labelled} labelled events, {count} {what} {question.positive} by"
-                f" {question.name}, and a calibration takes {aims.folds} or more of both:"
-                " label more of them."
-            )
-
-
 def _within_budget(
-    rows: _Rows, first: FittedStage, folds: Sequence[Fold], aims: Aims
-) -> tuple[Caution, Truths, Truths, Truths]:
+    rows: Columns, first: FittedStage, folds: Sequence[Fold], aims: Aims
+) -> tuple[Caution, Truths, Scores, Truths]:
     """The least caution with which bands keep to the budget on held-out events.
 
     Returns:
         The caution (the most, if none is enough), and of each event whether it is inside the
-        band, reaches the threshold, and is outside with another label than after reasoning.
+        band, the threshold, and whether it is outside with another label than after reasoning.
     """
     for caution in _CAUTIONS:
-        unsure, flagged, wrong = (np.zeros(len(rows.truths), dtype=bool) for _ in range(3))
+        unsure, wrong = (np.zeros(len(rows.truths), dtype=bool) for _ in range(2))
+        thresholds = np.empty(len(rows.truths))
         for curve, (fitted, out) in zip(first.fold_curves, folds, strict=True):
-            seen = apply(curve, rows.first[fitted])
+            seen = rounded(apply(curve, rows.first[fitted]))
             threshold = choose_threshold(seen, rows.truths[fitted], aims.false_positive_rate).value
             low, high = _band(
                 seen,
@@ -212,13 +154,16 @@ def _within_budget(
                 budget=aims.budget,
                 caution=caution,
             )
-            scores = first.held[out]
+            scores = rounded(first.held[out])
             unsure[out] = (scores > low) & (scores < high)
-            flagged[out] = scores >= threshold
+            thresholds[out] = threshold
             wrong[out] = outside_errors(scores, rows.positive[out], rows.negative[out], low, high)
+        # without enough mass there is no score, and the guard reasons
+        unsure |= ~rows.believed
+        wrong &= rows.believed
         if wrong.mean() <= aims.budget:
             break
-    return caution, unsure, flagged, wrong
+    return caution, unsure, thresholds, wrong
 
 
 def _band(
@@ -239,6 +184,46 @@ def _band(
         sigmoid(logit(low) - caution.margin) if low > 0 else 0.0,
         sigmoid(logit(high) + caution.margin) if high < 1 else 1.0,
     )
+
+
+def _combined(
+    rows: Columns, first: FittedStage, reasoned: FittedStage, aims: Aims
+) -> CombinedFigures:
+    held = combine(first.held, reasoned.held)
+    fitted = combine(apply(first.curve, rows.first), apply(reasoned.curve, rows.reasoned))
+    one, tenth = (tpr_at(held, rows.truths, rate) for rate in FALSE_POSITIVE_RATES)
+    return CombinedFigures(
+        auc=auc(held, rows.truths),
+        tpr_at_1_percent=one,
+        tpr_at_01_percent=tenth,
+        threshold=choose_threshold(rounded(fitted), rows.truths, aims.false_positive_rate),
+    )
+
+
+def _combined_thresholds(
+    rows: Columns, first: FittedStage, reasoned: FittedStage, folds: Sequence[Fold], aims: Aims
+) -> Scores:
+    """Of each event the threshold that was chosen without it."""
+    thresholds = np.empty(len(rows.truths))
+    for before, after, (fitted, out) in zip(
+        first.fold_curves, reasoned.fold_curves, folds, strict=True
+    ):
+        seen = combine(apply(before, rows.first[fitted]), apply(after, rows.reasoned[fitted]))
+        chosen = choose_threshold(rounded(seen), rows.truths[fitted], aims.false_positive_rate)
+        thresholds[out] = chosen.value
+    return thresholds
+
+
+def combine(first: Scores, reasoned: Scores) -> Scores:
+    """Scores by both stages, as `QuestionCalibration.combined` makes them of rounded first ones."""
+    calibration = QuestionCalibration()
+    pairs = zip(rounded(first).tolist(), reasoned.tolist(), strict=True)
+    return np.array([calibration.combined(before, after) for before, after in pairs])
+
+
+def rounded(scores: Scores) -> Scores:
+    """Scores as verdicts have them, and as guards compare them with bands and thresholds."""
+    return np.round(scores, SCORE_DIGITS)
 
 
 def _stage(
@@ -263,14 +248,27 @@ def _stage(
     )
 
 
-def _held(name: str, events: Sequence[ScoredEvent], figures: QuestionFigures) -> HeldOut:
+def _held(
+    name: str, events: Sequence[ScoredEvent], figures: QuestionFigures, aims: Aims
+) -> HeldOut:
     """The final calibration's word on each event: honest where the event has no label."""
     calibration = figures.calibration()
     applies = np.array([name in one.scores for one in events], dtype=bool)
-    first, reasoned = np.zeros(len(events)), np.zeros(len(events))
+    first, reasoned, mass = (np.zeros(len(events)) for _ in range(3))
     for n, one in enumerate(events):
         if applies[n]:
             first[n] = calibration.first.probability(one.scores[name].first)
             reasoned[n] = calibration.reasoned.probability(one.scores[name].reasoned)
-    unsure = applies & (first > calibration.low) & (first < calibration.high)
-    return HeldOut(applies, first, reasoned, unsure, applies & (first >= calibration.threshold))
+            mass[n] = one.scores[name].first_mass
+    believed = mass >= aims.least_mass
+    shown = rounded(first)
+    inside = (shown > calibration.low) & (shown < calibration.high)
+    return HeldOut(
+        applies,
+        first,
+        reasoned,
+        believed,
+        applies & (inside | ~believed),
+        np.full(len(events), calibration.threshold),
+        np.full(len(events), calibration.combined_threshold),
+    )

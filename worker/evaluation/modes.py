@@ -12,9 +12,8 @@ import numpy as np
 
 from worker.domain.calibration import ReasoningMode
 from worker.domain.questions import RESPONSE_REFUSAL, Question
-from worker.evaluation.calibrating import CalibratedQuestion
+from worker.evaluation.calibrating import CalibratedQuestion, combine, rounded
 from worker.evaluation.comparing import Pair, compare_task
-from worker.evaluation.curves import log_odds
 from worker.evaluation.score_figures import FALSE_POSITIVE_RATES, Scores, Truths, tpr_at
 from worker.evaluation.scored import ScoredEvent
 from worker.evaluation.scoring import Tally, strict
@@ -41,12 +40,22 @@ def simulate_modes(
     questions: Sequence[CalibratedQuestion],
     events: Sequence[ScoredEvent],
     *,
+    of: Sequence[str],
     budget: float,
     bootstrap: Bootstrap,
 ) -> dict[ReasoningMode, ModeFigures]:
-    """The figures of every mode, and whether it may be used."""
+    """The figures of every mode, and whether it may be used.
+
+    Args:
+        questions: those that were calibrated.
+        events: with scores of both stages.
+        of: the names of all questions of the guard; one that has no calibration rules a mode out.
+        budget: the largest share of events with another label, and the largest loss of F1.
+        bootstrap: of the intervals.
+    """
+    missing = next((name for name in of if name not in {o.question.name for o in questions}), None)
     return {
-        mode: _figures(mode, questions, events, budget=budget, bootstrap=bootstrap)
+        mode: _figures(mode, questions, events, missing=missing, budget=budget, bootstrap=bootstrap)
         for mode in get_args(ReasoningMode)
     }
 
@@ -56,12 +65,15 @@ def _figures(
     questions: Sequence[CalibratedQuestion],
     events: Sequence[ScoredEvent],
     *,
+    missing: str | None,
     budget: float,
     bootstrap: Bootstrap,
 ) -> ModeFigures:
     reasons = _reasons(mode, questions, len(events))
     tasks = {one.question.name: _task(mode, one, events, reasons, bootstrap) for one in questions}
     why = _why_not(mode, questions, tasks, budget)
+    if missing is not None and mode != "always":
+        why = f"No event has a label of {missing}, so its scores are not calibrated."
     asks_first = mode != "always"
     spent = [
         asks_first * np.array(one.first) + reasoned * np.array(one.after)
@@ -86,9 +98,10 @@ def _reasons(mode: ReasoningMode, questions: Sequence[CalibratedQuestion], event
     if mode == "never":
         return reasons
     for one in questions:
-        reasons |= one.held.is_unsure
+        held = one.held
+        reasons |= held.is_unsure
         if mode == "flagged" and is_flagged(one.question.name):
-            reasons |= one.held.is_positive
+            reasons |= held.applies & (rounded(held.first) >= held.threshold)
     return reasons
 
 
@@ -100,17 +113,16 @@ def _task(
     bootstrap: Bootstrap,
 ) -> TaskInMode:
     question, held = one.question, one.held
-    name, positive = question.name, question.positive
-    other = next(label for label in question.labels if label != positive)
+    name = question.name
+    labels = _labels(mode, one, events, reasons)
     rows = [n for n, event in enumerate(events) if held.applies[n] and event.labels.get(name)]
     pairs, changed = [], 0
     for n in rows:
         after = events[n].reasoned.get(name)
-        label = after if reasons[n] else (positive if held.is_positive[n] else other)
-        changed += after not in (None, label)
-        pairs.append(_pair(name, events[n].labels, label, after))
+        changed += not reasons[n] and after not in (None, labels[n])
+        pairs.append(_pair(name, events[n].labels, labels[n], after))
     f1, difference = _compared(mode, question, pairs, bootstrap)
-    truths = np.array([events[n].labels[name] == positive for n in rows], dtype=bool)
+    truths = np.array([events[n].labels[name] == question.positive for n in rows], dtype=bool)
     scores = _scores(mode, one, reasons)[rows]
     return TaskInMode(
         f1=f1,
@@ -141,11 +153,32 @@ def _pair(
 
 
 def _scores(mode: ReasoningMode, one: CalibratedQuestion, reasons: Truths) -> Scores:
-    """The log odds of a verdict's score: of both stages where both were asked for."""
-    first, reasoned = log_odds(one.held.first), log_odds(one.held.reasoned)
+    """The score of each verdict: of both stages where both were asked for."""
+    held = one.held
     if mode == "always":
-        return reasoned
-    return np.where(reasons, (first + reasoned) / 2, first)
+        return held.reasoned
+    after = np.where(held.is_believed, combine(held.first, held.reasoned), held.reasoned)
+    return rounded(np.where(reasons, after, held.first))
+
+
+def _labels(
+    mode: ReasoningMode, one: CalibratedQuestion, events: Sequence[ScoredEvent], reasons: Truths
+) -> list[str | None]:
+    """The label that each event would get: in a cascade, that of its score."""
+    question, held = one.question, one.held
+    other = next(label for label in question.labels if label != question.positive)
+    thresholds = np.where(reasons, held.combined_threshold, held.threshold)
+    positive = _scores(mode, one, reasons) >= thresholds
+    found: list[str | None] = []
+    for n, event in enumerate(events):
+        said = event.reasoned.get(question.name)
+        if mode == "always" or (reasons[n] and said is None):
+            found.append(said)
+        elif not reasons[n] and not held.is_believed[n]:
+            found.append(None)
+        else:
+            found.append(question.positive if positive[n] else other)
+    return found
 
 
 def _why_not(
@@ -179,18 +212,16 @@ def _over_budget(
     mode: ReasoningMode, one: CalibratedQuestion, task: TaskInMode, budget: float
 ) -> str | None:
     name = one.question.name
-    if mode == "never":
-        lost = -(task.difference.value or 0.0)
-        if lost > budget:
-            return (
-                f"Without reasoning, F1 of {name} is {100 * lost:.1f} points lower, and"
-                f" {100 * budget:g} are allowed."
-            )
-        return None
-    share = one.figures.band.outside_error if mode == "unsure" else task.other_label
+    share = {"unsure": one.figures.band.outside_error, "flagged": task.other_label}.get(mode, 0.0)
     if share > budget:
         return (
             f"Of the events, {share:.2%} are not reasoned about and get another label of {name},"
             f" and {budget:.2%} are allowed."
+        )
+    lost = -(task.difference.value or 0.0)
+    if lost > budget:
+        return (
+            f"F1 of {name} is {100 * lost:.1f} points lower than with `always`, and"
+            f" {100 * budget:g} are allowed."
         )
     return None

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from worker.domain.questions import Question
-from worker.evaluation.answers import Answer, RequestCost
+from worker.domain.engines import Completion
+from worker.domain.guard import Guard, read_completions
+from worker.evaluation.answers import Answer
 from worker.evaluation.labelled import LabelledEvent
 
 
@@ -32,7 +33,7 @@ class ScoredEvent:
 
     Attributes:
         labels: of the data.
-        reasoned: the guard's labels after reasoning, which `always` gives.
+        reasoned: the guard's labels after reasoning, as `always` gives them.
         scores: of each question that applies.
         first: cost of the scores before reasoning.
         after: cost of the reasoning and of all that follows it.
@@ -52,8 +53,15 @@ class NotScored(NamedTuple):
     reason: str
 
 
+class Stages(NamedTuple):
+    """The same guard, as it is asked for both stages, and as it reads the reasoning alone."""
+
+    both: Guard
+    reasoned: Guard
+
+
 def scored_events(
-    questions: Sequence[Question], events: Iterable[LabelledEvent], answers: Mapping[str, Answer]
+    guards: Stages, events: Iterable[LabelledEvent], answers: Mapping[str, Answer]
 ) -> tuple[list[ScoredEvent], list[NotScored]]:
     """The events that have a score of each question that applies, at both stages; and the others.
 
@@ -62,7 +70,7 @@ def scored_events(
     scored: list[ScoredEvent] = []
     others: list[NotScored] = []
     for event in events:
-        found = _scored(questions, event, answers[event.id])
+        found = _scored(guards, event, answers[event.id])
         if isinstance(found, ScoredEvent):
             scored.append(found)
         else:
@@ -70,16 +78,19 @@ def scored_events(
     return scored, others
 
 
-def _scored(
-    questions: Sequence[Question], event: LabelledEvent, answer: Answer
-) -> ScoredEvent | NotScored:
+def _scored(guards: Stages, event: LabelledEvent, answer: Answer) -> ScoredEvent | NotScored:
     if answer.status == "unjudged":
         return NotScored(event.id, answer.reason or "It was not judged.")
-    by_place = {(one.question, one.stage): one for one in answer.stages}
-    has_response = event.exchange.response is not None
+    before, after = split(answer.completions)
+    both = read_completions(guards.both, event.exchange, answer.completions)
+    # both stages together may say another label than the reasoning alone
+    alone = read_completions(guards.reasoned, event.exchange, after) if after else None
+    if both is None or alone is None:
+        return NotScored(event.id, "It was not scored and reasoned about.")
+    by_place = {(one.question, one.stage): one for one in both.scores}
     scores = {}
-    for question in questions:
-        if not question.applies(has_response=has_response):
+    for question in guards.both.questions:
+        if not question.applies(has_response=event.exchange.response is not None):
             continue
         first = by_place.get((question.name, "first"))
         reasoned = by_place.get((question.name, "reasoned"))
@@ -87,18 +98,18 @@ def _scored(
             stage = "before" if first is None else "after"
             return NotScored(event.id, f"There is no score of {question.name} {stage} reasoning.")
         scores[question.name] = RawScore(first.raw, first.mass, reasoned.raw, reasoned.mass)
-    before, after = stage_costs(answer.requests)
-    return ScoredEvent(event.labels, answer.predicted, scores, before, after)
+    labels = {name: reading.label for name, reading in alone.readings.items()}
+    return ScoredEvent(event.labels, labels, scores, _cost(before), _cost(after))
 
 
-def stage_costs(requests: Sequence[RequestCost]) -> tuple[Cost, Cost]:
-    """What was spent before the reasoning, and from it on.
+def split(completions: Sequence[Completion]) -> tuple[Sequence[Completion], Sequence[Completion]]:
+    """What was said before the reasoning, and the rest.
 
-    The reasoning is the first request that asks for no scores.
+    The reasoning is the first completion that was not asked for scores.
     """
-    first = list(takewhile(lambda one: one.is_scored, requests))
-    return _cost(first), _cost(requests[len(first) :])
+    first = list(takewhile(lambda one: bool(one.logprobs), completions))
+    return first, completions[len(first) :]
 
 
-def _cost(requests: Sequence[RequestCost]) -> Cost:
-    return Cost(sum(one.tokens for one in requests), len(requests))
+def _cost(completions: Sequence[Completion]) -> Cost:
+    return Cost(sum(one.usage.completion_tokens for one in completions), len(completions))

@@ -115,7 +115,7 @@ class StageFigures:
 
 @checked(frozen=True, slots=True)
 class Threshold:
-    """From which first score on the label is the positive one.
+    """From which score on the label is the positive one; 1/2 at least.
 
     Attributes:
         false_positive_rate: what was asked for.
@@ -132,6 +132,16 @@ class Threshold:
     false_positives: _Count
     bound: _Share
     is_conformal: bool
+
+
+@checked(frozen=True, slots=True)
+class CombinedFigures:
+    """The scores of both stages together, which a verdict after reasoning has; cross-validated."""
+
+    auc: _Share
+    tpr_at_1_percent: _Share
+    tpr_at_01_percent: _Share
+    threshold: Threshold
 
 
 @checked(frozen=True, slots=True)
@@ -160,13 +170,17 @@ class Band:
 
 @checked(frozen=True, slots=True)
 class QuestionFigures:
-    """One question: its labelled events, its curves, and where its scores are sure."""
+    """One question: its labelled events, its curves, and where its scores are sure.
+
+    Attributes:
+        band: of the first score; so is `threshold`.
+    """
 
     events: _Count
     positives: _Count
     first: StageFigures
     reasoned: StageFigures
-    combined_auc: _Share
+    combined: CombinedFigures
     band: Band
     threshold: Threshold
 
@@ -184,6 +198,7 @@ class QuestionFigures:
             low=self.band.low,
             high=self.band.high,
             threshold=self.threshold.value,
+            combined_threshold=self.combined.threshold.value,
         )
 
 
@@ -194,7 +209,8 @@ class TaskInMode:
     Attributes:
         f1: strict, against the labels of the data.
         difference: of F1 to that of `always`, paired.
-        other_label: the share of events with another label than with `always`.
+        other_label: the share of events that are not reasoned about and get another label than
+            with `always`.
         tpr_at_1_percent: of the mode's scores.
     """
 
