@@ -58,7 +58,7 @@ def read_labelled_events(file: Path, column: Sequence[str], guard: "Guard") -> "
 
 
 def refuse_engine_options(from_completions: Path | None, *, others: bool) -> None:
-    """Refuse options of the engine beside stored completions."""
+    """Refuse options of the engine where stored completions are used."""
     if from_completions and others:
         raise typer.BadParameter(
             "runs no engine: leave out --model and --save-completions",

@@ -161,9 +161,18 @@ def _within_budget(
         # without enough mass there is no score, and the guard reasons
         unsure |= ~rows.believed
         wrong &= rows.believed
-        if wrong.mean() <= aims.budget:
+        if wrong.mean() <= aims.budget and _lost_f1(rows, wrong) <= aims.budget:
             break
     return caution, unsure, thresholds, wrong
+
+
+def _lost_f1(rows: Columns, wrong: Truths) -> float:
+    """How much F1 falls if these events get another label than after reasoning."""
+    with_reasoning, without = (
+        2 * (rows.truths & said).sum() / max(rows.truths.sum() + said.sum(), 1)
+        for said in (rows.positive, rows.positive ^ wrong)
+    )
+    return float(with_reasoning - without)
 
 
 def _band(

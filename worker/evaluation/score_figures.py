@@ -3,7 +3,7 @@
 A score is the probability of the positive label. ECE is the expected calibration error over bins
 of equal width (Naeini et al. 2015): the mean, over events, of the distance between the mean score
 of a bin and the share of its events that are positive. It depends on the bins and can be small for
-scores that say nothing, so it stands beside the Brier score and the bins.
+scores that say nothing, so it is shown with the Brier score and the bins.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The content of a calibration file: what was measured of a guard's scores, and of what."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass as checked
@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass as checked
 from worker.domain.calibration import Curve, QuestionCalibration, ReasoningMode
 from worker.domain.engines import EngineReference
 
-CALIBRATION_SCHEMA = "guardstream.calibration/1"
+CALIBRATION_SCHEMA: Final = "guardstream.calibration/1"
 CurveKind = Literal["temperature", "platt", "isotonic"]
 ScoredMode = Literal["unsure", "flagged", "never"]
 
@@ -64,7 +64,7 @@ class FittedCurve:
         if self.slope < 0:
             raise ValueError("a curve falls: its slope is negative")
         if (self.kind == "isotonic") != bool(self.points):
-            raise ValueError("a curve has points that its kind does not have, or lacks them")
+            raise ValueError("a curve has points and must not, or lacks them")
         for (x0, y0), (x1, y1) in zip(self.points, self.points[1:], strict=False):
             if x1 <= x0 or y1 < y0:
                 raise ValueError("a curve falls between two of its points")
