@@ -77,7 +77,10 @@ BAND = ("questions", NAMES[0], "band")
             "a curve falls between two of its points",
         ),
         (changed(*FIRST, to={"kind": "isotonic"}), "or lacks them"),
-        (changed(*FIRST, to={"kind": "platt", "points": [[0, 0], [1, 1]]}), "has points and must not"),
+        (
+            changed(*FIRST, to={"kind": "platt", "points": [[0, 0], [1, 1]]}),
+            "has points and must not",
+        ),
         (changed(*BAND, "low", to=1), "low is more than high"),
         (changed(*BAND, "high", to=1.5), "less than or equal to 1"),
         (

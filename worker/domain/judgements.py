@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from worker.domain.calibration import Stage
 from worker.domain.questions import STANDARD_TASKS, Question
 
 LabelSource = Literal["answer", "section", "score", "repair"]
@@ -48,17 +49,16 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class StageScore:
-    """What the labels of a question were worth to the model at one place.
+    """What the model gave to the labels of a question, before or after it reasoned.
 
     Attributes:
-        stage: before any reasoning, or after it.
-        raw: the probability of the positive label among the labels, before any calibration.
-        mass: the probability of all labels together; a low one means that the model was not about
-            to answer there.
+        raw: the probability of the positive label among all labels, before calibration.
+        mass: the probability of all labels together; where it is small, the model was not about to
+            answer.
     """
 
     question: str
-    stage: Literal["first", "reasoned"]
+    stage: Stage
     raw: float
     mass: float
 
@@ -87,8 +87,8 @@ class Judgement:
         status: `inconclusive` when a question that applies has no label.
         readings: by the question's name, of the questions that apply.
         severity: the guard's own level.
+        scores: what the readings' scores come from.
         reasoned: whether the guard reasoned before it answered.
-        scores: each score that was asked for, before calibration.
     """
 
     status: Status

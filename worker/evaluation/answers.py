@@ -52,9 +52,10 @@ class StoredCompletion:
     Attributes:
         completion: a list of texts where the guard asks more than once.
         finish_reason: of the last one, or of the first that was cut off.
-        finish_reasons: of each, where there are several; so are `logprobs` and `tokens`.
+        finish_reasons: of each, where there are several; so are `logprobs`.
         rendered_sha256: of the first prompt's text.
         flags: of the engine and the exchange; null in files of other programs.
+        tokens: decoded tokens of each completion, where there are several.
     """
 
     id: str
@@ -64,11 +65,11 @@ class StoredCompletion:
     usage: Usage | None = None
     rendered_sha256: str | None = None
     flags: tuple[str, ...] | None = None
+    tokens: tuple[int, ...] | None = None
     guard: GuardReference | None = None
     engine: EngineReference | None = None
     finish_reasons: tuple[FinishReason | None, ...] | None = None
     logprobs: tuple[Mapping[str, float], ...] | None = None
-    tokens: tuple[int, ...] | None = None
 
     def completions(self) -> list[Completion]:
         """What was stored, in order."""

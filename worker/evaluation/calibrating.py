@@ -52,7 +52,7 @@ _CAUTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What a question's calibration says of each event that it was made without.
+    """What a question's calibration gives for each event that it was made without.
 
     Attributes:
         applies: whether the question applies to the event; elsewhere the others mean nothing.
@@ -73,7 +73,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedQuestion:
-    """A question's figures, and what they say of each event."""
+    """A question's figures, and what they give for each event."""
 
     question: Question
     figures: QuestionFigures

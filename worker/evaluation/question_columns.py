@@ -19,7 +19,7 @@ class Aims:
     """What a calibration is asked for.
 
     Attributes:
-        budget: the largest share of events that may get another label for want of reasoning.
+        budget: the largest share of events that may get another label without reasoning.
         false_positive_rate: of the threshold.
         least_mass: of a question's labels together, below which the guard does not use a score.
         folds: of the cross-validation.

@@ -29,7 +29,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScoredEvent:
-    """An event with its labels, and what the guard said of it at both stages.
+    """An event with its labels, and what the guard answered at both stages.
 
     Attributes:
         labels: of the data.
