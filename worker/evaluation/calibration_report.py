@@ -1,11 +1,13 @@
 """A calibration as one page of HTML that needs no other file."""
 
 from worker.evaluation.calibration_tables import (
-    QUESTION_COLUMNS,
+    LIMIT_COLUMNS,
+    STAGE_COLUMNS,
+    limit_rows,
     mode_columns,
     mode_rows,
-    question_rows,
     released,
+    stage_rows,
 )
 from worker.evaluation.plots import CurvePlot, curve_plot
 from worker.evaluation.report import ENVIRONMENT
@@ -22,8 +24,10 @@ def render_calibration(document: CalibrationFile) -> str:
     return ENVIRONMENT.get_template("calibration.html.j2").render(
         document=document,
         bins=BINS,
-        question_names=QUESTION_COLUMNS,
-        question_rows=list(question_rows(document)),
+        stage_names=STAGE_COLUMNS,
+        stage_rows=list(stage_rows(document)),
+        limit_names=LIMIT_COLUMNS,
+        limit_rows=list(limit_rows(document)),
         mode_names=mode_columns(document),
         mode_rows=list(mode_rows(document)),
         released=list(released(document)),

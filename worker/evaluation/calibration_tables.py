@@ -6,58 +6,56 @@ from worker.runtime.calibration_document import (
     CalibrationFile,
     Interval,
     ModeFigures,
-    QuestionFigures,
     Threshold,
 )
 
-QUESTION_COLUMNS = (
-    *("question", "n", "positive", "stage", "curve", "AUC", "TPR@1%", "mass (least)"),
-    *("ECE", "Brier", "threshold", "FPR (bound)", "band", "inside", "outside err."),
+STAGE_COLUMNS = (
+    *("question", "n", "positive", "scores", "curve", "AUC", "TPR@1%", "mass", "least"),
+    *("ECE", "Brier"),
+)
+LIMIT_COLUMNS = (
+    *("question", "scores", "threshold", "FPR", "FPR at most", "band", "inside", "wrong outside"),
 )
 
 
-def question_rows(document: CalibrationFile) -> Iterator[tuple[str, ...]]:
-    """Three rows for each question: before reasoning, after it, and both together."""
+def stage_rows(document: CalibrationFile) -> Iterator[tuple[str, ...]]:
+    """How good the scores of each question are: before reasoning, after it, and both together."""
     for name, one in document.questions.items():
-        yield from _question(name, one)
-
-
-def _question(name: str, one: QuestionFigures) -> Iterator[tuple[str, ...]]:
-    band = one.band
-    for stage, figures in (("first", one.first), ("reasoned", one.reasoned)):
-        is_first = stage == "first"
-        threshold = one.threshold
+        counts = (name, f"{one.events:,}", f"{one.positives:,}")
+        for stage, figures in (("first", one.first), ("reasoned", one.reasoned)):
+            yield (
+                *(counts if stage == "first" else ("", "", "")),
+                stage,
+                figures.curve.kind,
+                f"{figures.auc:.3f}",
+                f"{figures.tpr_at_1_percent:.3f}",
+                f"{figures.mean_mass:.3f}",
+                f"{figures.least_mass:.3f}",
+                f"{figures.ece_before:.3f} → {figures.ece:.3f}",
+                f"{figures.brier_before:.3f} → {figures.brier:.3f}",
+            )
+        both = one.combined
         yield (
-            *((name, f"{one.events:,}", f"{one.positives:,}") if is_first else ("", "", "")),
-            stage,
-            figures.curve.kind,
-            f"{figures.auc:.3f}",
-            f"{figures.tpr_at_1_percent:.3f}",
-            f"{figures.mean_mass:.3f} ({figures.least_mass:.3f})",
-            f"{figures.ece_before:.3f} → {figures.ece:.3f}",
-            f"{figures.brier_before:.3f} → {figures.brier:.3f}",
-            *(
-                (
-                    f"{threshold.value:.3f}",
-                    _rate(threshold),
-                    f"{band.low:.3f} to {band.high:.3f}",
-                    f"{band.share_inside:.1%}",
-                    f"{band.outside_error:.2%}",
-                )
-                if is_first
-                else ("",) * 5
-            ),
+            *("", "", "", "both", ""),
+            f"{both.auc:.3f}",
+            f"{both.tpr_at_1_percent:.3f}",
+            *("", "", "", ""),
         )
-    both, threshold = one.combined, one.combined.threshold
-    yield (
-        *("", "", "", "both", ""),
-        f"{both.auc:.3f}",
-        f"{both.tpr_at_1_percent:.3f}",
-        *("", "", ""),
-        f"{threshold.value:.3f}",
-        _rate(threshold),
-        *("", "", ""),
-    )
+
+
+def limit_rows(document: CalibrationFile) -> Iterator[tuple[str, ...]]:
+    """The threshold and the band of each question's first score, and the threshold of both."""
+    for name, one in document.questions.items():
+        band = one.band
+        yield (
+            name,
+            "first",
+            *_threshold(one.threshold),
+            f"{band.low:.3f} to {band.high:.3f}",
+            f"{band.share_inside:.1%}",
+            f"{band.outside_error:.2%}",
+        )
+        yield ("", "both", *_threshold(one.combined.threshold), "", "", "")
 
 
 def mode_columns(document: CalibrationFile) -> tuple[str, ...]:
@@ -106,7 +104,7 @@ def _signed(interval: Interval) -> str:
     return f"({interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}])"
 
 
-def _rate(threshold: Threshold) -> str:
-    """The false-positive rate, and the upper end of its interval."""
+def _threshold(threshold: Threshold) -> tuple[str, str, str]:
+    """The threshold, its false-positive rate, and the upper end of that rate's interval."""
     rate = threshold.false_positives / threshold.negatives
-    return f"{rate:.1%} (≤ {threshold.bound:.1%})"
+    return f"{threshold.value:.3f}", f"{rate:.2%}", f"{threshold.bound:.2%}"

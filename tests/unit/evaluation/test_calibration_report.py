@@ -7,18 +7,23 @@ from tests.unit.evaluation.test_report import HOSTILE, Page
 from worker.domain.engines import EngineReference
 from worker.evaluation.calibration_report import render_calibration
 from worker.evaluation.calibration_tables import (
-    QUESTION_COLUMNS,
+    LIMIT_COLUMNS,
+    STAGE_COLUMNS,
+    limit_rows,
     mode_columns,
     mode_rows,
-    question_rows,
     released,
+    stage_rows,
 )
 
 
 def test_tables_have_a_cell_for_each_column():
-    rows = list(question_rows(calibration()))
+    rows = list(stage_rows(calibration()))
     assert len(rows) == 3 * len(NAMES)
-    assert {len(row) for row in rows} == {len(QUESTION_COLUMNS)}
+    assert {len(row) for row in rows} == {len(STAGE_COLUMNS)}
+    limits = list(limit_rows(calibration()))
+    assert len(limits) == 2 * len(NAMES)
+    assert {len(row) for row in limits} == {len(LIMIT_COLUMNS)}
     modes = list(mode_rows(calibration()))
     assert [row[0] for row in modes] == ["always", "unsure", "flagged", "never"]
     assert {len(row) for row in modes} == {len(mode_columns(calibration()))}

@@ -8,11 +8,13 @@ from rich.text import Text
 from worker.cli.views.evaluation import WIDTH_OF_FILES, table
 from worker.domain.escaping import printable
 from worker.evaluation.calibration_tables import (
-    QUESTION_COLUMNS,
+    LIMIT_COLUMNS,
+    STAGE_COLUMNS,
+    limit_rows,
     mode_columns,
     mode_rows,
-    question_rows,
     released,
+    stage_rows,
 )
 from worker.runtime.calibration_document import CalibrationFile
 
@@ -36,7 +38,9 @@ def _parts(document: CalibrationFile) -> Iterator[RenderableType]:
     if engine.name == "simulated":
         yield Text("The simulated engine judges nothing: its figures mean nothing.", "yellow")
     yield ""
-    yield table(QUESTION_COLUMNS, question_rows(document))
+    yield table(STAGE_COLUMNS, stage_rows(document))
+    yield ""
+    yield table(LIMIT_COLUMNS, limit_rows(document))
     yield ""
     yield table(mode_columns(document), mode_rows(document))
     yield ""
