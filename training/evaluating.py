@@ -14,11 +14,11 @@ from training.sampling import Asked
 from worker import __version__
 from worker.domain.questions import STANDARD_TASKS
 from worker.domain.verdicts import rfc3339
-from worker.evaluation.analysis import compare, read_other
 from worker.evaluation.analysis import evaluate as score
 from worker.evaluation.answers import Answer
 from worker.evaluation.keeping import write_whole
 from worker.evaluation.labelled import Labelled
+from worker.evaluation.other_run import compare, read_other
 from worker.evaluation.results import Evaluation, Provenance, encode_evaluation
 from worker.evaluation.stored import read_stored
 

@@ -59,6 +59,7 @@ def run_async(work: Coroutine[Any, Any, None]) -> None:
 def register() -> None:
     """Register all commands."""
     from worker.cli import (  # noqa: F401 - each registers its command
+        calibrate,
         check,
         compare,
         config,

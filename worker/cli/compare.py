@@ -39,7 +39,7 @@ def compare(
     For each task: how often both give the same label, Cohen's kappa, how often each gives the
     positive label, and the events on which the scores differ most. No text is shown.
     """
-    from worker.cli.evaluate import require_extra
+    from worker.cli.labelling import require_extra
     from worker.domain.errors import UnusableFile
     from worker.evaluation.agreement import compare_verdicts
     from worker.evaluation.verdict_labels import read_labels

@@ -2,23 +2,21 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import Config, app, read_settings, run_async
-from worker.domain.escaping import printable
+from worker.cli import Config, app, read_settings
+from worker.cli.labelling import (
+    ask_engine,
+    read_labelled_events,
+    refuse_engine_options,
+    require_extra,
+)
 
 if TYPE_CHECKING:
-    from worker.evaluation.answers import Answer
-    from worker.evaluation.columns import Columns
     from worker.evaluation.labelled import Labelled
-    from worker.runtime.build import Judging
-
-_SHOWN_REASONS = 20
-_EXTRA = ("jinja2", "numpy", "scipy")
 
 
 @app.command()
@@ -77,31 +75,20 @@ def evaluate(
     from worker import __version__
     from worker.cli.views.evaluation import show_evaluation
     from worker.decoding.decoder import EventDecoder
-    from worker.domain.errors import UnusableFile
     from worker.domain.verdicts import rfc3339
-    from worker.evaluation.analysis import compare as compare_runs
     from worker.evaluation.analysis import evaluate as score
-    from worker.evaluation.analysis import read_other
-    from worker.evaluation.columns import Columns
     from worker.evaluation.keeping import write_whole
-    from worker.evaluation.labelled import read_labelled
+    from worker.evaluation.other_run import compare as compare_runs
+    from worker.evaluation.other_run import read_other
     from worker.evaluation.report import render_report
     from worker.evaluation.results import Provenance, encode_evaluation
     from worker.evaluation.stored import read_stored
     from worker.runtime.build import build_guard, build_judging
 
-    if from_completions and (model or save_completions):
-        raise typer.BadParameter(
-            "runs no engine: leave out --model and --save-completions",
-            param_hint="--from-completions",
-        )
+    refuse_engine_options(from_completions, others=bool(model or save_completions))
     settings = read_settings(config, **({"engine": {"model": model}} if model else {}))
     guard = build_guard(settings)
-    columns = Columns(_named(column or (), Columns({}, guard.questions)), guard.questions)
-    labelled = read_labelled(file, columns)
-    _report_left_out(labelled)
-    if not labelled.events:
-        raise UnusableFile(f"No row of {file} can be used.")
+    labelled = read_labelled_events(file, column or (), guard)
     _refuse_early(labelled, slices or (), [json, html, save_completions])
     other = read_other(compare, labelled, guard) if compare else None
 
@@ -112,7 +99,7 @@ def evaluate(
     else:
         # labelled rows are events, whatever the input topics hold
         judging = build_judging(settings, decoder=EventDecoder())
-        answers = _ask(judging, labelled, save_completions)
+        answers = ask_engine(judging, labelled, save_completions)
         by, engine = judging.judge.reference, judging.judge.engine_reference
     evaluation = score(
         labelled,
@@ -143,23 +130,6 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def require_extra(command: str) -> None:
-    """Refuse to start without the packages of the extra `evaluate`.
-
-    Raises:
-        GuardstreamError: one is missing.
-    """
-    from importlib.util import find_spec
-
-    from worker.domain.errors import GuardstreamError
-
-    missing = [name for name in _EXTRA if find_spec(name) is None]
-    if missing:
-        raise GuardstreamError(
-            f"{command} needs {', '.join(missing)}: run pip install 'guardstream[evaluate]'."
-        )
-
-
 def _refuse_early(
     labelled: "Labelled", slices: Sequence[str], outputs: Sequence[Path | None]
 ) -> None:
@@ -172,79 +142,6 @@ def _refuse_early(
     for path in outputs:
         if path is not None:
             require_writable(path)
-
-
-def _named(given: Sequence[str], known: "Columns") -> dict[str, str]:
-    """The columns that the user named, by what they hold."""
-    named = {}
-    for text in given:
-        field, _, name = text.partition("=")
-        if field not in known.fields or not name:
-            raise typer.BadParameter(
-                f"{text!r} is not FIELD=NAME with a field of {', '.join(known.fields)}",
-                param_hint="--column",
-            )
-        named[field] = name
-    return named
-
-
-def _ask(judging: "Judging", labelled: "Labelled", save: Path | None) -> "dict[str, Answer]":
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from worker.evaluation.asking import ask
-    from worker.evaluation.keeping import completions_file
-
-    terminal = Console(stderr=True)
-    columns = (TextColumn("Judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    answers: dict[str, Answer] = {}
-
-    async def work() -> None:
-        opened = (
-            completions_file(save, judging.judge.reference) if save is not None else nullcontext()
-        )
-        with opened as kept:
-            shown = Progress(
-                *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-            )
-            try:
-                await judging.start()
-                with shown as progress:
-                    task = progress.add_task("Judging", total=len(labelled.events))
-                    answers.update(
-                        await ask(
-                            judging.judge,
-                            labelled.events,
-                            limit=judging.in_flight_limit,
-                            now=time.time,
-                            kept=kept,
-                            progress=lambda done: progress.update(task, completed=done),
-                        )
-                    )
-            finally:
-                await judging.stop()
-
-    try:
-        run_async(work())
-    except KeyboardInterrupt:
-        if save is not None:
-            typer.echo(f"guardstream: Interrupted; the same command resumes from {save}.", err=True)
-        raise
-    return answers
-
-
-def _report_left_out(labelled: "Labelled") -> None:
-    for row in labelled.left_out[:_SHOWN_REASONS]:
-        typer.echo(f"guardstream: {labelled.name}, {row.place}: {printable(row.reason)}", err=True)
-    more = len(labelled.left_out) - _SHOWN_REASONS
-    if more > 0:
-        typer.echo(f"guardstream: {more} more rows cannot be used; --json lists all.", err=True)
 
 
 def _report_partial(unjudged: int, left_out: int) -> None:

@@ -26,6 +26,10 @@ def logit(probability: float) -> float:
 
 def sigmoid(log_odds: float) -> float:
     """The probability of log odds."""
+    # a steep curve far from its middle would overflow
+    if log_odds < 0:
+        odds = math.exp(log_odds)
+        return odds / (1 + odds)
     return 1 / (1 + math.exp(-log_odds))
 
 
@@ -66,7 +70,8 @@ class QuestionCalibration:
         reasoned: of the score after it.
         low: at or below this probability the negative label is sure.
         high: at or above this probability the positive label is sure.
-        threshold: from this probability on, the label is the positive one.
+        threshold: from this first probability on, the label is the positive one.
+        combined_threshold: the same of a probability by both stages, which is another score.
     """
 
     first: Curve = Curve()
@@ -74,6 +79,7 @@ class QuestionCalibration:
     low: float = 0.0
     high: float = 1.0
     threshold: float = 0.5
+    combined_threshold: float = 0.5
 
     def is_unsure(self, probability: float) -> bool:
         """Whether a first score needs reasoning."""

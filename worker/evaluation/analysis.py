@@ -1,33 +1,28 @@
-"""From answers to results: the figures of each task and slice, and the comparison with another."""
+"""From answers to results: the figures of each task and slice."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import orjson
 
 from worker.domain.errors import UnusableFile
-from worker.domain.guard import Guard
-from worker.domain.questions import STANDARD_QUESTIONS, Question
-from worker.domain.verdicts import GuardReference
+from worker.domain.questions import Question
 from worker.evaluation.answers import Answer
-from worker.evaluation.comparing import Pair, compare_task
 from worker.evaluation.intervals import CONFIDENCE, bootstrap, f1, proportion
 from worker.evaluation.labelled import Labelled, LabelledEvent
 from worker.evaluation.results import (
-    Comparison,
-    Disagreement,
+    Costs,
     Evaluation,
     Provenance,
     ScoredRow,
     Slice,
     TaskFigures,
-    read_evaluation,
 )
+from worker.evaluation.score_figures import ScoreFigures, score_figures
 from worker.evaluation.scoring import Confusion, Tally, lenient, strict
-from worker.evaluation.stored import read_stored
 
 _MAX_SLICE_VALUES = 100
 _NO_VALUE = "(none)"
@@ -52,12 +47,17 @@ def evaluate(
     by_slice = {field: slice_values(labelled.events, field) for field in slices}
     rows = [_row(event, answers[event.id]) for event in labelled.events]
 
-    def figures(chosen: Iterable[ScoredRow]) -> dict[str, TaskFigures]:
+    def figures(chosen: Sequence[ScoredRow]) -> dict[str, TaskFigures]:
         tally = Tally(labelled.questions)
         for row in chosen:
             tally.add(row.labels, row.predicted)
         return {
-            question.name: _task_figures(tally.confusion(question), resamples=resamples, seed=seed)
+            question.name: _task_figures(
+                tally.confusion(question),
+                scores=_score_figures(question, chosen),
+                resamples=resamples,
+                seed=seed,
+            )
             for question in labelled.questions
         }
 
@@ -77,6 +77,7 @@ def evaluate(
             for value, chosen in _sliced(rows, values)
         ],
         rows=rows,
+        costs=_costs(rows),
     )
 
 
@@ -127,10 +128,44 @@ def _row(event: LabelledEvent, answer: Answer) -> ScoredRow:
         predicted={name: answer.predicted.get(name) for name in event.labels},
         flags=answer.flags,
         reason=answer.reason,
+        scores=answer.scores,
+        reasoned=answer.reasoned,
+        tokens=answer.usage.completion_tokens if answer.usage else None,
+        requests=answer.usage.requests if answer.usage else None,
     )
 
 
-def _task_figures(counts: Confusion, *, resamples: int, seed: int) -> TaskFigures:
+def _costs(rows: Sequence[ScoredRow]) -> dict[str, Costs]:
+    """Of all verdicts whose cost is known, then by whether the guard reasoned."""
+    kinds = {"all": (True, False, None), "reasoned": (True,), "not reasoned": (False,)}
+    found = {}
+    for name, chosen in kinds.items():
+        spent = [
+            (row.tokens, row.requests)
+            for row in rows
+            if row.reasoned in chosen and row.tokens is not None and row.requests is not None
+        ]
+        if spent:
+            tokens, requests = (sum(one) / len(spent) for one in zip(*spent, strict=True))
+            found[name] = Costs(len(spent), tokens, requests)
+    return found
+
+
+def _score_figures(question: Question, rows: Iterable[ScoredRow]) -> ScoreFigures | None:
+    found = [
+        (row.labels[question.name] == question.positive, row.scores[question.name])
+        for row in rows
+        if row.labels.get(question.name) is not None and question.name in row.scores
+    ]
+    if not found:
+        return None
+    truths, scores = zip(*found, strict=True)
+    return score_figures(np.array(scores, dtype=float), np.array(truths, dtype=bool))
+
+
+def _task_figures(
+    counts: Confusion, *, scores: ScoreFigures | None, resamples: int, seed: int
+) -> TaskFigures:
     question, positive = counts.question, counts.question.positive
 
     def macro_f1(drawn: Sequence[int]) -> float | None:
@@ -154,78 +189,5 @@ def _task_figures(counts: Confusion, *, resamples: int, seed: int) -> TaskFigure
             counts.counts, macro_f1, labels=len(question.labels), resamples=resamples, seed=seed
         ),
         lenient=asdict(lenient(counts)),
+        scores=scores,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """What another guard or run predicted, by the event's id.
-
-    Attributes:
-        exchanges: the sha256 of each exchange that it judged, where its file holds them.
-    """
-
-    name: str
-    guard: GuardReference | None
-    predicted: dict[str, dict[str, str | None]]
-    exchanges: dict[str, str]
-    questions: tuple[Question, ...] = STANDARD_QUESTIONS
-
-
-def read_other(path: Path, labelled: Labelled, guard: Guard) -> Other:
-    """Another run's results, completions or verdicts.
-
-    Raises:
-        UnusableFile: it holds none of these.
-    """
-    if (run := read_evaluation(path)) is not None:
-        predicted = {row.id: row.predicted for row in run.rows}
-        exchanges = {row.id: row.exchange_sha256 for row in run.rows}
-        return Other(path.name, run.provenance.guard, predicted, exchanges, labelled.questions)
-    stored = read_stored(path)
-    predicted = {
-        event.id: answer.predicted
-        for event in labelled.events
-        if (answer := stored.answer(event, guard)).status != "unjudged"
-    }
-    return Other(path.name, stored.guard, predicted, {}, labelled.questions)
-
-
-def compare(evaluation: Evaluation, other: Other) -> Evaluation:
-    """The evaluation with the comparison in it.
-
-    Raises:
-        UnusableFile: the two have no row in common.
-    """
-    known = [row for row in evaluation.rows if row.id in other.predicted]
-    rows = [
-        row
-        for row in known
-        if other.exchanges.get(row.id, row.exchange_sha256) == row.exchange_sha256
-    ]
-    if not rows:
-        raise UnusableFile(
-            f"{other.name} holds none of these events; compare runs on the same file."
-        )
-    pairs = [Pair(row.labels, row.predicted, other.predicted[row.id]) for row in rows]
-    comparison = Comparison(
-        other=other.name,
-        other_guard=other.guard,
-        rows=len(rows),
-        only_here=len(evaluation.rows) - len(known),
-        only_there=len(other.predicted) - len(known),
-        changed=len(known) - len(rows),
-        tasks={
-            question.name: compare_task(
-                question, pairs, resamples=evaluation.resamples, seed=evaluation.seed
-            )
-            for question in other.questions
-        },
-        disagreements=[
-            Disagreement(row.id, task, pair.labels[task], pair.ours[task], pair.theirs.get(task))
-            for row, pair in zip(rows, pairs, strict=True)
-            for task in pair.labels
-            if pair.ours[task] != pair.theirs.get(task)
-        ],
-    )
-    return replace(evaluation, comparison=comparison)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from worker.domain.engines import (
@@ -13,7 +13,7 @@ from worker.domain.engines import (
     stored_completions,
 )
 from worker.domain.guard import Guard, first_prompt, read_completions
-from worker.domain.judgements import Status
+from worker.domain.judgements import Reading, Status
 from worker.domain.verdicts import GuardReference
 from worker.evaluation.labelled import LabelledEvent
 
@@ -24,12 +24,20 @@ class Answer:
 
     Attributes:
         reason: a sentence that says why it was not judged.
+        scores: the probability of the positive label, by question, where one was asked for.
+        reasoned: whether the guard reasoned; null where that is not known.
+        usage: tokens of all requests; null where that is not known.
+        completions: in order, each with its tokens where they are known; empty for a verdict.
     """
 
     status: Status | Literal["unjudged"]
     predicted: dict[str, str | None] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     reason: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    reasoned: bool | None = None
+    usage: Usage | None = None
+    completions: tuple[Completion, ...] = ()
 
 
 def unjudged(reason: str) -> Answer:
@@ -48,6 +56,7 @@ class StoredCompletion:
         logprobs: of each, where one was asked for some.
         rendered_sha256: of the first prompt's text.
         flags: of the engine and the exchange; null in files of other programs.
+        tokens: decoded tokens of each completion, where there are several.
     """
 
     id: str
@@ -57,6 +66,7 @@ class StoredCompletion:
     usage: Usage | None = None
     rendered_sha256: str | None = None
     flags: tuple[str, ...] | None = None
+    tokens: tuple[int, ...] | None = None
     guard: GuardReference | None = None
     engine: EngineReference | None = None
     finish_reasons: tuple[FinishReason | None, ...] | None = None
@@ -73,6 +83,18 @@ class StoredCompletion:
             self.stopped_by,
         )
 
+    def completions_with_tokens(self) -> list[Completion]:
+        """What was stored, in order, with the decoded tokens of each where that was stored."""
+        completions, tokens = self.completions(), self.tokens
+        if tokens is None and self.usage is not None and len(completions) == 1:
+            tokens = (self.usage.completion_tokens,)
+        if tokens is None:
+            return completions
+        return [
+            replace(one, usage=Usage(0, count, 0))
+            for one, count in zip(completions, tokens, strict=False)
+        ]
+
 
 def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
     """The sha256 of the exact first prompt; it differs with the text and with the template."""
@@ -82,9 +104,22 @@ def rendered_sha256(labelled: LabelledEvent, guard: Guard) -> str:
 
 def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion) -> Answer:
     """Read completions as the worker does."""
-    judgement = read_completions(guard, labelled.exchange, stored.completions())
+    completions = tuple(stored.completions_with_tokens())
+    judgement = read_completions(guard, labelled.exchange, completions)
     if judgement is None:
         return unjudged("The guard asks for more completions than are stored.")
-    predicted = {one.name: judgement.reading(one.name).label for one in guard.questions}
-    flags = dict.fromkeys((*(stored.flags or ()), *judgement.flags))
-    return Answer(judgement.status, predicted, tuple(flags))
+    readings = {one.name: judgement.reading(one.name) for one in guard.questions}
+    return Answer(
+        judgement.status,
+        {name: reading.label for name, reading in readings.items()},
+        tuple(dict.fromkeys((*(stored.flags or ()), *judgement.flags))),
+        scores=scores_of(readings),
+        reasoned=judgement.reasoned,
+        usage=stored.usage,
+        completions=completions,
+    )
+
+
+def scores_of(readings: Mapping[str, Reading]) -> dict[str, float]:
+    """The scores among the answers, by question."""
+    return {name: one.score for name, one in readings.items() if one.score is not None}

@@ -85,6 +85,7 @@ def _stored(
         logprobs=logprobs if any(logprobs) else None,
         stopped_by=stopped_by if any(stopped_by) else None,
         usage=total_usage(completions),
+        tokens=None if is_one else tuple(one.usage.completion_tokens for one in completions),
         rendered_sha256=rendered_sha256(labelled, judge.guard),
         flags=prepared.flags,
         guard=judge.reference,

@@ -9,8 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from worker.domain.questions import Question
 from worker.evaluation.intervals import Estimate, bootstrap
+from worker.evaluation.score_figures import (
+    FALSE_POSITIVE_RATES,
+    paired_difference,
+    rank_auc,
+    rank_tpr,
+)
 from worker.evaluation.scoring import Confusion, cell, column, count_cells, f1_of
 
 
@@ -20,6 +28,22 @@ class Pair(NamedTuple):
     labels: Mapping[str, str | None]
     ours: Mapping[str, str | None]
     theirs: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreComparison:
+    """The scores of one task, over the labelled rows for which both have one.
+
+    Attributes:
+        auc_difference: ours minus theirs, with its bootstrap interval; so are the others.
+    """
+
+    rows: int
+    auc: float
+    other_auc: float
+    auc_difference: Estimate
+    tpr_at_1_percent_difference: Estimate
+    tpr_at_01_percent_difference: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +65,7 @@ class TaskComparison:
     only_theirs: int
     neither: int
     p: float
+    scores: ScoreComparison | None = None
 
 
 def mcnemar(only_ours: int, only_theirs: int) -> float:
@@ -86,6 +111,34 @@ def compare_task(
         only_theirs=only_theirs,
         neither=neither,
         p=mcnemar(only_ours, only_theirs),
+    )
+
+
+def compare_scores(
+    question: Question,
+    rows: Sequence[tuple[str, float, float]],
+    *,
+    resamples: int,
+    seed: int,
+) -> ScoreComparison | None:
+    """Compare the scores of two guards; None where the labels are all alike.
+
+    Args:
+        question: which one.
+        rows: the label, our score and theirs.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    truths = np.array([label == question.positive for label, _, _ in rows], dtype=bool)
+    if truths.all() or not truths.any():
+        return None
+    ours, theirs = (np.array([row[at] for row in rows], dtype=float) for at in (1, 2))
+    auc, one, tenth = (
+        paired_difference(figure, ours, theirs, truths, resamples=resamples, seed=seed)
+        for figure in (rank_auc, *map(rank_tpr, FALSE_POSITIVE_RATES))
+    )
+    return ScoreComparison(
+        len(rows), rank_auc(ours, truths), rank_auc(theirs, truths), auc, one, tenth
     )
 
 

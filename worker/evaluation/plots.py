@@ -10,6 +10,8 @@ from worker.evaluation.intervals import Estimate
 _ROW, _LABEL, _AXIS, _NOTE = 30, 170, 330, 200
 _MAX_LABEL = 24
 _CELL_WIDTH, _CELL_HEIGHT, _LEFT, _TOP = 84, 50, 92, 42
+_SIDE, _CURVE_LEFT, _CURVE_TOP = 240, 48, 12
+_COLOURS = ("#0969da", "#bc4c00", "#1f883d")
 _RIGHT, _WRONG, _UNREADABLE = (31, 136, 61), (188, 76, 0), (110, 119, 129)
 
 
@@ -85,6 +87,61 @@ class ConfusionPlot:
     left: int = _LEFT
     cell_width: int = _CELL_WIDTH
     cell_height: int = _CELL_HEIGHT
+
+
+class Point(NamedTuple):
+    """A point of a curve, in the drawing."""
+
+    x: float
+    y: float
+
+
+class Line(NamedTuple):
+    """A curve with its name; `points` as SVG wants them."""
+
+    label: str
+    colour: str
+    points: str
+    dots: list[Point]
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePlot:
+    """Curves in the unit square."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: list[Line]
+    ticks: list[Tick]
+    has_diagonal: bool
+    width: int = _SIDE + _CURVE_LEFT + 16
+    height: int = _SIDE + 66
+    left: int = _CURVE_LEFT
+    top: int = _CURVE_TOP
+    side: int = _SIDE
+
+
+def curve_plot(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    title: str,
+    *,
+    x_label: str,
+    y_label: str,
+    has_diagonal: bool = False,
+    has_dots: bool = False,
+) -> CurvePlot:
+    """Place curves of points between 0 and 1, by their names."""
+    lines = []
+    for (label, points), colour in zip(curves.items(), _COLOURS, strict=False):
+        placed = [
+            Point(round(_CURVE_LEFT + _SIDE * x, 1), round(_CURVE_TOP + _SIDE * (1 - y), 1))
+            for x, y in points
+        ]
+        drawn = " ".join(f"{x},{y}" for x, y in placed)
+        lines.append(Line(label, colour, drawn, placed if has_dots else []))
+    ticks = [Tick(_SIDE * n / 4, f"{n / 4:g}", is_origin=False) for n in range(5)]
+    return CurvePlot(title, x_label, y_label, lines, ticks, has_diagonal)
 
 
 def dot_plot(dots: Sequence[Dot], title: str, *, signed: bool = False) -> DotPlot:

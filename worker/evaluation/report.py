@@ -16,6 +16,12 @@ from worker.domain.escaping import printable
 from worker.evaluation.intervals import Estimate
 from worker.evaluation.labelled import LabelledEvent
 from worker.evaluation.plots import Dot, DotPlot, confusion_plot, dot_plot
+from worker.evaluation.report_scores import (
+    interval,
+    number,
+    score_difference_parts,
+    score_parts,
+)
 from worker.evaluation.results import Comparison, Evaluation, Slice, TaskFigures
 
 _SHOWN_ROWS = 200
@@ -84,6 +90,7 @@ def render_report(evaluation: Evaluation, events: Sequence[LabelledEvent]) -> st
             _slice_section(field, list(group))
             for field, group in groupby(evaluation.slices, key=lambda one: one.field)
         ],
+        **score_parts(evaluation),
         **(_comparison(comparison, texts) if comparison else {}),
         mistakes=_mistakes(evaluation, texts),
         not_scored=list(_not_scored(evaluation)),
@@ -98,11 +105,11 @@ def _name(evaluation: Evaluation) -> str:
 
 def _cells(figures: TaskFigures) -> list[str]:
     return [
-        _interval(figures.f1),
-        _interval(figures.precision),
-        _interval(figures.recall),
-        _number(figures.macro_f1.value),
-        _number(figures.lenient["f1"]),
+        interval(figures.f1),
+        interval(figures.precision),
+        interval(figures.recall),
+        number(figures.macro_f1.value),
+        number(figures.lenient["f1"]),
         f"{figures.labelled:,}",
         f"{figures.support:,}",
         f"{figures.unreadable:,}",
@@ -113,7 +120,7 @@ def _dot(label: str, figures: TaskFigures) -> Dot:
     if not figures.support:
         nothing = f"no {figures.positive}" if figures.labelled else "no labels"
         return Dot(label, Estimate(None, None, None), nothing)
-    return Dot(label, figures.f1, _interval(figures.f1))
+    return Dot(label, figures.f1, interval(figures.f1))
 
 
 def _slice_section(field: str, slices: Sequence[Slice]) -> _SliceSection:
@@ -140,7 +147,7 @@ def _comparison(comparison: Comparison, texts: dict[str, LabelledEvent]) -> dict
     return {
         "differences": dot_plot(
             [
-                Dot(task, one.difference, _interval(one.difference, signed=True))
+                Dot(task, one.difference, interval(one.difference, signed=True))
                 for task, one in tasks
             ],
             "Difference of F1",
@@ -153,14 +160,15 @@ def _comparison(comparison: Comparison, texts: dict[str, LabelledEvent]) -> dict
         "difference_rows": [
             [
                 task,
-                _number(one.f1),
-                _number(one.other_f1),
-                _interval(one.difference, signed=True),
+                number(one.f1),
+                number(one.other_f1),
+                interval(one.difference, signed=True),
                 *(f"{n:,}" for n in (one.both_right, one.only_ours, one.only_theirs, one.neither)),
                 f"{one.p:.3g}",
             ]
             for task, one in tasks
         ],
+        **score_difference_parts(comparison),
         "disagreements": _listed(
             [
                 (one.id, [one.task, *map(_label, (one.label, one.ours, one.theirs))])
@@ -227,14 +235,3 @@ def _sources(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 def _label(label: str | None) -> str:
     return label or "-"
-
-
-def _interval(estimate: Estimate, *, signed: bool = False) -> str:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return "-"
-    sign = "+" if signed else ""
-    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -1,6 +1,6 @@
 """The results of an evaluation: one document for programs, which the report shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from worker.domain.verdicts import GuardReference
 from worker.evaluation.columns import LeftOut
 from worker.evaluation.comparing import TaskComparison
 from worker.evaluation.intervals import Estimate
+from worker.evaluation.score_figures import ScoreFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class TaskFigures:
         unreadable: rows without a prediction, whatever the reason.
         confusion: counts by true label, then by prediction.
         lenient: the same figures over the rows that could be read.
+        scores: of the probabilities of the positive label, where the rows have some.
     """
 
     asks: str
@@ -39,6 +41,7 @@ class TaskFigures:
     f1: Estimate
     macro_f1: Estimate
     lenient: dict[str, float | None]
+    scores: ScoreFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,12 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """One row: its labels and the predictions."""
+    """One row: its labels and the predictions.
+
+    Attributes:
+        scores: the probability of the positive label, where one was asked for.
+        reasoned: whether the guard reasoned, if known; so are `tokens` and `requests`.
+    """
 
     id: str
     place: str
@@ -63,6 +71,19 @@ class ScoredRow:
     predicted: dict[str, str | None]
     flags: tuple[str, ...] = ()
     reason: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    reasoned: bool | None = None
+    tokens: int | None = None
+    requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What verdicts of a kind cost on average."""
+
+    verdicts: int
+    tokens: float
+    requests: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The complete document."""
+    """The complete document.
+
+    Attributes:
+        costs: of all verdicts, and by whether the guard reasoned, where that is known.
+    """
 
     provenance: Provenance
     seed: int
@@ -127,6 +152,7 @@ class Evaluation:
     slices: list[Slice]
     rows: list[ScoredRow]
     comparison: Comparison | None = None
+    costs: dict[str, Costs] = field(default_factory=dict)
     schema: Literal["guardstream.evaluation/2"] = "guardstream.evaluation/2"
 
     @property

@@ -18,6 +18,7 @@ from worker.evaluation.answers import (
     StoredCompletion,
     read_answer,
     rendered_sha256,
+    scores_of,
     unjudged,
 )
 from worker.evaluation.labelled import LabelledEvent
@@ -37,8 +38,15 @@ class Stored:
     def answer(self, labelled: LabelledEvent, guard: Guard) -> Answer:
         """The stored answer to this event, or why there is none."""
         if (verdict := self.verdicts.get(labelled.id)) is not None:
-            predicted = {name: reading.label for name, reading in verdict.readings().items()}
-            return Answer(verdict.status, predicted, verdict.flags)
+            readings = verdict.readings()
+            return Answer(
+                verdict.status,
+                {name: reading.label for name, reading in readings.items()},
+                verdict.flags,
+                scores=scores_of(readings),
+                reasoned=verdict.reasoned,
+                usage=verdict.usage,
+            )
         stored = self.completions.get(labelled.id)
         if stored is None:
             return unjudged("There is no completion or verdict with this id.")

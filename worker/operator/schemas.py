@@ -14,6 +14,7 @@ from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.verdicts import Verdict
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
+from worker.runtime.calibration_file import CALIBRATION
 from worker.runtime.settings import Settings
 from worker.runtime.settings.schema import settings_schema
 
@@ -27,6 +28,7 @@ def documents() -> dict[str, str]:
         "verdict.schema.json": _verdict(),
         "dead-letter-headers.schema.json": _dead_letter_headers(),
         "mapping.schema.json": _mapping(),
+        "calibration.schema.json": _calibration(),
         "settings.schema.json": settings_schema(),
     }
     texts = {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
@@ -98,6 +100,11 @@ def _dead_letter_headers() -> dict[str, Any]:
 
 def _mapping() -> dict[str, Any]:
     return {"$schema": _DIALECT, **MappingFile.model_json_schema(), "title": "Guardstream mapping"}
+
+
+def _calibration() -> dict[str, Any]:
+    schema = CALIBRATION.json_schema()
+    return {"$schema": _DIALECT, **schema, "title": "Guardstream calibration"}
 
 
 def _header(name: str, description: str) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from tests.unit.evaluation.rows import (
 )
 from worker.domain.errors import UnusableFile
 from worker.domain.questions import PROMPT_HARMFULNESS, RESPONSE_REFUSAL
-from worker.evaluation.analysis import Other, compare, evaluate, read_other
+from worker.evaluation.analysis import evaluate
 from worker.evaluation.answers import unjudged
+from worker.evaluation.other_run import Other, compare, read_other
 from worker.evaluation.results import encode_evaluation, read_evaluation
 
 HARMFUL = labels("harmful")

@@ -8,9 +8,10 @@ from jinja2 import UndefinedError
 
 from tests.unit.evaluation.rows import PROVENANCE, answer, event, labelled, labels
 from worker.domain.engines import EngineReference
-from worker.evaluation.analysis import Other, compare, evaluate
+from worker.evaluation.analysis import evaluate
 from worker.evaluation.answers import unjudged
 from worker.evaluation.columns import LeftOut
+from worker.evaluation.other_run import Other, compare
 from worker.evaluation.report import ENVIRONMENT, render_report
 
 HOSTILE = '</td><script>alert(1)</script><img src="https://x.example" onerror=a()>\x1b[2J\u202e'

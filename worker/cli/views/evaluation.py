@@ -11,7 +11,7 @@ from worker.domain.escaping import printable
 from worker.evaluation.intervals import Estimate
 from worker.evaluation.results import Comparison, Evaluation, Slice, TaskFigures
 
-_WIDTH_OF_FILES = 160
+WIDTH_OF_FILES = 160
 _SHOWN_DISAGREEMENTS = 10
 _SHOWN_VALUES = 20
 
@@ -20,7 +20,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     """Print tables of figures, confusion, slices and the comparison."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH_OF_FILES)
+        console = Console(highlight=False, width=WIDTH_OF_FILES)
     for part in _parts(evaluation):
         console.print(part)
 
@@ -33,6 +33,12 @@ def _parts(evaluation: Evaluation) -> Iterator[RenderableType]:
     yield _figures(evaluation)
     yield ""
     yield _confusions(evaluation)
+    if any(one.scores for one in evaluation.tasks.values()):
+        yield ""
+        yield _scores(evaluation)
+    if evaluation.costs:
+        yield ""
+        yield _costs(evaluation)
     for _, group in groupby(evaluation.slices, key=lambda one: one.field):
         yield ""
         yield from _slices(list(group))
@@ -55,7 +61,7 @@ def _heading(evaluation: Evaluation) -> str:
 
 def _figures(evaluation: Evaluation) -> Table:
     share = f"{evaluation.confidence:.0%}"
-    return _table(
+    return table(
         ("task", f"F1 [{share}]", "prec.", "recall", "macro", "support", "unread"),
         ((task, *_row(one)) for task, one in evaluation.tasks.items()),
     )
@@ -73,7 +79,7 @@ def _row(figures: TaskFigures) -> tuple[str, ...]:
 
 
 def _slices(slices: Sequence[Slice]) -> Iterator[RenderableType]:
-    yield _table(
+    yield table(
         (printable(slices[0].field), "rows", *slices[0].tasks),
         (
             (printable(one.value), str(one.rows), *map(_f1, one.tasks.values()))
@@ -90,7 +96,36 @@ def _confusions(evaluation: Evaluation) -> Table:
         for label, row in figures.confusion.items():
             counts = ", ".join(f"{count} {name}" for name, count in row.items())
             rows.append((task, label, counts))
-    return _table(("task", "label", "predicted"), rows)
+    return table(("task", "label", "predicted"), rows)
+
+
+def _scores(evaluation: Evaluation) -> Table:
+    found = [(task, one.scores) for task, one in evaluation.tasks.items() if one.scores]
+    return table(
+        ("task", "scores", "AUC", "TPR@1%", "TPR@0.1%", "ECE", "Brier"),
+        (
+            (
+                task,
+                str(one.n),
+                _number(one.auc),
+                _number(one.tpr_at_1_percent),
+                _number(one.tpr_at_01_percent),
+                _number(one.ece),
+                _number(one.brier),
+            )
+            for task, one in found
+        ),
+    )
+
+
+def _costs(evaluation: Evaluation) -> Table:
+    return table(
+        ("verdicts", "n", "tokens", "requests"),
+        (
+            (name, str(one.verdicts), f"{one.tokens:.1f}", f"{one.requests:.2f}")
+            for name, one in evaluation.costs.items()
+        ),
+    )
 
 
 def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
@@ -102,7 +137,7 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
     ):
         if count:
             yield f"Rows {what}, not compared: {count}."
-    yield _table(
+    yield table(
         ("task", "F1", "other", "difference", "only this right", "only other", "McNemar's p"),
         (
             (
@@ -117,12 +152,30 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
             for task, one in comparison.tasks.items()
         ),
     )
+    scored = [(task, one.scores) for task, one in comparison.tasks.items() if one.scores]
+    if scored:
+        yield ""
+        yield table(
+            ("task", "scores", "AUC", "other", "difference", "TPR@1%", "TPR@0.1%"),
+            (
+                (
+                    task,
+                    str(one.rows),
+                    _number(one.auc),
+                    _number(one.other_auc),
+                    _estimate(one.auc_difference, signed=True),
+                    _estimate(one.tpr_at_1_percent_difference, signed=True),
+                    _estimate(one.tpr_at_01_percent_difference, signed=True),
+                )
+                for task, one in scored
+            ),
+        )
     if not comparison.disagreements:
         yield "The two agree on every row."
         return
     yield ""
     shown = comparison.disagreements[:_SHOWN_DISAGREEMENTS]
-    yield _table(
+    yield table(
         ("id", "task", "label", "this", "other"),
         (
             (
@@ -137,12 +190,13 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
         yield f"{more} more disagreements are in --json and --html."
 
 
-def _table(names: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
-    table = Table(*names, box=None, pad_edge=False)
+def table(names: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
+    """A table of text."""
+    found = Table(*names, box=None, pad_edge=False)
     for row in rows:
         # ids and values of fields are untrusted: text, never markup
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    return table
+        found.add_row(*(Text(cell, overflow="fold") for cell in row))
+    return found
 
 
 def _f1(figures: TaskFigures) -> str:
