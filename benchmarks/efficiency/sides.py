@@ -26,8 +26,9 @@ from worker.adapters.kafka.reader import held_offsets, read_ranges
 from worker.demo.kafka.broker import Broker
 from worker.domain.events import Exchange
 from worker.domain.guard import first_prompt, first_request
-from worker.runtime.build import Judging, build_guard, build_judging
+from worker.runtime.build import Judging, build_judging
 from worker.runtime.engines import DEMONSTRATION, demonstration_model
+from worker.runtime.guards import build_guard
 from worker.runtime.settings import Settings, load_settings
 from worker.runtime.worker import Worker
 
@@ -146,7 +147,7 @@ class _Offline:
 
         chosen = settings.engine
         model = demonstration_model() if chosen.model == DEMONSTRATION else chosen.model
-        self._guard = build_guard(settings)
+        self._guard = build_guard(settings).guard
         self._tokenizer = JsonTokenizer.load(model)
         arguments: dict[str, Any] = {
             "max_num_seqs": chosen.max_num_seqs,

@@ -100,13 +100,18 @@ def calibrate(
     from worker.evaluation.question_columns import Aims
     from worker.evaluation.scored import Stages
     from worker.evaluation.stored import read_stored
-    from worker.runtime.build import build_guard, build_judging
+    from worker.runtime.build import build_judging
     from worker.runtime.calibration_file import encode_calibration
+    from worker.runtime.guards import build_guard
 
     refuse_engine_options(from_completions, others=bool(model or save_completions))
     given = read_settings(config, **({"engine": {"model": model}} if model else {}))
     settings = _judging(given, **_BOTH_STAGES)
-    guards = Stages(build_guard(settings), build_guard(_judging(given, **_REASONED_STAGE)))
+    reasoned = _judging(given, **_REASONED_STAGE)
+    guards = Stages(
+        build_guard(settings, calibrated=False).guard,
+        build_guard(reasoned, calibrated=False).guard,
+    )
     events = read_labelled_events(labelled, column or (), guards.both)
     require_labels(events)
     for path in (output, html, save_completions):
@@ -122,7 +127,7 @@ def calibrate(
                 param_hint="--from-completions",
             )
     else:
-        judging = build_judging(settings, decoder=EventDecoder())
+        judging = build_judging(settings, decoder=EventDecoder(), calibrated=False)
         answers = ask_engine(judging, events, save_completions)
         guard, engine = judging.judge.reference, judging.judge.engine_reference
     document, not_scored = make(

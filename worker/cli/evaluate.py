@@ -83,11 +83,12 @@ def evaluate(
     from worker.evaluation.report import render_report
     from worker.evaluation.results import Provenance, encode_evaluation
     from worker.evaluation.stored import read_stored
-    from worker.runtime.build import build_guard, build_judging
+    from worker.runtime.build import build_judging
+    from worker.runtime.guards import build_guard
 
     refuse_engine_options(from_completions, others=bool(model or save_completions))
     settings = read_settings(config, **({"engine": {"model": model}} if model else {}))
-    guard = build_guard(settings)
+    guard = build_guard(settings).guard
     labelled = read_labelled_events(file, column or (), guard)
     _refuse_early(labelled, slices or (), [json, html, save_completions])
     other = read_other(compare, labelled, guard) if compare else None

@@ -124,9 +124,9 @@ def _print(
 
     from worker.cli.views.inspection import show_history
     from worker.cli.views.inspection_document import document
-    from worker.runtime.build import build_guard
+    from worker.runtime.guards import build_guard
 
-    guard, group = build_guard(settings), settings.input.group_id
+    guard, group = build_guard(settings).guard, settings.input.group_id
     shown = [(history, answers.get(history.place)) for history in found.histories]
     if json:
         histories = [document(history, guard, rejudged, decoder) for history, rejudged in shown]

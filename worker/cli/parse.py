@@ -22,7 +22,7 @@ def parse(config: Config = None) -> None:
     from worker.domain.engines import stored_completions
     from worker.domain.events import Exchange
     from worker.domain.guard import read_completions
-    from worker.runtime.build import build_guard
+    from worker.runtime.guards import build_guard
     from worker.runtime.settings import load_settings
 
     class Line(BaseModel):
@@ -31,7 +31,7 @@ def parse(config: Config = None) -> None:
         has_response: bool
         finish_reason: Literal["stop", "length", "repetition"] | None = None
 
-    guard = build_guard(load_settings(config))
+    guard = build_guard(load_settings(config)).guard
     for number, text in read_lines():
         try:
             line = Line.model_validate_json(text)

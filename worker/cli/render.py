@@ -19,12 +19,13 @@ def render(config: Config = None) -> None:
     from worker.decoding.values import JsonReader
     from worker.domain.guard import first_prompt
     from worker.domain.records import record_of_line
-    from worker.runtime.build import build_guard
     from worker.runtime.decoding import build_decoder
+    from worker.runtime.guards import build_guard
     from worker.runtime.settings import load_settings
 
     settings = load_settings(config)
-    guard, decoder, failed = build_guard(settings), build_decoder(settings, JsonReader()), False
+    guard, failed = build_guard(settings).guard, False
+    decoder = build_decoder(settings, JsonReader())
     for number, line in read_lines():
         record = record_of_line("stdin", number, line, time.time())
         for one in decoder.decode(record).exchanges:

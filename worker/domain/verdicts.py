@@ -57,9 +57,11 @@ class GuardReference:
     calibration_sha256: str | None = None
 
 
-def reference_to(guard: Guard, model: str, revision: str | None) -> GuardReference:
+def reference_to(
+    guard: Guard, model: str, revision: str | None, calibration_sha256: str | None = None
+) -> GuardReference:
     """A reference to a guard that runs on this model."""
-    return GuardReference(guard.name, model, revision, guard.prompt_sha256)
+    return GuardReference(guard.name, model, revision, guard.prompt_sha256, calibration_sha256)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import gc
 import math
 from dataclasses import dataclass
 
-from worker import guards
 from worker.adapters.clock import SystemClock
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.publisher import KafkaPublisher
@@ -18,7 +17,6 @@ from worker.delivery.transaction_pace import TransactionPolicy
 from worker.domain.guard import Guard, sample_requests
 from worker.domain.ports import Source
 from worker.domain.prompts import Control, Prompt
-from worker.domain.verdicts import reference_to
 from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
 from worker.flow.asking import Asker, AskingPolicy
@@ -26,6 +24,7 @@ from worker.flow.judge import Judge
 from worker.runtime.decoding import build_decoder
 from worker.runtime.engines import ENGINES, load_model
 from worker.runtime.exporters import Exporters
+from worker.runtime.guards import CalibratedGuard, build_guard
 from worker.runtime.settings import Settings
 from worker.runtime.topics import names_of, output_topics, uncompacted
 from worker.telemetry import Telemetry
@@ -35,20 +34,27 @@ from worker.telemetry import Telemetry
 class Judging:
     """What judges: shared by the worker and by the commands that need no Kafka."""
 
-    guard: Guard
+    calibrated: CalibratedGuard
     engine: SupervisedEngine
     judge: Judge
     exporters: Exporters
     in_flight_limit: int
+
+    @property
+    def guard(self) -> Guard:
+        """What asks the engine."""
+        return self.calibrated.guard
 
     async def start(self) -> None:
         """Load the model.
 
         Raises:
             EngineUnavailable: it cannot be loaded.
+            WrongSetting: the calibration is of another guard or engine.
         """
         self.exporters.start()
         await self.engine.start()
+        self.calibrated.require_match(self.judge.reference, self.judge.engine_reference)
         # vLLM leaves 600,000 objects that stay: each full collection would stop the loop for 0.4 s
         gc.collect()
         gc.freeze()
@@ -59,22 +65,13 @@ class Judging:
         await self.exporters.stop()
 
 
-def build_guard(settings: Settings) -> Guard:
-    """The guard of the settings.
-
-    Raises:
-        WrongSetting: there is no such guard.
-    """
-    options = settings.guard.model_dump(exclude={"name"}) | settings.judging.model_dump()
-    return guards.build_guard(settings.guard.name, options)
-
-
 def build_judging(
     settings: Settings,
     *,
     temperature: float = 0.0,
     seed: int = 0,
     decoder: EventDecoder | None = None,
+    calibrated: bool = True,
 ) -> Judging:
     """Guard, engine and judge; the engine is not started.
 
@@ -83,13 +80,15 @@ def build_judging(
         decoder: of the records that are judged; the one of the settings by default.
         temperature: verdicts are greedy; training draws several completions of a prompt.
         seed: of requests with a temperature.
+        calibrated: False takes scores as they are, in each mode: to calibrate them.
 
     Raises:
-        WrongSetting: there is no such guard.
+        WrongSetting: there is no such guard, or no calibration that allows this mode.
         EngineUnavailable: the model is not there, or is not one of this guard.
     """
     chosen = settings.engine
-    guard = build_guard(settings)
+    built = build_guard(settings, calibrated=calibrated)
+    guard = built.guard
     clock = SystemClock()
     exporters = Exporters(settings, guard.questions)
     telemetry = exporters.telemetry
@@ -106,9 +105,7 @@ def build_judging(
     )
     judge = Judge(
         guard=guard,
-        guard_reference=reference_to(
-            guard, "simulated" if chosen.kind == "simulated" else chosen.model, chosen.revision
-        ),
+        guard_reference=built.reference(settings),
         asker=Asker(
             engine=engine,
             tokenizer=model.tokenizer,
@@ -122,7 +119,7 @@ def build_judging(
         clock=clock,
         with_reasoning=settings.output.reasoning == "full",
     )
-    return Judging(guard, engine, judge, exporters, settings.in_flight_limit)
+    return Judging(built, engine, judge, exporters, settings.in_flight_limit)
 
 
 def _require_tokens(guard: Guard, tokenizer: JsonTokenizer) -> None:

@@ -37,6 +37,11 @@ def demonstration_model() -> str:
     return str(resources.files("worker") / "models" / "demonstration")
 
 
+def model_place(model: str) -> str:
+    """The folder or the name at Hugging Face of a value of `engine.model`."""
+    return demonstration_model() if model == DEMONSTRATION else model
+
+
 def load_model(settings: Settings, seed: int = 0) -> Model:
     """The model of the settings, by its tokenizer; the engine loads the rest.
 
@@ -45,7 +50,7 @@ def load_model(settings: Settings, seed: int = 0) -> Model:
     """
     chosen = settings.engine
     ships = chosen.model == DEMONSTRATION
-    place = demonstration_model() if ships or chosen.kind == "simulated" else chosen.model
+    place = model_place(DEMONSTRATION if chosen.kind == "simulated" else chosen.model)
     max_tokens = min(chosen.max_tokens, _DEMONSTRATION_MAX_TOKENS) if ships else chosen.max_tokens
     return Model(place, JsonTokenizer.load(place, chosen.revision), max_tokens, seed)
 

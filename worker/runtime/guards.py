@@ -1,0 +1,94 @@
+"""The guard of the settings, with the calibration that its scores need."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker import guards
+from worker.domain.engines import EngineReference
+from worker.domain.errors import WrongSetting
+from worker.domain.guard import Guard
+from worker.domain.verdicts import GuardReference, reference_to
+from worker.runtime.calibration_file import ReadCalibration, mismatch, read_calibration, refusal
+from worker.runtime.engines import model_place
+from worker.runtime.settings import Settings
+
+CALIBRATION_NAME = "calibration.json"
+# below it, an exchange without a response is not gated unless the settings say so
+_LEAST_GATING_AGREEMENT = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedGuard:
+    """A guard and what its scores were calibrated with.
+
+    Attributes:
+        path: of the calibration.
+    """
+
+    guard: Guard
+    calibration: ReadCalibration | None = None
+    path: Path | None = None
+
+    def reference(self, settings: Settings) -> GuardReference:
+        """The guard, as verdicts name it."""
+        chosen = settings.engine
+        model = "simulated" if chosen.kind == "simulated" else chosen.model
+        sha256 = None if self.calibration is None else self.calibration.sha256
+        return reference_to(self.guard, model, chosen.revision, sha256)
+
+    def require_match(self, guard: GuardReference, engine: EngineReference) -> None:
+        """Refuse a calibration of another guard or engine.
+
+        Raises:
+            WrongSetting: it is one.
+        """
+        if self.calibration is None:
+            return
+        different = mismatch(self.calibration.document, guard, engine)
+        if different is not None:
+            raise WrongSetting(f"{self.path}: {different}")
+
+
+def build_guard(settings: Settings, *, calibrated: bool = True) -> CalibratedGuard:
+    """The guard of the settings.
+
+    Args:
+        settings: which guard, and when it reasons.
+        calibrated: False takes scores as they are, in each mode: to calibrate them.
+
+    Raises:
+        WrongSetting: there is no such guard, or no calibration that allows this mode.
+        UnusableFile: the calibration cannot be read.
+    """
+    judging = settings.judging
+    path = _calibration_path(settings) if calibrated else None
+    read = None if path is None else read_calibration(path)
+    if calibrated and judging.reasoning != "always":
+        if read is None:
+            raise WrongSetting(
+                f"judging.reasoning={judging.reasoning} needs a calibration of this guard: set"
+                " judging.calibration_file to what `guardstream calibrate` wrote."
+            )
+        if (why := refusal(read.document, judging.reasoning)) is not None:
+            raise WrongSetting(f"{path}: {why}")
+    options = settings.guard.model_dump(exclude={"name"}) | judging.model_dump()
+    if judging.gate_prompt_only is None:
+        gating = None if read is None else read.document.gating
+        options["gate_prompt_only"] = (
+            gating is not None and gating.agreement >= _LEAST_GATING_AGREEMENT
+        )
+    calibration = None if read is None else read.calibration()
+    return CalibratedGuard(
+        guards.build_guard(settings.guard.name, options, calibration), read, path
+    )
+
+
+def _calibration_path(settings: Settings) -> Path | None:
+    """The calibration file of the settings, or the one beside the model where a mode needs it."""
+    given, engine = settings.judging.calibration_file, settings.engine
+    if given is not None:
+        return Path(given)
+    if settings.judging.reasoning == "always" or engine.kind == "simulated":
+        return None
+    path = Path(model_place(engine.model)) / CALIBRATION_NAME
+    return path if path.is_file() else None
