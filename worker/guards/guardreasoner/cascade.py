@@ -102,7 +102,7 @@ def read_first(
             continue
         calibration = plan.calibration.of(question.name)
         probability = calibration.first.probability(score.raw)
-        readings[question.name] = _reading(question, probability, plan, NO_READING)
+        readings[question.name] = _reading(question, probability, calibration.threshold, NO_READING)
     return Judgement(
         status_of(questions, readings, has_response=len(questions) > 1),
         readings,
@@ -131,7 +131,8 @@ def combine(
         probability = calibration.reasoned.probability(score.raw)
         if before.score is not None:
             probability = calibration.combined(before.score, probability)
-        readings[name] = _reading(question, probability, plan, said)
+        # another score than the first, so another threshold
+        readings[name] = _reading(question, probability, calibration.combined_threshold, said)
     return replace(
         reasoned,
         readings=readings,
@@ -153,10 +154,10 @@ def scored(questions: tuple[Question, ...], judgement: Judgement, plan: ScoringP
     return replace(judgement, readings=readings)
 
 
-def _reading(question: Question, probability: float, plan: ScoringPlan, said: Reading) -> Reading:
+def _reading(question: Question, probability: float, threshold: float, said: Reading) -> Reading:
     """The label of a probability; its source is the answer, where that says the same."""
     score = round(probability, SCORE_DIGITS)
-    label = label_of(question, score, plan.calibration.of(question.name).threshold)
+    label = label_of(question, score, threshold)
     return Reading(label, score, said.source if said.label == label else "score")
 
 
