@@ -1,5 +1,7 @@
 """Scores first, reasoning where it is needed."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +131,19 @@ def test_stages_that_disagree_are_flagged_and_the_combined_score_decides():
     reading = judgement.reading(STANDARD_TASKS[0])
     assert (reading.label, reading.source) == ("harmful", "score")
     assert reading.score > 0.5
+
+
+def test_scores_of_both_stages_have_a_threshold_apart_from_the_first_ones():
+    first, after = (0.5, 0.9, 0.01), (0.8, 0.9, 0.01)
+    strict = QuestionCalibration(low=0.1, high=0.95, threshold=0.9)
+    low = Calibration(dict.fromkeys(STANDARD_TASKS, strict))
+    high = Calibration(dict.fromkeys(STANDARD_TASKS, replace(strict, combined_threshold=0.7)))
+    # both stages together: 2 / 3
+    assert labels(Model(USUAL, first, after).judge(guard("unsure", low), ANSWERED))[0] == "harmful"
+    assert labels(Model(USUAL, first, after).judge(guard("unsure", high), ANSWERED))[0] == (
+        "unharmful"
+    )
+    assert labels(Model(USUAL, first).judge(guard("never", low), ANSWERED))[0] == "unharmful"
 
 
 def test_scores_are_calibrated_by_stage():
