@@ -14,6 +14,8 @@ from typing import Literal
 Stage = Literal["first", "reasoned"]
 ReasoningMode = Literal["always", "unsure", "flagged", "never"]
 
+# digits of a score after the point; labels and bands are decided on the rounded score
+SCORE_DIGITS = 4
 # a probability is never quite certain: a logit must be finite
 _LEAST = 1e-6
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worker.domain.calibration import QuestionCalibration, logit, sigmoid
+from worker.domain.calibration import SCORE_DIGITS, QuestionCalibration, logit, sigmoid
 from worker.domain.questions import Question
 from worker.evaluation.bands import choose_band, choose_threshold, outside_errors
 from worker.evaluation.curves import FittedStage, Fold, apply, fit_stage, stratified_folds
@@ -27,8 +27,6 @@ from worker.evaluation.score_figures import (
 )
 from worker.evaluation.scored import ScoredEvent
 from worker.runtime.calibration_document import Band, CombinedFigures, QuestionFigures, StageFigures
-
-SCORE_DIGITS = 4
 
 
 class Caution(NamedTuple):

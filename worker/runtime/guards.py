@@ -13,7 +13,7 @@ from worker.runtime.engines import model_place
 from worker.runtime.settings import Settings
 
 CALIBRATION_NAME = "calibration.json"
-# below it, an exchange without a response is not gated unless the settings say so
+# with a lower agreement, the gate is off unless the settings turn it on
 _LEAST_GATING_AGREEMENT = 0.995
 
 
@@ -84,7 +84,7 @@ def build_guard(settings: Settings, *, calibrated: bool = True) -> CalibratedGua
 
 
 def _calibration_path(settings: Settings) -> Path | None:
-    """The calibration file of the settings, or the one beside the model where a mode needs it."""
+    """The calibration file of the settings; where a mode needs one, else that of the model."""
     given, engine = settings.judging.calibration_file, settings.engine
     if given is not None:
         return Path(given)

@@ -16,7 +16,6 @@ from worker.guards.guardreasoner.scan import FIELDS
 BLOCK = "Answers: \n"
 # more than the labels and headings of three questions have
 BLOCK_TOKENS = 32
-SCORE_DIGITS = 4
 _NAMES = {task: name.capitalize() for name, task in FIELDS.items()}
 FIRST_HEADING = f"{BLOCK}{_NAMES[STANDARD_QUESTIONS[0].name]}:"
 

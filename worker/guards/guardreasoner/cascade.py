@@ -10,7 +10,7 @@ shows it.
 import hashlib
 from dataclasses import dataclass, replace
 
-from worker.domain.calibration import UNCALIBRATED, Calibration, ReasoningMode
+from worker.domain.calibration import SCORE_DIGITS, UNCALIBRATED, Calibration, ReasoningMode
 from worker.domain.engines import Completion, EngineRequest
 from worker.domain.events import Exchange
 from worker.domain.judgements import NO_READING, Judgement, Reading, status_of
@@ -19,7 +19,6 @@ from worker.domain.questions import PROMPT_HARMFULNESS, RESPONSE_HARMFULNESS, Qu
 from worker.guards.guardreasoner.answers import (
     BLOCK_TOKENS,
     FIRST_HEADING,
-    SCORE_DIGITS,
     label_of,
     places,
     questions_of,

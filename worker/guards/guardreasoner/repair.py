@@ -9,12 +9,12 @@ model was about to answer there at all: below a floor the task has no label.
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
+from worker.domain.calibration import SCORE_DIGITS
 from worker.domain.engines import Completion, Continuation, EngineRequest, LabelPlace
 from worker.domain.errors import InvalidRequest, PromptTooLong
 from worker.domain.judgements import NO_READING, Judgement, Reading, status_of
 from worker.domain.questions import STANDARD_QUESTIONS, Question
 from worker.guards.guardreasoner.answers import (
-    SCORE_DIGITS,
     headings,
     label_of,
     questions_of,
