@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from worker.runtime.settings import Settings
 
 # every event is scored first and then reasoned about, whatever a calibration would say
-_BOTH_STAGES = {"reasoning": "unsure", "audit_share": 1.0}
-_REASONED_STAGE = {"reasoning": "always", "scores": True}
+_BOTH_STAGES = {"reasoning": "unsure", "audit_share": 1.0, "gate_prompt_only": False}
+_REASONED_STAGE = {"reasoning": "always", "scores": True, "gate_prompt_only": False}
+_GATED = {"reasoning": "always", "scores": False, "gate_prompt_only": True}
 _SHOWN_REASONS = 5
 
 
@@ -107,11 +108,8 @@ def calibrate(
     refuse_engine_options(from_completions, others=bool(model or save_completions))
     given = read_settings(config, **({"engine": {"model": model}} if model else {}))
     settings = _judging(given, **_BOTH_STAGES)
-    reasoned = _judging(given, **_REASONED_STAGE)
-    guards = Stages(
-        build_guard(settings, calibrated=False).guard,
-        build_guard(reasoned, calibrated=False).guard,
-    )
+    ways = (settings, _judging(given, **_REASONED_STAGE), _judging(given, **_GATED))
+    guards = Stages(*(build_guard(way, calibrated=False).guard for way in ways))
     events = read_labelled_events(labelled, column or (), guards.both)
     require_labels(events)
     for path in (output, html, save_completions):

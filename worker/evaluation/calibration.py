@@ -9,6 +9,7 @@ from worker.domain.questions import Question
 from worker.domain.verdicts import GuardReference
 from worker.evaluation.answers import Answer
 from worker.evaluation.calibrating import calibrate_question
+from worker.evaluation.gating import measure_gating
 from worker.evaluation.labelled import Labelled
 from worker.evaluation.modes import Bootstrap, simulate_modes
 from worker.evaluation.question_columns import LEAST_LABELS, Aims
@@ -88,6 +89,7 @@ def calibrate(
             budget=aims.budget,
             bootstrap=bootstrap,
         ),
+        gating=measure_gating(guards, labelled.events, answers),
     )
     return document, others
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from worker.domain.engines import Completion
 from worker.domain.guard import Guard, read_completions
+from worker.domain.judgements import Judgement
 from worker.evaluation.answers import Answer
 from worker.evaluation.labelled import LabelledEvent
 
@@ -54,10 +55,17 @@ class NotScored(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """The same guard, as it is asked for both stages, and as it reads the reasoning alone."""
+    """The same guard in several ways.
+
+    Attributes:
+        both: as it is asked for the scores of both stages.
+        reasoned: as it reads the reasoning alone.
+        gated: as it stops early where there is no response.
+    """
 
     both: Guard
     reasoned: Guard
+    gated: Guard
 
 
 def scored_events(
@@ -83,8 +91,7 @@ def _scored(guards: Stages, event: LabelledEvent, answer: Answer) -> ScoredEvent
         return NotScored(event.id, answer.reason or "It was not judged.")
     before, after = split(answer.completions)
     both = read_completions(guards.both, event.exchange, answer.completions)
-    # both stages together may say another label than the reasoning alone
-    alone = read_completions(guards.reasoned, event.exchange, after) if after else None
+    _, alone = split_judgement(guards, event, answer)
     if both is None or alone is None:
         return NotScored(event.id, "It was not scored and reasoned about.")
     by_place = {(one.question, one.stage): one for one in both.scores}
@@ -100,6 +107,18 @@ def _scored(guards: Stages, event: LabelledEvent, answer: Answer) -> ScoredEvent
         scores[question.name] = RawScore(first.raw, first.mass, reasoned.raw, reasoned.mass)
     labels = {name: reading.label for name, reading in alone.readings.items()}
     return ScoredEvent(event.labels, labels, scores, _cost(before), _cost(after))
+
+
+def split_judgement(
+    guards: Stages, event: LabelledEvent, answer: Answer
+) -> tuple[Sequence[Completion], Judgement | None]:
+    """The reasoning with all that follows it, and the judgement on it alone.
+
+    Both stages together may say another label.
+    """
+    _, after = split(answer.completions)
+    alone = read_completions(guards.reasoned, event.exchange, after) if after else None
+    return after, alone
 
 
 def split(completions: Sequence[Completion]) -> tuple[Sequence[Completion], Sequence[Completion]]:

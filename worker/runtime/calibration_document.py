@@ -240,6 +240,10 @@ class ModeFigures:
     requests: _Finite
 
 
+# with a lower agreement, the gate is off unless the settings turn it on
+LEAST_GATING_AGREEMENT = 0.995
+
+
 @checked(frozen=True, slots=True)
 class Gating:
     """How often the label of an event without a response is the same when only it is asked for."""

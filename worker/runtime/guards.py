@@ -8,13 +8,12 @@ from worker.domain.engines import EngineReference
 from worker.domain.errors import WrongSetting
 from worker.domain.guard import Guard
 from worker.domain.verdicts import GuardReference, reference_to
+from worker.runtime.calibration_document import LEAST_GATING_AGREEMENT
 from worker.runtime.calibration_file import ReadCalibration, mismatch, read_calibration, refusal
 from worker.runtime.engines import model_place
 from worker.runtime.settings import Settings
 
 CALIBRATION_NAME = "calibration.json"
-# with a lower agreement, the gate is off unless the settings turn it on
-_LEAST_GATING_AGREEMENT = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def build_guard(settings: Settings, *, calibrated: bool = True) -> CalibratedGua
     if judging.gate_prompt_only is None:
         gating = None if read is None else read.document.gating
         options["gate_prompt_only"] = (
-            gating is not None and gating.agreement >= _LEAST_GATING_AGREEMENT
+            gating is not None and gating.agreement >= LEAST_GATING_AGREEMENT
         )
     calibration = None if read is None else read.calibration()
     return CalibratedGuard(

@@ -48,7 +48,7 @@ class TwoStages:
         return ()
 
 
-GUARDS = Stages(TwoStages(), TwoStages(first=False))
+GUARDS = Stages(TwoStages(), TwoStages(first=False), TwoStages(first=False))
 SCORES = {" harmful": math.log(0.5)}
 
 
