@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from tests.chaos.exchanges import conversation, prompt_tokens
 from tests.chaos.feed import KIND, NUMBER
 from tests.chaos.oracle import Found, Given
+from tests.chaos.staged import heading_tokens
 from worker.adapters.kafka import reader
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.reader import committed_offsets, held_offsets
@@ -68,12 +69,15 @@ def _every_exchange(record: Given) -> list[Given]:
 
 async def verdicts(connection: Connection, topic: str) -> list[Found]:
     """All verdicts, by the source that they name."""
-    found = []
+    found, heading = [], heading_tokens()
     async for record in _records(connection, topic):
         verdict = orjson.loads(record.value)
         source = verdict["source"]
         one = _found(record, source["partition"], source["offset"], "", verdict["verdict_id"])
-        tokens = verdict["usage"]["prompt_tokens"]
+        usage = verdict["usage"]
+        tokens = usage["prompt_tokens"] - (0 if verdict["reasoned"] else heading)
+        # several requests have several prompts
+        tokens = tokens if usage["requests"] == 1 else None
         found.append(replace(one, prompt_tokens=tokens, exchange=source["exchange"]))
     return found
 

@@ -24,6 +24,7 @@ from tests.chaos.pending import PENDING
 from tests.chaos.poisoned import MARKERS
 from tests.chaos.produces import HELD, Produces, Route
 from tests.chaos.report import Incident, Report
+from tests.chaos.staged import staged_settings
 from tests.chaos.workers import ENGINES, Exit, Platform, worker_command
 from worker.demo.kafka.broker import free_ports
 from worker.demo.kafka.broker_properties import HOST
@@ -42,6 +43,7 @@ _LONGEST_REFUSAL_SHARE = 0.25
 _LONGEST_REFUSAL_SECONDS = 60.0
 _NAMED_SHARE = 0.5
 _EVERY_SHARE = 0.5
+_STAGED_SHARE = 0.5
 # what the client or the worker says when committed offsets cannot be read
 _ABOUT_OFFSETS = re.compile("offset ?fetch|committed offset", re.IGNORECASE)
 _MOST_COMPLAINTS = 5
@@ -66,6 +68,8 @@ class Plan:
         named: whether the workers have static names in the group.
         every: whether every exchange of a conversation is judged; in half of the rounds, by the
             seed, where not told.
+        staged: whether the guard scores first, and reasons where the score is unsure; in half of
+            the rounds, by the seed, where not told.
     """
 
     guarantee: Guarantee
@@ -81,6 +85,7 @@ class Plan:
     settings: dict[str, str] = field(default_factory=dict)
     named: bool | None = None
     every: bool | None = None
+    staged: bool | None = None
 
     @property
     def longest_settling_seconds(self) -> float:
@@ -97,6 +102,13 @@ class Plan:
             return self.named
         alone = set(self.kinds) & set(WEIGHTS) == {TWIN}
         return alone or random.Random(f"names of {self.seed}").random() < _NAMED_SHARE
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether the guard scores first."""
+        if self.staged is not None:
+            return self.staged
+        return random.Random(f"stages of {self.seed}").random() < _STAGED_SHARE
 
     @property
     def judges_every(self) -> bool:
@@ -129,8 +141,8 @@ class Topics:
             await cluster.create(topic, _OUTPUT_PARTITIONS)
 
 
-def environment(topics: Topics, plan: Plan, servers: str) -> dict[str, str]:
-    """The settings of every worker, as its environment."""
+def environment(topics: Topics, plan: Plan, servers: str, folder: Path) -> dict[str, str]:
+    """The settings of every worker, as its environment; a folder for the files that they name."""
     settings = {
         "KAFKA__BOOTSTRAP_SERVERS": servers,
         "INPUT__TOPICS": orjson.dumps([topics.events]).decode(),
@@ -147,6 +159,7 @@ def environment(topics: Topics, plan: Plan, servers: str) -> dict[str, str]:
         "SHUTDOWN__DRAIN_SECONDS": "5",
         "HEALTH__HOST": HOST,
     }
+    settings |= staged_settings(folder) if plan.is_staged else {}
     return {f"GUARDSTREAM_{name}": value for name, value in (settings | plan.settings).items()}
 
 
@@ -175,7 +188,7 @@ async def execute(
         platform = Platform(
             _WORKERS,
             folder=folder,
-            environment=environment(topics, plan_of_run, servers),
+            environment=environment(topics, plan_of_run, servers, folder),
             command=worker_command(plan_of_run.mutant, poisoned=True),
             engines=plan_of_run.engines,
             seed=plan_of_run.seed,
@@ -221,6 +234,8 @@ async def execute(
     broken += more
     if plan_of_run.judges_every:
         notes.append("the workers judged every exchange of each conversation")
+    if plan_of_run.is_staged:
+        notes.append("the workers scored first, and reasoned where the score was unsure")
     notes += _notes(platform, feed, network, produces)
     condemned = {(one.partition, one.offset) for one in found if one.error == "PoisonRecord"}
     if excused := condemned & platform.excused():
