@@ -35,10 +35,12 @@ async def at_work(*, records=20):
     async def metrics(_):
         page.of(names.OUTCOMES, "verdict").inc(records)
         page.of(names.ENGINE_BUSY).inc(0.5)
-        for _ in range(records):
-            page.of(names.TOKEN_USAGE, "input").observe(300)
-            page.of(names.TOKEN_USAGE, "output").observe(200)
-            page.of(names.CHAT_DURATION, "").observe(0.25)
+        page.of(names.JUDGEMENTS, "complete").inc(records)
+        # two requests for each record
+        for _ in range(2 * records):
+            page.of(names.TOKEN_USAGE, "input").observe(150)
+            page.of(names.TOKEN_USAGE, "output").observe(100)
+            page.of(names.CHAT_DURATION, "").observe(0.125)
         page.of(names.IN_FLIGHT_LIMIT).set(320)
         return web.Response(text=page.text())
 
@@ -68,6 +70,17 @@ async def test_tokens_and_speeds_tell_what_a_record_costs():
     code, out, _ = await size("--events", "10", *tokens, *speeds, "--json")
     assert code == 0
     assert round(json.loads(out)["plan"]["gpu_seconds_per_record"], 6) == 0.035
+
+
+async def test_a_guard_that_scores_first_reasons_about_a_share():
+    tokens = ("--prompt-tokens", "500", "--shared-tokens", "100", "--completion-tokens", "250")
+    options = ("--prefill", "40000", "--decode", "10000", "--reasoned", "0.1")
+    code, out, _ = await size("--events", "10", *tokens, *options, "--json")
+    assert code == 0
+    found = json.loads(out)
+    # to read 400 tokens, to write 12 and a tenth of 250
+    assert round(found["plan"]["gpu_seconds_per_record"], 6) == 0.0137
+    assert any("to write 12, and 250 more for 10% of them" in one for one in found["assumed"])
 
 
 async def test_too_few_partitions_are_said_in_words():

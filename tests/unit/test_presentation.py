@@ -48,6 +48,19 @@ def test_nothing_in_a_verdict_steers_the_terminal(fields):
     assert not set(text) & set("\x1b\x07\r\u202e\u2066")
 
 
+@pytest.mark.parametrize(("score", "said"), [(0.974, "harmful    0.97 "), (1, "harmful    1.00 ")])
+def test_a_score_is_shown_after_its_label(score, said):
+    assert said in shown(
+        show_verdict(verdict(prompt_harmfulness={"label": "harmful", "score": score}))
+    )
+
+
+@pytest.mark.parametrize("score", [None, "0.9", [], NASTY])
+def test_what_is_no_number_is_no_score(score):
+    given = {"label": "harmful", "score": score}
+    assert shown(show_verdict(verdict(prompt_harmfulness=given))) == shown(show_verdict(verdict()))
+
+
 @pytest.mark.parametrize("part", ["topic", "partition", "offset", "message"])
 def test_nothing_in_a_dead_letter_steers_the_terminal(part):
     text = shown(show_dead_letter(((f"__dlq.errors.{part}", NASTY.encode()),)))

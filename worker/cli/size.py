@@ -1,6 +1,7 @@
 """`guardstream size`: the number of GPUs that a load needs, from measured figures."""
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,18 @@ def size(
     completion_tokens: Annotated[
         float | None, typer.Option(min=_TINY, help="Of a completion.", show_default=False)
     ] = None,
+    reasoned: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the verdicts with reasoning, if the guard scores first.",
+            show_default=False,
+        ),
+    ] = None,
+    score_tokens: Annotated[
+        float, typer.Option(min=1, help="With --reasoned: tokens of a score.")
+    ] = 12,
     prefill: Annotated[
         float | None,
         typer.Option(
@@ -108,6 +121,8 @@ def size(
         raise typer.BadParameter("must not be less than --events", param_hint="--peak")
     if gpu_seconds is None and prefill and decode:
         tokens = _tokens(prompt_tokens, shared_tokens, completion_tokens, measured)
+        if reasoned is not None:
+            tokens = replace(tokens, score=score_tokens, reasoned=reasoned)
         gpu_seconds = sizing.gpu_seconds(tokens, sizing.Speed(prefill, decode))
         assumed.append(view.of_tokens(tokens))
     if gpu_seconds is None and measured is not None:

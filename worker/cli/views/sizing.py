@@ -21,9 +21,12 @@ class _Row(NamedTuple):
 def of_tokens(tokens: Tokens) -> str:
     """The assumption behind a cost that is calculated from tokens."""
     own = tokens.prompt - tokens.shared
+    written = f"{tokens.completion:.0f}"
+    if tokens.score:
+        written = f"{tokens.score:.0f}, and {written} more for {tokens.reasoned:.0%} of them"
     return (
-        f"A record costs the time to read {own:.0f} tokens and the time to write"
-        f" {tokens.completion:.0f}; {tokens.shared:.0f} shared tokens stay in the prefix cache."
+        f"A record costs the time to read {own:.0f} tokens and the time to write {written};"
+        f" {tokens.shared:.0f} shared tokens stay in the prefix cache."
     )
 
 

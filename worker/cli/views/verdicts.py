@@ -23,6 +23,8 @@ def show_verdict(value: bytes) -> RenderableType:
         label = printable(answer["label"] or "-")
         head.append(f" {printable(heading_of(name))} ", "dim")
         head.append(f"{label:<10}", LABEL_STYLES.get(label, "dim"))
+        if isinstance(score := answer.get("score"), float | int):
+            head.append(f" {score:.2f}", "dim")
     if verdict["status"] != "complete":
         head.append(f" {printable(verdict['status'])}", _UNKNOWN)
     if verdict["flags"]:

@@ -50,7 +50,9 @@ def figures_of(change: Change) -> Figures:
     spent = change.distributions(names.TOKEN_USAGE, label_name(attributes.TOKEN_TYPE))
     prompts, completions = (spent.get(kind, Distribution()) for kind in ("input", "output"))
     busy = change.increase(names.ENGINE_BUSY) or 0.0
-    if not completions.count or not prompts.count or not busy:
+    # a cascade asks several times about one record
+    judgements = sum(change.increases(names.JUDGEMENTS).values())
+    if not judgements or not prompts.count or not busy:
         raise Unreadable("it judged nothing between two scrapes")
     outcomes = change.increases(names.OUTCOMES, "outcome")
     judged = sum(outcomes.get((outcome,), 0.0) for outcome in ("verdict", "dead_letter"))
@@ -58,11 +60,11 @@ def figures_of(change: Change) -> Figures:
     return Figures(
         seconds=change.seconds,
         events_per_second=judged / change.seconds,
-        engine_seconds_per_record=busy / completions.count,
+        engine_seconds_per_record=busy / judgements,
         tokens=Tokens(
-            prompt=prompts.total / prompts.count,
-            shared=cached / prompts.count,
-            completion=completions.total / completions.count,
+            prompt=prompts.total / judgements,
+            shared=cached / judgements,
+            completion=completions.total / judgements,
         ),
         # Little's law
         prompts_at_once=change.distribution(names.CHAT_DURATION).total / busy,

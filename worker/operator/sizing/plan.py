@@ -18,12 +18,16 @@ class Tokens:
     Attributes:
         prompt: of a prompt, in total.
         shared: of these, in the prefix cache, since every prompt starts with them.
-        completion: of a completion.
+        completion: of a completion with reasoning.
+        score: of the answers before reasoning, where the guard scores first; 0 where it does not.
+        reasoned: the share of the records that the guard reasons about.
     """
 
     prompt: float
     shared: float
     completion: float
+    score: float = 0.0
+    reasoned: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +134,13 @@ class Plan:
 
 
 def gpu_seconds(tokens: Tokens, speed: Speed) -> float:
-    """The cost of a record: prefill without the shared tokens, and decode."""
+    """The cost of a record: prefill without the shared tokens, and decode.
+
+    Reasoning after a score finds the prompt in the prefix cache.
+    """
     read = max(tokens.prompt - tokens.shared, 0.0)
-    return read / speed.prefill + tokens.completion / speed.decode
+    written = tokens.score + tokens.reasoned * tokens.completion
+    return read / speed.prefill + written / speed.decode
 
 
 def plan(load: Load, terms: Terms, queues: Queues) -> Plan:
