@@ -32,12 +32,10 @@ def encode_answers(encoder: Encoder, rows: Sequence[Row], limit: int) -> list[di
         answers, mask = block(encoder, row)
         if prompt is None or not answers or len(prompt) + len(answers) > limit:
             continue
-        ids = [*prompt, *answers]
         encoded.append(
             {
-                "input_ids": ids,
+                "input_ids": [*prompt, *answers],
                 "completion_mask": [0] * len(prompt) + mask,
-                "length": len(ids),
             }
         )
     return encoded

@@ -205,8 +205,7 @@ def encode_rows(encoder: Encoder, rows: Sequence[Row], chosen: Training) -> list
         if prompt is None or completion is None or len(prompt) + len(completion) > limit:
             continue
         mask = [0] * len(prompt) + [1] * len(completion)
-        ids = [*prompt, *completion]
-        encoded.append({"input_ids": ids, "completion_mask": mask, "length": len(ids)})
+        encoded.append({"input_ids": [*prompt, *completion], "completion_mask": mask})
     return encoded
 
 

@@ -45,7 +45,7 @@ class RowTrainer(SFTTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> AlternatingBatches:
         rows = self.train_dataset if train_dataset is None else train_dataset
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return AlternatingBatches(size, lengths=list(rows["length"]))
+        return AlternatingBatches(size, lengths=[len(ids) for ids in rows["input_ids"]])
 
     def compute_loss(
         self,

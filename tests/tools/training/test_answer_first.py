@@ -76,7 +76,6 @@ def test_rows_as_the_trainer_takes_them():
     ids, mask = block(ENCODER, rows[0])
     assert encoded["input_ids"] == [*prompt, *ids]
     assert encoded["completion_mask"] == [0] * len(prompt) + mask
-    assert encoded["length"] == len(prompt) + len(ids)
 
 
 ROWS = [row(str(n), completion="# Task 1" if n % 2 else None) for n in range(400)]
