@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.rows import Encoder, Row, fraction
+from worker.evaluation.labelled import LabelledEvent
 from worker.guards.guardreasoner.answers import headings, questions_of, written
 
 
-def answer_first(rows: Sequence[Row], share: float, seed: int) -> list[Row]:
-    """A share of the rows, with or without a completion.
+def is_answer_first(name: str, share: float, seed: int) -> bool:
+    """Whether the row of this id belongs to a share of the rows, with or without a completion.
 
     The id and the seed alone decide, and a larger share has all rows of a smaller one.
     """
-    return [row for row in rows if fraction(f"{seed} answer-first {row.event.id}") < share]
+    return fraction(f"{seed} answer-first {name}") < share
 
 
 def encode_answers(encoder: Encoder, rows: Sequence[Row], limit: int) -> list[dict[str, Any]]:
@@ -29,7 +30,7 @@ def encode_answers(encoder: Encoder, rows: Sequence[Row], limit: int) -> list[di
     prompts = encoder.prompts([row.event for row in rows], limit)
     encoded = []
     for row, prompt in zip(rows, prompts, strict=True):
-        answers, mask = block(encoder, row)
+        answers, mask = block(encoder, row.event)
         if prompt is None or not answers or len(prompt) + len(answers) > limit:
             continue
         encoded.append(
@@ -41,17 +42,17 @@ def encode_answers(encoder: Encoder, rows: Sequence[Row], limit: int) -> list[di
     return encoded
 
 
-def block(encoder: Encoder, row: Row) -> tuple[list[int], list[int]]:
-    """The tokens of a row's answers, and for each 1 where it is learnt, 0 where it is given.
+def block(encoder: Encoder, event: LabelledEvent) -> tuple[list[int], list[int]]:
+    """The tokens of an event's answers, and for each 1 where it is learnt, 0 where it is given.
 
     A label that nobody gave ends the block before its heading. What would follow is unknown then,
     so there is no end to learn.
     """
     ids: list[int] = []
     mask: list[int] = []
-    has_response = row.event.exchange.response is not None
+    has_response = event.exchange.response is not None
     for number, (question, heading) in enumerate(headings(questions_of(has_response=has_response))):
-        label = row.event.labels[question.name]
+        label = event.labels[question.name]
         if label is None:
             return ids, mask
         given, learnt = encoder.piece(heading), encoder.piece(written(label))

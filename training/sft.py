@@ -17,7 +17,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from training.answer_first import answer_first, encode_answers
+from training.answer_first import encode_answers, is_answer_first
 from training.config import Config, Sft, Training
 from training.loop import Keeping, accumulate, last_checkpoint, set_threads, trainer_arguments
 from training.models import (
@@ -102,7 +102,9 @@ def train_guard(
         raise UnusableFile(
             f"All {len(reasoned)} rows have more than sft.max_tokens ({chosen.max_tokens}) tokens."
         )
-    answered = answer_first(rows, answer_first_share, config.seed)
+    answered = [
+        row for row in rows if is_answer_first(row.event.id, answer_first_share, config.seed)
+    ]
     answers = encode_answers(base.encoder, answered, chosen.max_tokens)
     optimizer = None
     if chosen.muon_learning_rate is not None:

@@ -56,9 +56,19 @@ class RowTrainer(SFTTrainer):
     ) -> Any:
         """The loss of one device batch."""
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        counts = outputs.label_mask.sum(dim=1)
-        loss = (-outputs.log_probs.sum(dim=1) / counts.clamp(min=1)).mean()
+        loss = mean_over_rows(outputs)
         return (loss, outputs) if return_outputs else loss
+
+
+def mean_over_rows(outputs: Any) -> torch.Tensor:
+    """The mean over rows of the mean negative log-likelihood of each row's tokens.
+
+    Args:
+        outputs: of TRL's models, which have the log probability of each token that is learnt.
+    """
+    counts = outputs.label_mask.sum(dim=1).clamp(min=1)
+    loss: torch.Tensor = (-outputs.log_probs.sum(dim=1) / counts).mean()
+    return loss
 
 
 class SharedPrefixTrainer(RowTrainer):

@@ -80,7 +80,8 @@ def logits_of(model, ids):
         return model(input_ids=torch.tensor([ids])).logits[0].numpy()
 
 
-def test_the_loss_is_the_papers(tmp_path):
+@pytest.mark.parametrize("answers", [False, True])
+def test_the_loss_is_the_papers_and_that_of_answers_first(tmp_path, answers):
     draw = np.random.default_rng(3)
     pairs = [
         {
@@ -88,6 +89,9 @@ def test_the_loss_is_the_papers(tmp_path):
             "chosen_ids": draw.integers(6, 64, 4 + 3 * n).tolist(),
             "rejected_ids": draw.integers(6, 64, 9 - 2 * n).tolist(),
             "alpha": alpha,
+            # the second has none
+            "answer_ids": [50, 51, 52, 53][: 4 * (n != 1)],
+            "answer_mask": [0, 1, n // 2, 1][: 4 * (n != 1)],
         }
         for n, alpha in enumerate((0.8, 1.0, 1.2))
     ]
@@ -107,7 +111,7 @@ def test_the_loss_is_the_papers(tmp_path):
             gradient_checkpointing=False,
             report_to="none",
         ),
-        data_collator=WeightedPairs(pad_token_id=5),
+        data_collator=WeightedPairs(pad_token_id=5, answers=answers),
         train_dataset=Dataset.from_list(pairs),
         processing_class=load_tokenizer(demonstration_model(), None),
     )
@@ -142,6 +146,12 @@ def test_the_loss_is_the_papers(tmp_path):
         preference = pair["alpha"] * np.log1p(np.exp(-BETA * margin))
         total, count = sums["policy", "chosen_ids"]
         expected.append(preference + SFT_WEIGHT * -total / count)
+        if answers and pair["answer_ids"]:
+            ids = pair["prompt_ids"] + pair["answer_ids"]
+            logits = logits_of(model, ids)
+            learnt = [start + at for at, counts in enumerate(pair["answer_mask"]) if counts]
+            found = [numpy_log_probability(logits, ids[: at + 1], at)[0] for at in learnt]
+            expected[-1] += SFT_WEIGHT * -np.mean(found)
     assert loss == pytest.approx(np.mean(expected), abs=1e-5)
 
 

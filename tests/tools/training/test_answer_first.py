@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.evaluation.rows import GUARD, event, labels
-from training.answer_first import answer_first, block, encode_answers
+from training.answer_first import block, encode_answers, is_answer_first
 from training.rows import Encoder, Row, fraction
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.prompts import Prompt
@@ -41,7 +41,7 @@ def as_the_worker_continues(*texts):
 def test_a_block_is_the_pieces_that_the_worker_asks_with(said, has_response):
     said = said if has_response else (said[0], None, None)
     one = row(response="With flour." if has_response else None, given=labels(*said))
-    ids, mask = block(ENCODER, one)
+    ids, mask = block(ENCODER, one.event)
     asked = [label for label in said if label]
     expected = [
         text for piece, label in zip(PIECES, asked, strict=False) for text in (piece, f" {label}")
@@ -63,7 +63,7 @@ def test_a_block_is_the_pieces_that_the_worker_asks_with(said, has_response):
     ],
 )
 def test_a_label_that_nobody_gave_ends_the_block_without_an_end_to_learn(said, expected):
-    ids, mask = block(ENCODER, row(given=labels(*said)))
+    ids, mask = block(ENCODER, row(given=labels(*said)).event)
     assert learnt(ids, mask) == expected
     assert TOKENIZER.token_id("<|eot_id|>") not in ids
     assert not ids or mask[-1]
@@ -73,12 +73,16 @@ def test_rows_as_the_trainer_takes_them():
     rows = [row("a"), row("b", given=labels(None, "refusal")), row("c", response="long " * 300)]
     (encoded,) = encode_answers(ENCODER, rows, 250)
     (prompt,) = ENCODER.prompts([rows[0].event], 250)
-    ids, mask = block(ENCODER, rows[0])
+    ids, mask = block(ENCODER, rows[0].event)
     assert encoded["input_ids"] == [*prompt, *ids]
     assert encoded["completion_mask"] == [0] * len(prompt) + mask
 
 
 ROWS = [row(str(n), completion="# Task 1" if n % 2 else None) for n in range(400)]
+
+
+def answer_first(rows, share, seed):
+    return [one for one in rows if is_answer_first(one.event.id, share, seed)]
 
 
 def names(rows):
