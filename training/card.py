@@ -11,13 +11,19 @@ import orjson
 
 from training.config import Config
 from training.evaluating import MODELS, final_model
+from training.first_answers_table import first_answers_section
 from training.models import build_guard
 from training.runs import Run, write_folder
 from worker.domain.errors import UnusableFile
 from worker.domain.questions import STANDARD_TASKS
 from worker.evaluation.keeping import write_whole
 
-_NAMES = {"sft": "R-SFT", "dpo": "HS-DPO", "ablation": "DPO without mining"}
+_NAMES = {
+    "sft": "R-SFT",
+    "reasoning-only": "R-SFT on reasoning alone",
+    "dpo": "HS-DPO",
+    "ablation": "DPO without mining",
+}
 _LIBRARIES = ("torch", "transformers", "trl")
 _LIKELY = 0.05
 _WIDTH = 100
@@ -59,6 +65,7 @@ def metrics(run: Run, config: Config) -> dict[str, Any]:
             "f1": {task: round(of["f1"] or 0.0, 4) for task, of in held_out["tasks"].items()},
             "inconclusive": held_out["inconclusive"],
             "flags": held_out["flags"],
+            "answer_first": held_out["answer_first"],
         },
         "evaluations": found,
     }
@@ -72,6 +79,7 @@ def model_card(figures: dict[str, Any], config: Config, *, rehearsal: bool) -> s
         f"## Data\n{_data(figures, config)}",
         f"## Recipe\n{_recipe(figures, config)}",
         f"## Score\n{_score(figures, config)}",
+        first_answers_section(figures["evaluations"], _NAMES, config.sft.answer_first_share),
         _adversarial(figures),
     ]
     text = "\n\n".join(part.strip() for part in parts if part)
@@ -144,7 +152,7 @@ def _recipe(figures: dict[str, Any], config: Config) -> str:
         f" {config.dpo.beta:g}, gamma {config.dpo.gamma:g}, {config.dpo.sft_weight:g} times the"
         f" loss on the chosen; {dpo['dpo'].get('seconds', 0)} s."
     )
-    lines = [how, "", learnt, sampled, preferred]
+    lines = [how, "", learnt, *_answering(sft), sampled, preferred]
     if "ablation" in dpo:
         lines.append(
             f"- Without mining: the same loss and rate on {dpo['ablation']['pairs']:,} pairs of"
@@ -154,6 +162,20 @@ def _recipe(figures: dict[str, Any], config: Config) -> str:
     saved = config.model.saved_as
     lines += ["", f"On {recipe['machine']} ({versions}). Weights are stored as {saved}."]
     return "\n".join(lines)
+
+
+def _answering(sft: dict[str, Any]) -> list[str]:
+    """What was learnt of answers before reasoning, and the model that did not learn it."""
+    if not sft["answer_first"]:
+        return []
+    learnt = (
+        f"- Answers first: {sft['answer_first']:,} of these rows once more, without reasoning; loss"
+        " on each label and the token after it. Each row counts as much as any other."
+    )
+    if (alone := sft.get("ablation")) is None:
+        return [learnt]
+    without = f"- On reasoning alone: {alone['steps']:,} steps without them; {alone['seconds']} s."
+    return [learnt, without]
 
 
 def _by_task(mined: dict[str, Any]) -> str:
@@ -202,9 +224,9 @@ def _counts(name: str, of: dict[str, Any]) -> str:
 
 
 def _difference(found: dict[str, Any]) -> str:
-    """What HS-DPO and its ablation changed, in words that follow the figures."""
+    """How other models differ from R-SFT's, in words that follow the figures."""
     sentences = []
-    for name in ("dpo", "ablation"):
+    for name in MODELS[1:]:
         against = found.get(f"{name}-held_out", {}).get("against_sft")
         if against is None:
             continue
@@ -218,9 +240,12 @@ def _difference(found: dict[str, Any]) -> str:
                 f" {one['p']:.2f}: {verdict}"
             )
         sentences.append(f"- {_NAMES[name]} against R-SFT: {'; '.join(parts)}.")
-    if not sentences:
-        return "No item was hard, so there is no HS-DPO to compare."
-    return "Differences of F1, with McNemar's exact test:\n\n" + "\n".join(sentences)
+    parts = []
+    if sentences:
+        parts.append("Differences of F1, with McNemar's exact test:\n\n" + "\n".join(sentences))
+    if "dpo-held_out" not in found:
+        parts.append("No item was hard, so there is no HS-DPO to compare.")
+    return "\n\n".join(parts)
 
 
 def _adversarial(figures: dict[str, Any]) -> str:

@@ -100,13 +100,20 @@ class Training(_Group):
 
 
 class Sft(Training):
-    """R-SFT. `muon_learning_rate` has Muon step the layers' matrices."""
+    """R-SFT. `muon_learning_rate` has Muon step the layers' matrices.
+
+    `answer_first_share` of the rows are also learnt with the answers right after the prompt, so
+    that the guard has a score before it reasons. With `ablation`, the same model is also trained
+    without them.
+    """
 
     learning_rate: float = Field(5e-5, gt=0)
     epochs: float = Field(3, gt=0)
     batch: int = Field(384, gt=0)
     muon_learning_rate: float | None = Field(None, gt=0)
     shared_prefix: bool = False
+    answer_first_share: float = Field(0.0, ge=0, le=1)
+    ablation: bool = False
 
 
 class Mine(_Group):

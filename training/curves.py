@@ -26,7 +26,7 @@ _SIZE = (4.2, 2.8)
 def draw_curves(run: Run) -> list[Path]:
     """A PNG for each training with figures, in `curves/`."""
     mpl.use("Agg")
-    names = ["sft", "dpo", "ablation", *sorted(_subsets(run))]
+    names = ["sft", "reasoning-only", "dpo", "ablation", *sorted(_subsets(run))]
     return [draw_curve(run, name) for name in names if run.logged(name)]
 
 

@@ -1,12 +1,13 @@
 """HS-DPO: on from R-SFT's model with the pairs that were mined; and the ablation without mining."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from datasets import Dataset
 from transformers import set_seed
 from trl import DPOConfig
 
+from training.answer_first import block, is_answer_first
 from training.config import Config
 from training.loop import Keeping, accumulate, set_threads, trainer_arguments
 from training.models import lora_config, space_needed
@@ -40,7 +41,14 @@ def _train(run: Run, config: Config, name: str, file: str) -> dict[str, Any]:
     path = data_path(run, config, "mine")
     assert path is not None  # noqa: S101 - it was mined
     events = {event.id: event for event in read_events(path).events}
-    encoded = encode_pairs(base.encoder, pairs, events, chosen.max_tokens)
+    share = config.sft.answer_first_share
+    encoded = encode_pairs(
+        base.encoder,
+        pairs,
+        events,
+        chosen.max_tokens,
+        answered=lambda name: is_answer_first(name, share, config.seed),
+    )
     if not encoded:
         return {"pairs": 0, "too_long": len(pairs), "steps": 0}
     arguments = DPOConfig(
@@ -55,7 +63,7 @@ def _train(run: Run, config: Config, name: str, file: str) -> dict[str, Any]:
         sft_weight=chosen.sft_weight,
         model=base.model,
         args=arguments,
-        data_collator=WeightedPairs(pad_token_id=base.tokenizer.pad_token_id),
+        data_collator=WeightedPairs(base.tokenizer.pad_token_id, answers=share > 0),
         train_dataset=Dataset.from_list(encoded),
         processing_class=base.tokenizer,
         peft_config=lora_config(config.model.lora),
@@ -66,17 +74,35 @@ def _train(run: Run, config: Config, name: str, file: str) -> dict[str, Any]:
 
 
 def encode_pairs(
-    encoder: Encoder, pairs: Sequence[Pair], events: dict[str, LabelledEvent], limit: int
+    encoder: Encoder,
+    pairs: Sequence[Pair],
+    events: dict[str, LabelledEvent],
+    limit: int,
+    *,
+    answered: Callable[[str], bool],
 ) -> list[dict[str, Any]]:
-    """Pairs as the trainer takes them, without those that are too long."""
+    """Pairs as the trainer takes them, without those that are too long.
+
+    `answered` says of an item's id whether its answers are learnt before reasoning too.
+    """
     prompts = encoder.prompts([events[pair.id] for pair in pairs], limit)
     chosen = encoder.completions([pair.chosen for pair in pairs], limit)
     rejected = encoder.completions([pair.rejected for pair in pairs], limit)
-    return [
-        {"prompt_ids": prompt, "chosen_ids": right, "rejected_ids": wrong, "alpha": pair.alpha}
-        for pair, prompt, right, wrong in zip(pairs, prompts, chosen, rejected, strict=True)
-        if prompt is not None
-        and right is not None
-        and wrong is not None
-        and len(prompt) + max(len(right), len(wrong)) <= limit
-    ]
+    encoded = []
+    for pair, prompt, right, wrong in zip(pairs, prompts, chosen, rejected, strict=True):
+        if prompt is None or right is None or wrong is None:
+            continue
+        answers, mask = block(encoder, events[pair.id]) if answered(pair.id) else ([], [])
+        if len(prompt) + max(len(right), len(wrong), len(answers)) > limit:
+            continue
+        encoded.append(
+            {
+                "prompt_ids": prompt,
+                "chosen_ids": right,
+                "rejected_ids": wrong,
+                "alpha": pair.alpha,
+                "answer_ids": answers,
+                "answer_mask": mask,
+            }
+        )
+    return encoded

@@ -1,4 +1,7 @@
-"""The evaluation: each model of the run on the held-out and the adversarial rows, by the engine."""
+"""The evaluation: each model of the run on the held-out and the adversarial rows.
+
+Completions come from the worker's engine; answers before reasoning are read with torch.
+"""
 
 import time
 from pathlib import Path
@@ -7,12 +10,13 @@ from typing import Any
 import orjson
 
 from training.config import Config
+from training.first_answers import first_answer_figures, read_first_answers
 from training.models import build_guard
 from training.rows import data_path, read_events
 from training.runs import Run
 from training.sampling import Asked
 from worker import __version__
-from worker.domain.questions import STANDARD_TASKS
+from worker.domain.questions import STANDARD_QUESTIONS, STANDARD_TASKS
 from worker.domain.verdicts import rfc3339
 from worker.evaluation.analysis import evaluate as score
 from worker.evaluation.answers import Answer
@@ -22,7 +26,7 @@ from worker.evaluation.other_run import compare, read_other
 from worker.evaluation.results import Evaluation, Provenance, encode_evaluation
 from worker.evaluation.stored import read_stored
 
-MODELS = ("sft", "dpo", "ablation")
+MODELS = ("sft", "reasoning-only", "dpo", "ablation")
 SETS = ("held_out", "adversarial")
 
 
@@ -61,7 +65,14 @@ def run_evaluate(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]
         answers = asked.answers([(f"{name} {p}", rows.events, kept[p]) for p, rows in sets.items()])
         for (purpose, labelled), said in zip(sets.items(), answers, strict=True):
             evaluation = _score(run, config, asked, name, purpose, labelled, said)
-            facts[f"{name}-{purpose}"] = summary(evaluation) | _misquoted(labelled, kept[purpose])
+            first = read_first_answers(
+                config, run.model(name), labelled.events, config.sft.max_tokens
+            )
+            facts[f"{name}-{purpose}"] = {
+                **summary(evaluation),
+                **_misquoted(labelled, kept[purpose]),
+                "answer_first": first_answer_figures(STANDARD_QUESTIONS, labelled.events, first),
+            }
     return facts
 
 

@@ -4,14 +4,13 @@ The reasoning of a verdict that agrees with every label of its event is worth le
 becomes the row's completion. Any other row has labels alone: it is mined.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.rows import read_events
+from training.rows import fraction, read_events
 from training.runs import write_lines
 from worker.domain.errors import UnusableFile
 from worker.domain.questions import PROMPT_HARMFULNESS, STANDARD_TASKS
@@ -58,11 +57,11 @@ def write_rows(verdicts: Path, labels: Path, train: Path, held_out: Path, share:
         raise UnusableFile(
             f"{verdicts} has no verdict on an event of {labels}: they are joined by the events' id."
         )
-    chosen = [row for row in rows if _unit(row["id"]) >= share]
+    chosen = [row for row in rows if fraction(row["id"]) >= share]
     if not chosen or len(chosen) == len(rows):
         raise UnusableFile(f"{labels} has too few rows to hold out a share of {share:g}.")
     write_lines(train, chosen)
-    write_lines(held_out, (row for row in rows if _unit(row["id"]) < share))
+    write_lines(held_out, (row for row in rows if fraction(row["id"]) < share))
     return Joined(**{name: counted[name] for name in Joined.__slots__})
 
 
@@ -132,9 +131,3 @@ def completion_of(event: LabelledEvent, verdict: Verdict) -> str | None:
 
 def _has_steps(section: Any) -> bool:
     return section is not None and bool(section.steps)
-
-
-def _unit(name: str) -> float:
-    """A number in [0, 1) that is an id's own."""
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).digest()
-    return int.from_bytes(digest) / 2**48

@@ -89,7 +89,8 @@ def _train_subsets(run: Run, config: Config) -> None:
     rows = learnable(path, read_rows(path))
     for n in missing:
         part = subset(rows, config.mine.subset_share, config.seed + n)
-        train_guard(run, config, f"subset-{n}", part)
+        share = config.sft.answer_first_share
+        train_guard(run, config, f"subset-{n}", part, answer_first_share=share)
     # the engine wants the device's memory
     gc.collect()
     import torch  # noqa: PLC0415

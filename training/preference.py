@@ -2,7 +2,7 @@
 
 The loss of a pair is `-alpha * logsigmoid(beta * margin)`, where alpha reflects how often the guard
 was wrong, plus `sft_weight` times the mean negative log-likelihood of the chosen completion's
-tokens.
+tokens. Answers that are learnt before reasoning add the same again, so that they are not unlearnt.
 """
 
 from collections.abc import Mapping
@@ -12,27 +12,62 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.nn.functional import logsigmoid
+from torch.nn.utils.rnn import pad_sequence
 from trl import DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from training.trainer import mean_over_rows
+
 _WEIGHT = "alpha"
+_ANSWERS = ("answer_ids", "answer_mask")
+_ANSWER_INPUTS = ("answer_input_ids", "answer_attention_mask", "answer_labels")
+_IGNORED = -100
 
 
 @dataclass
 class WeightedPairs(DataCollatorForPreference):
-    """TRL's collator, which also keeps the weights of the pairs."""
+    """TRL's collator, which also keeps the weights of the pairs.
+
+    Attributes:
+        answers: whether it keeps the answers of their items too.
+    """
+
+    answers: bool = False
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """See `DataCollatorForPreference`."""
         weights = torch.tensor([example[_WEIGHT] for example in examples], dtype=torch.float32)
-        return super().torch_call(examples) | {_WEIGHT: weights}
+        batch = super().torch_call(examples) | {_WEIGHT: weights}
+        return batch | self._answers(examples) if self.answers else batch
+
+    def _answers(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Prompts with their answers; of an item without answers nothing is learnt."""
+        ids, attended, labels = [], [], []
+        for one in examples:
+            prompt, answers, mask = one["prompt_ids"], *(one[name] for name in _ANSWERS)
+            learnt = [
+                token if counts else _IGNORED for token, counts in zip(answers, mask, strict=True)
+            ]
+            ids.append(torch.tensor([*prompt, *answers]))
+            attended.append(torch.ones_like(ids[-1]))
+            labels.append(torch.tensor([_IGNORED] * len(prompt) + learnt))
+        padding = (self.pad_token_id, 0, _IGNORED)
+        return {
+            name: pad_sequence(rows, batch_first=True, padding_value=value)
+            for name, rows, value in zip(
+                _ANSWER_INPUTS, (ids, attended, labels), padding, strict=True
+            )
+        }
 
 
 class HardSampleTrainer(DPOTrainer):
     """Trains on rows of `prompt_ids`, `chosen_ids`, `rejected_ids` and `alpha`.
 
+    With `answer_ids` and `answer_mask`, it also learns the answers right after the prompt: those of
+    its tokens whose mask is 1.
+
     Args:
-        sft_weight: of the chosen completions' negative log-likelihood.
+        sft_weight: of the negative log-likelihood of the chosen completions, and of the answers.
     """
 
     def __init__(self, *arguments: Any, sft_weight: float, **named: Any) -> None:
@@ -45,12 +80,13 @@ class HardSampleTrainer(DPOTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        if _WEIGHT not in self._signature_columns:
-            self._signature_columns.append(_WEIGHT)
+        known = self._signature_columns
+        known += [name for name in (_WEIGHT, *_ANSWERS) if name not in known]
 
     def compute_ref_log_probs(self, model: Any, inputs: Mapping[str, Any]) -> Any:
-        """See `DPOTrainer`; the weights are not the model's affair."""
-        known = {name: value for name, value in inputs.items() if name != _WEIGHT}
+        """See `DPOTrainer`; weights and answers are not the reference's affair."""
+        ours = (_WEIGHT, *_ANSWER_INPUTS)
+        known = {name: value for name, value in inputs.items() if name not in ours}
         return super().compute_ref_log_probs(model, known)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:  # noqa: FBT001
@@ -70,6 +106,10 @@ class HardSampleTrainer(DPOTrainer):
         preference = (-inputs[_WEIGHT] * logsigmoid(self.beta * margin)).mean()
         likelihood = (-chosen / tokens).mean()
         loss = preference + self._sft_weight * likelihood
+        if _ANSWER_INPUTS[0] in inputs:
+            answers = self._answers_loss(model, inputs)
+            loss = loss + self._sft_weight * answers
+            self._keep({"loss/answers": answers})
         self._keep(
             {
                 "loss/preference": preference,
@@ -81,6 +121,18 @@ class HardSampleTrainer(DPOTrainer):
             }
         )
         return (loss, outputs) if return_outputs else loss
+
+    def _answers_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """The mean over items of the mean over each item's tokens that are learnt."""
+        ids, attended, labels = (inputs[name] for name in _ANSWER_INPUTS)
+        outputs = model(
+            input_ids=ids,
+            attention_mask=attended,
+            labels=labels,
+            use_cache=False,
+            fused_lm_head=True,
+        )
+        return mean_over_rows(outputs)
 
     def _keep(self, figures: dict[str, torch.Tensor]) -> None:
         kept = self._metrics["train" if self.model.training else "eval"]

@@ -6,6 +6,7 @@ token stays text.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,17 @@ def row_line(name: str, exchange: LabelledExchange) -> dict[str, Any]:
     }
 
 
+def fraction(name: str) -> float:
+    """A number in [0, 1) that is a name's own, the same in every process."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).digest()
+    return int.from_bytes(digest) / 2**48
+
+
 class Encoder:
     """Rows to token ids, as the engine meets them.
+
+    Attributes:
+        end: the token that ends a completion.
 
     Raises:
         EngineUnavailable: the tokenizer lacks a token that the guard's prompt needs.
@@ -113,6 +123,7 @@ class Encoder:
         ]
         for name in (*controls, *stop_tokens):
             tokenizer.token_id(name)
+        self.end = tokenizer.token_id(stop_tokens[0])
 
     def _prompt(self, exchange: Exchange) -> Prompt:
         return first_prompt(self._guard, exchange)
@@ -122,6 +133,10 @@ class Encoder:
         exchanges = [event.exchange for event in events]
         rendered = [self._prompt(one) for one in exchanges]
         return asyncio.run(self._tokenizer.encode(rendered, limit))
+
+    def piece(self, text: str) -> list[int]:
+        """Of a text that continues others and is encoded on its own."""
+        return self._tokenizer.ids(text)
 
     def completions(self, texts: Sequence[str], limit: int) -> list[list[int] | None]:
         """Of each completion, with the token that ends it."""

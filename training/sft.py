@@ -1,6 +1,7 @@
 """R-SFT: a fine-tune on the instruction and the exchange, towards the reasoning and the answers.
 
-The loss is on the completion alone, and no two rows are packed into one.
+The loss is on the completion alone, and no two rows are packed into one. A share of the rows is
+also learnt with the answers first.
 """
 
 import random
@@ -16,7 +17,8 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from training.config import Config, Training
+from training.answer_first import encode_answers, is_answer_first
+from training.config import Config, Sft, Training
 from training.loop import Keeping, accumulate, last_checkpoint, set_threads, trainer_arguments
 from training.models import (
     base_model,
@@ -33,11 +35,13 @@ from training.models import (
 from training.optimizer import MuonWithAdamW
 from training.rows import Encoder, Row, data_path, read_events, read_rows
 from training.runs import Run, require_space
-from training.trainer import SharedPrefixTrainer
+from training.trainer import RowTrainer, SharedPrefixTrainer
 from worker.domain.errors import UnusableFile
 from worker.domain.guard import Guard, first_prompt
 
 _TOKENIZER_ROWS = 6000
+# the model of the ablation, which has never answered first
+REASONING_ONLY = "reasoning-only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,12 @@ def run_sft(run: Run, config: Config) -> dict[str, Any]:
         other = data_path(run, config, purpose)
         if other is not None and other != path:
             read_events(other)
-    return train_guard(run, config, "sft", learnable(path, rows))
+    learnable(path, rows)
+    share = config.sft.answer_first_share
+    facts = train_guard(run, config, "sft", rows, answer_first_share=share)
+    if config.sft.ablation and share:
+        facts["ablation"] = train_guard(run, config, REASONING_ONLY, rows, answer_first_share=0)
+    return facts
 
 
 def learnable(path: Path, rows: Sequence[Row]) -> list[Row]:
@@ -75,18 +84,28 @@ def learnable(path: Path, rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def train_guard(run: Run, config: Config, name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """Train a model on these rows and save it under this name; resumes from a checkpoint."""
+def train_guard(
+    run: Run, config: Config, name: str, rows: Sequence[Row], *, answer_first_share: float
+) -> dict[str, Any]:
+    """Train a model on these rows and save it under this name; resumes from a checkpoint.
+
+    A share of the rows is also learnt with the answers first, those without a completion only so.
+    """
     set_seed(config.seed)
     set_threads(config)
     chosen = config.sft
-    base = _base(run, config, rows)
+    reasoned = [row for row in rows if row.completion is not None]
+    base = _base(run, config, reasoned)
     require_space(run.folder, space_needed(base.model))
-    encoded = encode_rows(base.encoder, rows, chosen)
+    encoded = encode_rows(base.encoder, reasoned, chosen)
     if not encoded:
         raise UnusableFile(
-            f"All {len(rows)} rows have more than sft.max_tokens ({chosen.max_tokens}) tokens."
+            f"All {len(reasoned)} rows have more than sft.max_tokens ({chosen.max_tokens}) tokens."
         )
+    answered = [
+        row for row in rows if is_answer_first(row.event.id, answer_first_share, config.seed)
+    ]
+    answers = encode_answers(base.encoder, answered, chosen.max_tokens)
     optimizer = None
     if chosen.muon_learning_rate is not None:
         optimizer = MuonWithAdamW(
@@ -102,18 +121,29 @@ def train_guard(run: Run, config: Config, name: str, rows: Sequence[Row]) -> dic
         packing=False,
         completion_only_loss=True,
     )
-    accumulate(arguments, chosen, len(encoded))
-    trainer = (SharedPrefixTrainer if chosen.shared_prefix else SFTTrainer)(
+    accumulate(arguments, chosen, len(encoded) + len(answers))
+    trainer = _trainer(chosen)(
         model=base.model,
         args=arguments,
-        train_dataset=Dataset.from_list(encoded),
+        train_dataset=Dataset.from_list([*encoded, *answers]),
         processing_class=base.tokenizer,
         optimizers=(optimizer, None),
         peft_config=lora_config(config.model.lora),
         callbacks=[Keeping(run, name)],
     )
-    facts = {"rows": len(encoded), "too_long": len(rows) - len(encoded)}
+    facts = {
+        "rows": len(encoded),
+        "too_long": len(reasoned) - len(encoded),
+        "answer_first": len(answers),
+    }
     return facts | train_and_save(trainer, run, config, name, base)
+
+
+def _trainer(chosen: Sft) -> type[SFTTrainer]:
+    if chosen.shared_prefix:
+        return SharedPrefixTrainer
+    # also of the ablation without answer-first rows
+    return RowTrainer if chosen.answer_first_share else SFTTrainer
 
 
 def train_and_save(trainer: Any, run: Run, config: Config, name: str, base: Base) -> dict[str, Any]:
@@ -177,8 +207,7 @@ def encode_rows(encoder: Encoder, rows: Sequence[Row], chosen: Training) -> list
         if prompt is None or completion is None or len(prompt) + len(completion) > limit:
             continue
         mask = [0] * len(prompt) + [1] * len(completion)
-        ids = [*prompt, *completion]
-        encoded.append({"input_ids": ids, "completion_mask": mask, "length": len(ids)})
+        encoded.append({"input_ids": [*prompt, *completion], "completion_mask": mask})
     return encoded
 
 

@@ -1,10 +1,12 @@
 """The recipe's trainers on small random models: the loss, the steps, interruptions, bad input."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +16,25 @@ import yaml
 from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
-from trl import DPOConfig
+from trl import DPOConfig, SFTConfig
 
 from training import __main__ as program
 from training import runs
 from training.config import FromScratch, parse_config, rehearsed
 from training.dpo import run_dpo
-from training.models import load_tokenizer
+from training.first_answers import read_first_answers
+from training.models import load_model, load_tokenizer
 from training.preference import HardSampleTrainer, WeightedPairs
+from training.rows import data_path, read_events
 from training.runs import STEPS, Run
 from training.sft import run_sft
-from training.trainer import SharedPrefixTrainer
+from training.trainer import AlternatingBatches, RowTrainer, SharedPrefixTrainer
+from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.demo.kafka.broker import free_ports
 from worker.domain.errors import UnusableFile
 from worker.domain.questions import STANDARD_TASKS
+from worker.guards.guardreasoner.answers import headings, questions_of
+from worker.guards.guardreasoner.prompt import render
 from worker.runtime.engines import demonstration_model
 
 # torch, transformers and trl warn of themselves
@@ -73,7 +80,8 @@ def logits_of(model, ids):
         return model(input_ids=torch.tensor([ids])).logits[0].numpy()
 
 
-def test_the_loss_is_the_papers(tmp_path):
+@pytest.mark.parametrize("answers", [False, True])
+def test_the_loss_is_the_papers_and_that_of_answers_first(tmp_path, answers):
     draw = np.random.default_rng(3)
     pairs = [
         {
@@ -81,6 +89,9 @@ def test_the_loss_is_the_papers(tmp_path):
             "chosen_ids": draw.integers(6, 64, 4 + 3 * n).tolist(),
             "rejected_ids": draw.integers(6, 64, 9 - 2 * n).tolist(),
             "alpha": alpha,
+            # the second has none
+            "answer_ids": [50, 51, 52, 53][: 4 * (n != 1)],
+            "answer_mask": [0, 1, n // 2, 1][: 4 * (n != 1)],
         }
         for n, alpha in enumerate((0.8, 1.0, 1.2))
     ]
@@ -100,7 +111,7 @@ def test_the_loss_is_the_papers(tmp_path):
             gradient_checkpointing=False,
             report_to="none",
         ),
-        data_collator=WeightedPairs(pad_token_id=5),
+        data_collator=WeightedPairs(pad_token_id=5, answers=answers),
         train_dataset=Dataset.from_list(pairs),
         processing_class=load_tokenizer(demonstration_model(), None),
     )
@@ -135,27 +146,94 @@ def test_the_loss_is_the_papers(tmp_path):
         preference = pair["alpha"] * np.log1p(np.exp(-BETA * margin))
         total, count = sums["policy", "chosen_ids"]
         expected.append(preference + SFT_WEIGHT * -total / count)
+        if answers and pair["answer_ids"]:
+            ids = pair["prompt_ids"] + pair["answer_ids"]
+            logits = logits_of(model, ids)
+            learnt = [start + at for at, counts in enumerate(pair["answer_mask"]) if counts]
+            found = [numpy_log_probability(logits, ids[: at + 1], at)[0] for at in learnt]
+            expected[-1] += SFT_WEIGHT * -np.mean(found)
     assert loss == pytest.approx(np.mean(expected), abs=1e-5)
 
 
-def test_reading_the_instruction_once_changes_no_loss(tmp_path):
-    model = small_model().eval()
+@pytest.mark.parametrize("kind", [RowTrainer, SharedPrefixTrainer])
+def test_each_row_counts_as_much_as_another(tmp_path, kind):
     prefix = list(range(6, 26))
     rows = [[*prefix, 30 + n, 31, 40, 41, 42 + n][: 25 - n] for n in range(3)]
-    ids = torch.full((3, 25), 5)
-    labels = torch.full((3, 25), -100)
-    for n, row in enumerate(rows):
-        ids[n, : len(row)] = torch.tensor(row)
-        labels[n, 22 : len(row)] = torch.tensor(row[22:])
-    trainer = SharedPrefixTrainer.__new__(SharedPrefixTrainer)
-    loss = trainer.compute_loss(model, {"input_ids": ids, "labels": labels})
+    # of the first row a token in between is given, as a heading is
+    learnt = [[22, 24], [22, 23], [22]]
+    encoded = [
+        {
+            "input_ids": row,
+            "completion_mask": [int(at in places) for at in range(len(row))],
+        }
+        for row, places in zip(rows, learnt, strict=True)
+    ]
+    trainer = kind(
+        model=small_model(),
+        args=SFTConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=3,
+            max_length=None,
+            completion_only_loss=True,
+            bf16=False,
+            use_cpu=True,
+            gradient_checkpointing=False,
+            report_to="none",
+        ),
+        train_dataset=Dataset.from_list(encoded),
+        processing_class=load_tokenizer(demonstration_model(), None),
+    )
+    (batch,) = trainer.get_train_dataloader()
+    loss = trainer.compute_loss(trainer.model.eval(), batch).item()
     expected = []
-    for n, row in enumerate(rows):
-        total, _ = numpy_log_probability(logits_of(model, row), row, 22)
-        expected.append((total, len(row) - 22))
-        assert n == len(expected) - 1
-    sums, counts = np.sum(expected, axis=0)
-    assert loss.item() == pytest.approx(-sums / counts, abs=1e-5)
+    for row, places in zip(rows, learnt, strict=True):
+        logits = logits_of(small_model().eval(), row)
+        found = [numpy_log_probability(logits, row[: at + 1], at)[0] for at in places]
+        expected.append(-np.mean(found))
+    assert loss == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_batches_of_long_and_of_short_rows_alternate():
+    lengths = [100 + n % 7 for n in range(400)] + [10 + n % 7 for n in range(403)]
+    torch.manual_seed(2)
+    order = list(AlternatingBatches(8, lengths=lengths))
+    assert sorted(order) == list(range(803))
+    batches = [order[at : at + 8] for at in range(0, 803, 8)]
+    assert len(batches[-1]) == 3
+    assert max(lengths) in [lengths[at] for at in batches[0]]
+    forms = [{lengths[at] > 50 for at in batch} for batch in batches]
+    # one for each part that is sorted, and that of the longest row
+    assert sum(len(form) == 2 for form in forms) <= 6
+    changes = sum(one != other for one, other in pairwise(forms))
+    assert changes > 25
+
+
+def test_answers_before_reasoning_are_those_of_the_model_alone(tmp_path):
+    config = small_config()
+    run = Run.open(tmp_path / "run", config)
+    run_sft(run, config)
+    events = read_events(data_path(run, config, "held_out")).events
+    read = read_first_answers(config, run.model("sft"), events, 1024)
+    assert {len(answers) for answers in read} == {1, 3}
+
+    tokenizer = JsonTokenizer.load(str(run.model("sft")))
+    model = load_model(str(run.model("sft"))).eval()
+    for labelled, answers in zip(events, read, strict=True):
+        exchange = labelled.exchange
+        prompt = render(exchange.prompt, exchange.response)
+        ids = asyncio.run(tokenizer.encode([prompt], 4096))[0]
+        for question, heading in headings(questions_of(has_response=exchange.response is not None)):
+            ids += tokenizer.ids(heading)
+            place, tokens = tokenizer.label_tokens([f" {one}" for one in question.labels])
+            alike = tokenizer.ids(f" {question.positive}")[:place]
+            rows = logits_of(model, [*ids, *alike])[-1].astype(np.float64)
+            shares = np.exp(rows - rows.max()) / np.exp(rows - rows.max()).sum()
+            of = {one: shares[tokens[f" {one}"]] for one in question.labels}
+            answer = answers[question.name]
+            assert answer.mass == pytest.approx(sum(of.values()), rel=1e-3)
+            assert answer.score == pytest.approx(of[question.positive] / answer.mass, rel=1e-3)
+            assert of[answer.label] == max(of.values())
+            ids += tokenizer.ids(f" {answer.label}")
 
 
 def small_config(**changes):
@@ -270,6 +348,55 @@ def test_the_real_configurations_rehearse_the_whole_recipe(tmp_path, monkeypatch
     assert {"model.safetensors", "tokenizer.json", "README.md", "metrics.json"} <= {
         path.name for path in (tmp_path / "shipped").iterdir()
     }
+
+
+@pytest.mark.parametrize("shared_prefix", [True, False])
+def test_answers_first_are_learnt_beside_reasoning_and_compared_without(tmp_path, shared_prefix):
+    document = small_config().model_dump(mode="json")
+    document["sft"] |= {
+        "answer_first_share": 0.5,
+        "ablation": True,
+        "shared_prefix": shared_prefix,
+    }
+    document["dpo"]["ablation"] = False
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(document))
+    for step in STEPS:
+        call(step, "--config", path, "--run", tmp_path / "run", "--dry-run")
+    run = Run(tmp_path / "run")
+    trained = run.state["sft"]
+    assert trained["rows"] == trained["ablation"]["rows"] == 24
+    assert 0 < trained["answer_first"] < 24
+    assert trained["ablation"]["answer_first"] == 0
+    assert trained["steps"] > trained["ablation"]["steps"] == 3
+    name = "model.embed_tokens.weight"
+    assert not torch.equal(weights(run)[name], weights(run, "reasoning-only")[name])
+    found = run.state["evaluate"]
+    assert set(found["reasoning-only-held_out"]["against_sft"]) == set(STANDARD_TASKS)
+    for one in ("sft", "reasoning-only", "dpo"):
+        assert set(found[f"{one}-held_out"]["answer_first"]) == set(STANDARD_TASKS)
+    card = (run.folder / "README.md").read_text()
+    assert f"- Answers first: {trained['answer_first']} of these rows once more" in card
+    assert "R-SFT on reasoning alone against R-SFT: prompt_harmfulness" in card
+    assert "## Answers before reasoning\n\n50% of the rows" in card
+    figures = json.loads((run.folder / "metrics.json").read_text())
+    assert set(figures["held_out"]["answer_first"]) == set(STANDARD_TASKS)
+
+
+def test_rows_with_labels_alone_are_learnt_with_the_answers_first(tmp_path):
+    config = small_config()
+    lines = data_path(Run.open(tmp_path / "other", config), config, "train").read_bytes()
+    rows = [json.loads(line) for line in lines.splitlines()]
+    for row in rows[:20]:
+        row["completion"] = None
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    document = config.model_dump(mode="json")
+    document["data"] = {"train": str(path), "held_out": str(path)}
+    document["sft"]["answer_first_share"] = 1.0
+    config = parse_config(document, "small")
+    facts = run_sft(Run.open(tmp_path / "run", config), config)
+    assert (facts["rows"], facts["answer_first"]) == (28, 48)
 
 
 def test_adapters_are_merged_into_what_is_saved(tmp_path):
