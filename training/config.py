@@ -55,12 +55,16 @@ class Model(_Group):
 
 
 class Composed(_Group):
-    """How many exchanges of `training/exchanges.py` to compose for each purpose."""
+    """How many exchanges of `training/exchanges.py` to compose for each purpose.
+
+    No step uses those of `calibrate`: they are for `guardstream calibrate`.
+    """
 
     train: int = Field(gt=0)
     mine: int = Field(gt=0)
     held_out: int = Field(gt=0)
     adversarial: int = Field(gt=0)
+    calibrate: int = Field(0, ge=0)
 
 
 class Data(_Group):

@@ -48,6 +48,8 @@ def evaluation_path(run: Run, model: str, purpose: str) -> Path:
 def run_evaluate(run: Run, config: Config, *, rehearsal: bool) -> dict[str, Any]:
     """Ask, score and compare with R-SFT's model; returns the summary."""
     run.require("dpo")
+    if config.data.composed is not None and config.data.composed.calibrate:
+        data_path(run, config, "calibrate")
     paths = {purpose: data_path(run, config, purpose) for purpose in SETS}
     sets = {purpose: read_events(path) for purpose, path in paths.items() if path is not None}
     facts: dict[str, Any] = {}

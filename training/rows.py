@@ -65,6 +65,9 @@ def _completion(path: Path, event: LabelledEvent) -> str | None:
     return completion
 
 
+_SEEDS = {"mine": 1, "calibrate": 2}
+
+
 def data_path(run: Run, config: Config, purpose: str) -> Path | None:
     """The file of rows for a purpose of `Data`; composed ones are written at the first call."""
     composed = config.data.composed
@@ -77,10 +80,9 @@ def data_path(run: Run, config: Config, purpose: str) -> Path | None:
         if purpose == "adversarial":
             rows = compose_adversarial(count, config.seed)
         else:
-            split = "held_out" if purpose == "held_out" else "train"
-            # other exchanges of the same phrases than those that were trained on
-            seed = config.seed + (purpose == "mine")
-            rows = compose(split, count, seed)
+            split = "held_out" if purpose in ("held_out", "calibrate") else "train"
+            # other exchanges of the same phrases than those that were trained or evaluated on
+            rows = compose(split, count, config.seed + _SEEDS.get(purpose, 0))
         write_lines(path, (row_line(f"{purpose}-{n}", row) for n, row in enumerate(rows)))
     return path
 

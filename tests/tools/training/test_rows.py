@@ -88,7 +88,9 @@ COMPOSED = parse_config(
         "name": "small",
         "seed": 9,
         "model": {"path": "demonstration"},
-        "data": {"composed": {"train": 30, "mine": 20, "held_out": 15, "adversarial": 6}},
+        "data": {
+            "composed": {"train": 30, "mine": 20, "held_out": 15, "adversarial": 6, "calibrate": 15}
+        },
     },
     "small",
 )
@@ -97,7 +99,8 @@ COMPOSED = parse_config(
 def test_composed_rows_are_the_same_for_a_seed_and_others_for_each_purpose(tmp_path):
     one, two = (Run.open(tmp_path / name, COMPOSED) for name in "ab")
     seen = {}
-    for purpose, count in (("train", 30), ("mine", 20), ("held_out", 15), ("adversarial", 6)):
+    counts = {"train": 30, "mine": 20, "held_out": 15, "adversarial": 6, "calibrate": 15}
+    for purpose, count in counts.items():
         first, second = (data_path(run, COMPOSED, purpose) for run in (one, two))
         assert first.read_bytes() == second.read_bytes()
         assert len(read_rows(first)) == count
