@@ -147,6 +147,8 @@ def _measure_speed(run: Run) -> None:
 
 
 def _decode(run: Run, part: str, sequences: tuple[int, ...]) -> None:
+    # the first one compiles kernels: 12 s on a CPU with speculation
+    run.ask("engine", do="decode", sequences=1, tokens=8, temperature=1.0)
     for count in sequences:
         # drawn tokens, then greedy ones, which repeat each other
         for temperature in (1.0, 0.0):

@@ -18,7 +18,7 @@ from benchmarks.gpu import report as reporting
 from benchmarks.gpu import unpack as unpacking
 from benchmarks.gpu.forced import Lengths, forced
 from benchmarks.gpu.llama3 import numbers_of, tokenizer_of
-from benchmarks.gpu.measuring import Run, _compare, _measure_load
+from benchmarks.gpu.measuring import Run, _compare, _decode, _measure_load
 from benchmarks.gpu.memory_worker import arrivals
 from benchmarks.gpu.packing import calls, piece_bytes, trim
 from benchmarks.gpu.pieces import MANIFEST, PieceError, join, missing, read_manifest, split
@@ -181,7 +181,7 @@ class FakeSide:
 
     def ask(self, _, **request):
         self.asked.append(request)
-        self.clock.now += request["count"] / self.rate
+        self.clock.now += request.get("count", 1) / self.rate
         return {"events_per_second": self.rate}
 
 
@@ -222,6 +222,14 @@ def test_no_part_is_begun_without_the_time_for_it(tmp_path_factory, seconds):
     assert found
     for line in found:
         assert ("skipped" in line) != ("side" in line)
+
+
+def test_decoding_is_not_timed_before_the_engine_has_decoded_once(tmp_path):
+    _, run = a_run(tmp_path, 1000)
+    _decode(run, "decode", (1, 16))
+    asked = [request["sequences"] for request in run.sides["engine"].asked]
+    assert asked == [1, 1, 1, 16, 16]
+    assert [line["sequences"] for line in lines_of(tmp_path)] == asked[1:]
 
 
 def test_a_part_that_needs_an_unknown_rate_is_left_out_with_a_line(tmp_path):
