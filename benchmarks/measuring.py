@@ -14,20 +14,25 @@ import typer
 from benchmarks.figures import machine, versions
 from worker.evaluation.keeping import write_whole
 
-# In the page's order
 PARTS = ("efficiency", "bus", "rivals", "growth", "micro")
+# In the page's order; `gpu` is measured on another machine: see benchmarks/gpu/README.md
+SECTIONS = ("efficiency", "gpu", *PARTS[1:])
 
 
-class Part(Protocol):
-    """What a package of benchmarks offers to be a part of the page."""
+class Section(Protocol):
+    """What a package of benchmarks offers to be on the page."""
 
     TITLE: str
 
-    def measure(self, *, quick: bool) -> dict[str, Any]:
-        """Run it, and return JSON-serialisable figures; `quick` is one short round."""
-
     def section(self, figures: dict[str, Any], pictures: Path) -> str:
         """The Markdown below the title; pictures are drawn into the folder `benchmarks` of docs."""
+
+
+class Part(Section, Protocol):
+    """What it offers to be measured by `python -m benchmarks`."""
+
+    def measure(self, *, quick: bool) -> dict[str, Any]:
+        """Run it, and return JSON-serialisable figures; `quick` is one short round."""
 
 
 @dataclass(frozen=True)

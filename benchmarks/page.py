@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measuring import PARTS, Measured, part_named
+from benchmarks.measuring import PARTS, SECTIONS, Measured, part_named
 
 _OPENING = """<!-- Written by `python -m benchmarks` from docs/benchmarks/*.json: change those. -->
 # Benchmarks
@@ -27,7 +27,7 @@ def read_measured(folder: Path) -> dict[str, Measured]:
     """The stored measurements, by part."""
     return {
         part: Measured(**json.loads(path.read_text()))
-        for part in PARTS
+        for part in SECTIONS
         if (path := folder / f"{part}.json").exists()
     }
 
@@ -46,7 +46,7 @@ def _provenance(found: Mapping[str, Measured]) -> str:
     for part, measured in found.items():
         here = measured.machine
         lines.append(
-            f"- `python -m benchmarks {part}{' --quick' if measured.quick else ''}`: "
+            f"- `{_command(part)}{' --quick' if measured.quick else ''}`: "
             f"{measured.started_at}, {measured.seconds / 60:.0f} min; {here['processor']}, "
             f"{here['cores']} cores, {here['memory_gibibytes']} GiB, {here['system']}, Python "
             f"{here['python']}, load {here['load_at_start']} at the start; "
@@ -54,3 +54,7 @@ def _provenance(found: Mapping[str, Measured]) -> str:
             + "."
         )
     return "\n".join(lines) + "\n"
+
+
+def _command(part: str) -> str:
+    return f"python -m benchmarks {part}" if part in PARTS else f"python -m benchmarks.{part}"

@@ -9,7 +9,7 @@ from typing import Any
 from worker.runtime.engines import DEMONSTRATION, demonstration_model
 
 # Llama-3.2-3B, of which GuardReasoner-3B is a fine-tune
-_SHAPE_3B: dict[str, Any] = {
+SHAPE_3B: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "dtype": "bfloat16",
@@ -38,7 +38,7 @@ _SHAPE_3B: dict[str, Any] = {
     "eos_token_id": 2,
 }
 # what a guard writes of an exchange; a model of random weights never ends by itself
-_COMPLETION_TOKENS = 258
+COMPLETION_TOKENS = 258
 _DEMONSTRATION: dict[str, Any] = {
     "model": DEMONSTRATION,
     "max_tokens": 400,
@@ -65,7 +65,7 @@ def choose_model(folder: Path) -> Model:
     write_shape(folder)
     return Model(
         f"GuardReasoner-3B's shape with random weights on one {torch.cuda.get_device_name(0)}, "
-        f"{_COMPLETION_TOKENS} tokens a completion",
+        f"{COMPLETION_TOKENS} tokens a completion",
         shape_settings(folder),
     )
 
@@ -74,15 +74,24 @@ def shape_settings(folder: Path) -> dict[str, Any]:
     """Settings of `engine` for the shape in `folder`; both sides are in memory at once."""
     return {
         "model": str(folder),
-        "max_tokens": _COMPLETION_TOKENS,
+        "max_tokens": COMPLETION_TOKENS,
         "max_model_len": 4096,
         "gpu_memory_utilization": 0.42,
         "extra": {"load_format": "dummy"},
     }
 
 
-def write_shape(folder: Path) -> None:
-    """A model folder without weights; the tokenizer is the demonstration guard's, whose ids fit."""
-    (folder / "config.json").write_text(json.dumps(_SHAPE_3B, indent=2) + "\n")
+def write_shape(
+    folder: Path, tokenizer: Path | None = None, changes: dict[str, Any] | None = None
+) -> None:
+    """Write a model folder without weights.
+
+    Args:
+        folder: exists.
+        tokenizer: a folder; by default the demonstration guard's, whose ids fit.
+        changes: to the configuration of the 3B shape.
+    """
+    shape = SHAPE_3B | (changes or {})
+    (folder / "config.json").write_text(json.dumps(shape, indent=2) + "\n")
     for name in _TOKENIZER_FILES:
-        shutil.copy(Path(demonstration_model()) / name, folder / name)
+        shutil.copy((tokenizer or Path(demonstration_model())) / name, folder / name)

@@ -16,11 +16,15 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-import psutil  # type: ignore[import-untyped]
 import typer
 
+from benchmarks.efficiency.rounds import (
+    ProcessorTime,
+    exchanges_of,
+    figures_of,
+    offline_arguments,
+)
 from benchmarks.topics import fill
-from training.exchanges import compose
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import held_offsets, read_ranges
 from worker.demo.kafka.broker import Broker
@@ -36,27 +40,6 @@ app = typer.Typer()
 
 _PARTITIONS = 4
 _WARM_UP = (128, 0)
-
-
-class ProcessorTime:
-    """CPU seconds of this process, of the broker, of the engine and of all else, since then."""
-
-    def __init__(self) -> None:
-        self._before = self._now()
-
-    def passed(self) -> dict[str, float]:
-        """Seconds by whose they are; of what is not there, 0."""
-        passed = {name: now - self._before[name] for name, now in self._now().items()}
-        passed["elsewhere"] -= sum(passed[name] for name in ("client", "broker", "engine"))
-        return {name: round(seconds, 2) for name, seconds in passed.items()}
-
-    def _now(self) -> dict[str, float]:
-        here = psutil.Process()
-        seconds = {"client": sum(here.cpu_times()[:2]), "broker": 0.0, "engine": 0.0}
-        for child in here.children(recursive=True):
-            seconds["broker" if child.name() == "java" else "engine"] += sum(child.cpu_times()[:2])
-        machine = psutil.cpu_times()
-        return seconds | {"elsewhere": sum(machine) - machine.idle - machine.iowait}
 
 
 @app.command()
@@ -91,7 +74,7 @@ async def _work(
         health={"port": 0},
     )
     worker = Worker(settings, judging)
-    values = [orjson.dumps(exchange) for exchange in _exchanges(count, seed)]
+    values = [orjson.dumps(exchange) for exchange in exchanges_of(count, seed)]
     await fill(worker.connection, topics[0], values, partitions=_PARTITIONS)
     await create_topics(
         worker.connection,
@@ -112,7 +95,7 @@ async def _work(
     usages = [orjson.loads(record.value or b"")["usage"] for record in verdicts]
     seconds = max(record.timestamp_ms for record in verdicts) / 1000 - began
     tokens = [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in usages]
-    return _figures(count, seconds, cpu, tokens)
+    return figures_of(count, seconds, cpu, tokens)
 
 
 async def _until(condition: Callable[[], bool], running: asyncio.Task[None]) -> None:
@@ -142,21 +125,13 @@ class _Offline:
         from vllm import LLM, SamplingParams  # noqa: PLC0415 - 20 s of CPU
         from vllm.platforms import current_platform  # noqa: PLC0415
 
-        from worker.adapters.vllm.engine import ON_CPU  # noqa: PLC0415
         from worker.adapters.vllm.tokenizer import JsonTokenizer  # noqa: PLC0415
 
         chosen = settings.engine
         model = demonstration_model() if chosen.model == DEMONSTRATION else chosen.model
         self._guard = build_guard(settings).guard
         self._tokenizer = JsonTokenizer.load(model)
-        arguments: dict[str, Any] = {
-            "max_num_seqs": chosen.max_num_seqs,
-            "max_model_len": chosen.max_model_len,
-            "gpu_memory_utilization": chosen.gpu_memory_utilization,
-            "generation_config": "vllm",
-        }
-        arguments |= (ON_CPU if current_platform.is_cpu() else {}) | chosen.extra
-        self._llm = LLM(model, **arguments)
+        self._llm = LLM(model, **offline_arguments(settings, on_cpu=current_platform.is_cpu()))
         self._limit = self._llm.model_config.max_model_len - chosen.max_tokens
         request = first_request(self._guard, Exchange("", None))
         self._sampling = SamplingParams(
@@ -167,7 +142,7 @@ class _Offline:
 
     def generate(self, count: int, seed: int) -> dict[str, Any]:
         """A round; rendering and tokenising are in it, as they are in the worker's."""
-        exchanges = _exchanges(count, seed)
+        exchanges = exchanges_of(count, seed)
         began, used = time.perf_counter(), ProcessorTime()
         prompts = [first_prompt(self._guard, exchange) for exchange in exchanges]
         encoded = asyncio.run(self._tokenizer.encode(prompts, self._limit))
@@ -176,26 +151,7 @@ class _Offline:
         )
         seconds, cpu = time.perf_counter() - began, used.passed()
         tokens = [(len(a.prompt_token_ids or ()), len(a.outputs[0].token_ids)) for a in answers]
-        return _figures(count, seconds, cpu, tokens)
-
-
-def _exchanges(count: int, seed: int) -> list[Exchange]:
-    composed = compose("held_out", count, seed)
-    return [Exchange(prompt=e.prompt, response=e.response) for e in composed]
-
-
-def _figures(
-    count: int, seconds: float, cpu: dict[str, float], tokens: list[tuple[int, int]]
-) -> dict[str, Any]:
-    if len(tokens) != count:
-        raise SystemExit(f"{len(tokens)} of {count} events were answered; this is no measure.")
-    return {
-        "events_per_second": round(count / seconds, 2),
-        "seconds": round(seconds, 3),
-        "cpu_seconds": cpu,
-        "prompt_tokens": sum(prompt for prompt, _ in tokens),
-        "completion_tokens": sum(completion for _, completion in tokens),
-    }
+        return figures_of(count, seconds, cpu, tokens)
 
 
 def _tell(figures: dict[str, Any]) -> None:
