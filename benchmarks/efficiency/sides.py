@@ -1,9 +1,9 @@
 """The two sides, each a process that loads its engine once and runs rounds on request.
 
-`python -m benchmarks.efficiency.sides worker|engine SETTINGS`: SETTINGS is the group `engine` as
-JSON. A line on stdin, `COUNT SEED`, requests a round; a line of JSON on stdout has the figures. A
-round's exchanges follow from its seed, so both sides get the same ones, and no round finds its
-prompts in the prefix cache.
+`python -m benchmarks.efficiency.sides worker|engine SETTINGS`: SETTINGS are the groups `engine` and
+`judging` as JSON. Scores are taken as they are, without a calibration. A line on stdin,
+`COUNT SEED`, requests a round; a line of JSON on stdout has the figures. A round's exchanges follow
+from its seed, so both sides get the same ones, and no round finds its prompts in the prefix cache.
 """
 
 import asyncio
@@ -43,34 +43,34 @@ _WARM_UP = (128, 0)
 
 
 @app.command()
-def worker(engine: str) -> None:
+def worker(settings: str) -> None:
     """Kafka to Kafka: from the partitions' takeover to the last outcome's acknowledgement."""
-    asyncio.run(_serve_worker(json.loads(engine)))
+    asyncio.run(_serve_worker(json.loads(settings)))
 
 
-async def _serve_worker(engine: dict[str, Any]) -> None:
+async def _serve_worker(groups: dict[str, Any]) -> None:
     async with Broker() as broker:
-        judging = build_judging(load_settings(engine=engine))
+        judging = build_judging(load_settings(**groups), calibrated=False)
         await judging.start()
         try:
-            await _work(judging, broker.bootstrap_servers, engine, *_WARM_UP)
+            await _work(judging, broker.bootstrap_servers, groups, *_WARM_UP)
             _tell({"ready": True})
             while asked := await asyncio.to_thread(sys.stdin.readline):
                 count, seed = map(int, asked.split())
-                _tell(await _work(judging, broker.bootstrap_servers, engine, count, seed))
+                _tell(await _work(judging, broker.bootstrap_servers, groups, count, seed))
         finally:
             await judging.stop()
 
 
 async def _work(
-    judging: Judging, bootstrap_servers: str, engine: dict[str, Any], count: int, seed: int
+    judging: Judging, bootstrap_servers: str, groups: dict[str, Any], count: int, seed: int
 ) -> dict[str, Any]:
     topics = [f"{kind}-{seed}" for kind in ("events", "verdicts", "dead")]
     settings = load_settings(
         kafka={"bootstrap_servers": bootstrap_servers},
         input={"topics": topics[:1], "group_id": f"group-{seed}"},
         output={"verdict_topic": topics[1], "dead_letter_topic": topics[2]},
-        engine=engine,
+        **groups,
         health={"port": 0},
     )
     worker = Worker(settings, judging)
@@ -106,13 +106,13 @@ async def _until(condition: Callable[[], bool], running: asyncio.Task[None]) -> 
 
 
 @app.command()
-def engine(engine: str) -> None:
+def engine(settings: str) -> None:
     """`LLM.generate` over all prompts at once, the way an offline run is made."""
     from worker.adapters.vllm.engine import ENVIRONMENT  # noqa: PLC0415
 
     os.environ.update(ENVIRONMENT)
     logging.getLogger("vllm").setLevel(logging.ERROR)
-    offline = _Offline(load_settings(engine=json.loads(engine)))
+    offline = _Offline(load_settings(**json.loads(settings)))
     offline.generate(*_WARM_UP)
     _tell({"ready": True})
     for asked in sys.stdin:
@@ -122,23 +122,27 @@ def engine(engine: str) -> None:
 
 class _Offline:
     def __init__(self, settings: Settings) -> None:
-        from vllm import LLM, SamplingParams  # noqa: PLC0415 - 20 s of CPU
+        from vllm import LLM  # noqa: PLC0415 - 20 s of CPU
         from vllm.platforms import current_platform  # noqa: PLC0415
 
+        from worker.adapters.vllm.request_options import RequestOptions  # noqa: PLC0415
         from worker.adapters.vllm.tokenizer import JsonTokenizer  # noqa: PLC0415
 
         chosen = settings.engine
         model = demonstration_model() if chosen.model == DEMONSTRATION else chosen.model
-        self._guard = build_guard(settings).guard
+        self._guard = build_guard(settings, calibrated=False).guard
         self._tokenizer = JsonTokenizer.load(model)
         self._llm = LLM(model, **offline_arguments(settings, on_cpu=current_platform.is_cpu()))
         self._limit = self._llm.model_config.max_model_len - chosen.max_tokens
-        request = first_request(self._guard, Exchange("", None))
-        self._sampling = SamplingParams(
-            temperature=0.0,
-            max_tokens=chosen.max_tokens,
-            stop_token_ids=[self._tokenizer.token_id(name) for name in request.stop_tokens],
-        )
+        # exactly what the worker asks for, without and with a response
+        self._sampling = [
+            RequestOptions(
+                first_request(self._guard, Exchange("", response)),
+                self._tokenizer,
+                chosen.max_tokens,
+            ).parameters
+            for response in (None, "")
+        ]
 
     def generate(self, count: int, seed: int) -> dict[str, Any]:
         """A round; rendering and tokenising are in it, as they are in the worker's."""
@@ -147,7 +151,9 @@ class _Offline:
         prompts = [first_prompt(self._guard, exchange) for exchange in exchanges]
         encoded = asyncio.run(self._tokenizer.encode(prompts, self._limit))
         answers = self._llm.generate(
-            [{"prompt_token_ids": ids} for ids in encoded if ids], self._sampling, use_tqdm=False
+            [{"prompt_token_ids": ids} for ids in encoded if ids],
+            [self._sampling[exchange.response is not None] for exchange in exchanges],
+            use_tqdm=False,
         )
         seconds, cpu = time.perf_counter() - began, used.passed()
         tokens = [(len(a.prompt_token_ids or ()), len(a.outputs[0].token_ids)) for a in answers]

@@ -20,6 +20,7 @@ from worker.runtime.build import Judging
 from worker.runtime.decoding import build_decoder
 from worker.runtime.engines import Model, load_model
 from worker.runtime.exporters import Exporters
+from worker.runtime.guards import CalibratedGuard
 from worker.runtime.settings import Settings
 
 
@@ -111,5 +112,7 @@ def _judgings(settings: Settings, model: Model, given: dict[str, Any]) -> dict[s
             decoder=build_decoder(settings),
             clock=clock,
         )
-        found[mode] = Judging(guard, engine, judge, exporters, settings.in_flight_limit)
+        found[mode] = Judging(
+            CalibratedGuard(guard), engine, judge, exporters, settings.in_flight_limit
+        )
     return found

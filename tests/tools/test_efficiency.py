@@ -47,8 +47,12 @@ def test_the_section_says_whether_the_goal_is_met(rates, said):
     figures = {
         "model": "a guard",
         "on": "cpu",
-        "count": 10,
-        "rounds": {"engine": rounds([50.0, 50.0], 0.0), "worker": rounds(rates, 2.0)},
+        "modes": {
+            "never": {
+                "count": 10,
+                "rounds": {"engine": rounds([50.0, 50.0], 0.0), "worker": rounds(rates, 2.0)},
+            }
+        },
     }
     text = section(figures, Path())
     assert f"**Worker / engine alone: {sum(rates) / 100:.3f}" in text
