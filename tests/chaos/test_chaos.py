@@ -29,9 +29,12 @@ def cluster():
 
 
 # seeds that draw most kinds of faults in so short a time
-@pytest.mark.parametrize(("guarantee", "seed"), [("exactly_once", 427), ("at_least_once", 759)])
-async def test_every_promise_is_kept(guarantee, seed, cluster, tmp_path):
-    plan = Plan(guarantee, seed=seed, seconds=25, rate=60, every_seconds=2)
+@pytest.mark.parametrize(
+    ("guarantee", "seed", "staged"),
+    [("exactly_once", 427, True), ("at_least_once", 759, False)],
+)
+async def test_every_promise_is_kept(guarantee, seed, staged, cluster, tmp_path):
+    plan = Plan(guarantee, seed=seed, seconds=25, rate=60, every_seconds=2, staged=staged)
     report = await execute(plan, cluster, tmp_path)
     print(report)
     assert report.passed, f"\n{report}"
@@ -90,6 +93,7 @@ async def find_out(name, cluster, tmp_path):
             settle_seconds=60,
             settings=dict(mutant.settings),
             named=False,
+            staged=False,
         )
         logs = tmp_path / name / str(seed)
         logs.mkdir(parents=True)
