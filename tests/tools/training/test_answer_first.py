@@ -76,6 +76,10 @@ def test_rows_as_the_trainer_takes_them():
     ids, mask = block(ENCODER, rows[0].event)
     assert encoded["input_ids"] == [*prompt, *ids]
     assert encoded["completion_mask"] == [0] * len(prompt) + mask
+    # the answers count towards the limit too
+    whole = len(prompt) + len(ids)
+    assert encode_answers(ENCODER, rows[:1], whole) == [encoded]
+    assert encode_answers(ENCODER, rows[:1], whole - 1) == []
 
 
 ROWS = [row(str(n), completion="# Task 1" if n % 2 else None) for n in range(400)]
