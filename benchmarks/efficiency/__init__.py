@@ -15,7 +15,7 @@ from benchmarks.figures import median, ratios, spread, table
 TITLE = "Worker compared with the engine alone"
 
 _SIDES = ("engine", "worker")
-_MODES = {"always": "Whole reasoning", "never": "Scores only"}
+_MODES = {"always": "Complete reasoning", "never": "Scores only"}
 _WORDS = {"engine": "`LLM.generate`", "worker": "Kafka → worker → Kafka"}
 _GOALS = {"cpu": 0.90, "gpu": 0.97}
 

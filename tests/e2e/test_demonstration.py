@@ -27,6 +27,7 @@ from worker.guards.guardreasoner.reasoning import ReasoningPlan
 from worker.guards.guardreasoner.repair import Repair
 from worker.runtime.build import Judging, build_judging
 from worker.runtime.engines import DEMONSTRATION, demonstration_model
+from worker.runtime.guards import build_guard
 from worker.runtime.settings import load_settings
 from worker.runtime.worker import Worker
 
@@ -216,6 +217,39 @@ async def test_reasoning_after_a_score_computes_no_prompt_again(shared):
         assert stages == {"first", "reasoned"}
         assert answer.judgement.reasoned
         assert answer.judgement.status == "complete"
+
+
+@in_the_engines_loop
+async def test_the_calibration_that_ships_judges_for_a_fraction_of_the_tokens(shared):
+    """The guard that ships, with its calibration, on exchanges that neither was made of."""
+    asker = shared.judging.judge._asker
+    settings = load_settings(engine=shared.engine, judging={"reasoning": "unsure"})
+    built = build_guard(settings)
+    built.require_match(built.reference(settings), shared.judging.judge.engine_reference)
+
+    async def judge(number, example):
+        exchange = Exchange(example.prompt, example.response)
+        asking = built.guard.judge(exchange)
+        request = next(asking)
+        (ids,) = await asker.tokenizer.encode([request.prompt], 4096)
+        about = f"calibrated {number}"
+        return await asker.ask(asking, request, ids, exchange=exchange, about=about)
+
+    examples = compose("held_out", 200, 12)
+    answers = await asyncio.gather(*(judge(n, one) for n, one in enumerate(examples)))
+    tally = Tally(STANDARD_QUESTIONS)
+    for example, answer in zip(examples, answers, strict=True):
+        readings = answer.judgement.readings
+        tally.add(example.labels, {task: one.label for task, one in readings.items()})
+        assert answer.judgement.status == "complete"
+        assert all(one.score is not None for one in readings.values())
+    card = json.loads((Path(demonstration_model()) / "metrics.json").read_text())
+    for task in STANDARD_TASKS:
+        f1 = strict(tally.confusion(standard(task))).f1
+        assert f1 > card["held_out"]["f1"][task] - 0.05, task
+    reasoned = sum(answer.judgement.reasoned for answer in answers)
+    assert 0 < reasoned < len(answers) / 4
+    assert sum(answer.usage.completion_tokens for answer in answers) < 40 * len(answers)
 
 
 def test_the_card_was_made_with_the_prompt_that_ships():

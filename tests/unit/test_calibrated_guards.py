@@ -108,4 +108,4 @@ async def test_a_calibration_of_another_engine_stops_the_start(tmp_path):
 def test_every_kind_of_request_is_known_before_the_start(tmp_path):
     built = build_guard(settings_of(tmp_path, calibration(), reasoning="unsure", repair=True))
     kinds = [(bool(one.scores), bool(one.choices)) for one in sample_requests(built.guard)]
-    assert kinds == [(True, False), (False, False), (True, True), (True, True), (True, True)]
+    assert kinds == [(True, True), (False, False), (True, True), (True, True), (True, True)]

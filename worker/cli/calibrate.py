@@ -49,7 +49,7 @@ def calibrate(
         typer.Option(
             min=0,
             max=0.2,
-            help="Largest share of events that may get another label because they are not"
+            help="Largest share of events that may lose a right label because they are not"
             " reasoned about, and largest loss of F1.",
         ),
     ] = 0.005,

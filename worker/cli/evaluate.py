@@ -63,11 +63,10 @@ def evaluate(
 ) -> None:
     """Score a guard on labelled events, per task, with the engine and without Kafka.
 
-    A line is an event with `labels`: {"prompt_harmfulness": "harmful" | "unharmful"
-    | null, "response_refusal": "refusal" | "compliance" | null,
-    "response_harmfulness": ...}. Tables have the columns prompt, response,
-    prompt_harm_label, response_refusal_label and response_harm_label, or those that
-    --column names; other columns become metadata.
+    A line is an event with `labels`, for each task one of its labels or null:
+    {"response_refusal": "refusal" | "compliance" | null, ...}. Tables have the columns
+    prompt, response, prompt_harm_label, response_refusal_label and response_harm_label,
+    or those that --column names; other columns become metadata.
 
     Rows that cannot be used or judged are listed, and the exit code is 1.
     """

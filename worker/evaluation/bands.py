@@ -53,8 +53,8 @@ def choose_band(
 
     Args:
         scores: calibrated first scores.
-        positive: events whose label after reasoning is the positive one.
-        negative: those with another label; an event can be neither, if it has none.
+        positive: events whose label after reasoning is the positive one, and right.
+        negative: those with another label that is right; an event can be neither.
         threshold: of the label, see `choose_threshold`.
         budget: at or below `low` positive events, and at or above `high` negative ones, are errors;
             this share of all events may be.
@@ -86,7 +86,7 @@ def choose_band(
 def outside_errors(
     scores: Scores, positive: Truths, negative: Truths, low: float, high: float
 ) -> Truths:
-    """Which events are outside a band and have another label after reasoning."""
+    """Which events are outside a band and lose a label that reasoning gets right."""
     return ((scores <= low) & positive) | ((scores >= high) & negative)
 
 

@@ -136,7 +136,7 @@ def _within_budget(
 
     Returns:
         The caution (the most, if none is enough), and of each event whether it is inside the
-        band, the threshold, and whether it is outside with another label than after reasoning.
+        band, the threshold, and whether it is outside and loses a right label.
     """
     for caution in _CAUTIONS:
         unsure, wrong = (np.zeros(len(rows.truths), dtype=bool) for _ in range(2))
@@ -165,7 +165,7 @@ def _within_budget(
 
 
 def _lost_f1(rows: Columns, wrong: Truths) -> float:
-    """How much F1 falls if these events get another label than after reasoning."""
+    """How much F1 falls if these events lose their right labels."""
     with_reasoning, without = (
         2 * (rows.truths & said).sum() / max(rows.truths.sum() + said.sum(), 1)
         for said in (rows.positive, rows.positive ^ wrong)

@@ -50,7 +50,7 @@ def simulate_modes(
         questions: those that were calibrated.
         events: with scores of both stages.
         of: the names of all questions of the guard; one that has no calibration rules a mode out.
-        budget: the largest share of events with another label, and the largest loss of F1.
+        budget: the largest share of events that lose a right label, and the largest loss of F1.
         bootstrap: of the intervals.
     """
     missing = next((name for name in of if name not in {o.question.name for o in questions}), None)
@@ -116,10 +116,10 @@ def _task(
     name = question.name
     labels = _labels(mode, one, events, reasons)
     rows = [n for n, event in enumerate(events) if held.applies[n] and event.labels.get(name)]
-    pairs, changed = [], 0
+    pairs, lost = [], 0
     for n in rows:
         after = events[n].reasoned.get(name)
-        changed += not reasons[n] and after not in (None, labels[n])
+        lost += not reasons[n] and labels[n] != after == events[n].labels[name]
         pairs.append(_pair(name, events[n].labels, labels[n], after))
     f1, difference = _compared(mode, question, pairs, bootstrap)
     truths = np.array([events[n].labels[name] == question.positive for n in rows], dtype=bool)
@@ -127,7 +127,7 @@ def _task(
     return TaskInMode(
         f1=f1,
         difference=difference,
-        other_label=changed / len(rows),
+        lost=lost / len(rows),
         tpr_at_1_percent=tpr_at(scores, truths, FALSE_POSITIVE_RATES[0]),
     )
 
@@ -212,11 +212,11 @@ def _over_budget(
     mode: ReasoningMode, one: CalibratedQuestion, task: TaskInMode, budget: float
 ) -> str | None:
     name = one.question.name
-    share = {"unsure": one.figures.band.outside_error, "flagged": task.other_label}.get(mode, 0.0)
+    share = {"unsure": one.figures.band.outside_error, "flagged": task.lost}.get(mode, 0.0)
     if share > budget:
         return (
-            f"Of the events, {share:.2%} are not reasoned about and get another label of {name},"
-            f" and {budget:.2%} are allowed."
+            f"Of the events, {share:.2%} lose a right label of {name} because they are not reasoned"
+            f" about, and {budget:.2%} are allowed."
         )
     lost = -(task.difference.value or 0.0)
     if lost > budget:

@@ -19,7 +19,7 @@ class Aims:
     """What a calibration is asked for.
 
     Attributes:
-        budget: the largest share of events that may get another label without reasoning.
+        budget: the largest share of events that may lose a right label without reasoning.
         false_positive_rate: of the threshold.
         least_mass: of a question's labels together, below which the guard does not use a score.
         folds: of the cross-validation.
@@ -39,7 +39,8 @@ class Columns:
     Attributes:
         at: their places among all events.
         believed: whether the labels have enough mass before reasoning.
-        positive: whether the label after reasoning is the positive one; `negative`, another.
+        positive: whether the label after reasoning is the positive one, and right; `negative`,
+            another one, and right. What reasoning gets wrong is not lost without it.
     """
 
     at: Rows
@@ -58,17 +59,19 @@ def question_columns(
     name = question.name
     at = [n for n, one in enumerate(events) if name in one.scores and one.labels.get(name)]
     chosen = [events[n] for n in at]
-    after = [one.reasoned.get(name) for one in chosen]
+    truths = [one.labels[name] for one in chosen]
+    right = [truth == one.reasoned.get(name) for truth, one in zip(truths, chosen, strict=True)]
+    is_positive = np.array([truth == question.positive for truth in truths], dtype=bool)
     return Columns(
         at=np.array(at, dtype=np.intp),
-        truths=np.array([one.labels[name] == question.positive for one in chosen], dtype=bool),
+        truths=is_positive,
         first=np.array([one.scores[name].first for one in chosen], dtype=float),
         reasoned=np.array([one.scores[name].reasoned for one in chosen], dtype=float),
         believed=np.array(
             [one.scores[name].first_mass >= least_mass for one in chosen], dtype=bool
         ),
-        positive=np.array([label == question.positive for label in after], dtype=bool),
-        negative=np.array([label not in (None, question.positive) for label in after], dtype=bool),
+        positive=is_positive & np.array(right, dtype=bool),
+        negative=~is_positive & np.array(right, dtype=bool),
     )
 
 

@@ -152,7 +152,7 @@ class Band:
         budget: the largest share of events whose label may differ from that of `always` although
             their score is outside the band.
         share_inside: of the events.
-        outside_error: the share of events that are outside and have another label, cross-validated.
+        outside_error: the share of events that are outside and lose a right label, cross-validated.
     """
 
     low: _Share
@@ -209,14 +209,14 @@ class TaskInMode:
     Attributes:
         f1: strict, against the labels of the data.
         difference: of F1 to that of `always`, paired.
-        other_label: the share of events that are not reasoned about and get another label than
-            with `always`.
+        lost: the share of events that `always` labels right and that get another label, because
+            they are not reasoned about.
         tpr_at_1_percent: of the mode's scores.
     """
 
     f1: _Share | None
     difference: Interval
-    other_label: _Share
+    lost: _Share
     tpr_at_1_percent: _Share | None
 
 

@@ -16,6 +16,7 @@ from worker.domain.judgements import Reading
 from worker.domain.questions import STANDARD_TASKS
 from worker.guards.guardreasoner.cascade import ScoringPlan
 from worker.guards.guardreasoner.guard import GuardReasoner
+from worker.guards.guardreasoner.parser import parse
 from worker.guards.guardreasoner.reasoning import ReasoningPlan
 from worker.guards.guardreasoner.repair import Repair
 
@@ -65,6 +66,20 @@ def test_the_first_request_asks_for_the_answers_alone():
     assert request.prompt.opening == usual.opening
     assert request.max_tokens == 32
     assert len(request.scores) == 3
+    # the form is forced: each pair of labels of each question, and nothing else
+    assert len(request.choices) == 8
+    assert " unharmful\nCompletion: refusal\nResponse: harmful" in request.choices
+    for choice in request.choices:
+        read = parse(f"Answers: \nRequest:{choice}", has_response=True, finish_reason="stop")
+        assert read.status == "complete"
+
+
+def test_without_a_response_only_the_request_is_asked_for():
+    model = Model(USUAL, first=SURE[:1])
+    model.judge(guard("unsure"), ALONE)
+    (request,) = model.requests
+    assert request.choices == (" harmful", " unharmful")
+    assert len(request.scores) == 1
 
 
 @pytest.mark.parametrize("unsure", [0, 1, 2])

@@ -53,6 +53,15 @@ def places(questions: Sequence[Question]) -> tuple[LabelPlace, ...]:
     )
 
 
+def blocks(questions: Sequence[Question]) -> tuple[str, ...]:
+    """Every way to complete the first heading."""
+    found = [""]
+    for number, (question, heading) in enumerate(headings(questions)):
+        before = heading if number else ""
+        found = [f"{text}{before}{written(label)}" for text in found for label in question.labels]
+    return tuple(found)
+
+
 def stage_scores(
     questions: Sequence[Question], logprobs: Sequence[Mapping[str, float]], stage: Stage
 ) -> tuple[StageScore, ...]:

@@ -19,12 +19,13 @@ from worker.domain.questions import PROMPT_HARMFULNESS, RESPONSE_HARMFULNESS, Qu
 from worker.guards.guardreasoner.answers import (
     BLOCK_TOKENS,
     FIRST_HEADING,
+    blocks,
     label_of,
     places,
     questions_of,
     stage_scores,
 )
-from worker.guards.guardreasoner.reasoning import STOP_TOKENS, ReasoningPlan, Requests, reason
+from worker.guards.guardreasoner.reasoning import ReasoningPlan, Requests, reason
 
 UNSURE = "score_unsure"
 FLAGGED = "score_flagged"
@@ -56,12 +57,17 @@ class ScoringPlan:
 
 
 def first_request(prompt: Prompt, *, has_response: bool) -> EngineRequest:
-    """Ask for the answers before any reasoning."""
+    """Ask for the answers before any reasoning.
+
+    The form is forced, since few guards write it by themselves at this place; the probabilities are
+    those that the model had before.
+    """
+    questions = questions_of(has_response=has_response)
     return EngineRequest(
         Prompt((*prompt.runs, FIRST_HEADING), prompt.opening),
         max_tokens=BLOCK_TOKENS,
-        stop_tokens=STOP_TOKENS,
-        scores=places(questions_of(has_response=has_response)),
+        choices=blocks(questions),
+        scores=places(questions),
     )
 
 

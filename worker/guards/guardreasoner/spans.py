@@ -60,13 +60,13 @@ def spans_of(
     found: list[tuple[CompletionSpan, ...]] = [() for _ in completions]
     text, starts, reason = "", dict[int, int](), None
     for number, (request, completion) in enumerate(zip(requests, completions, strict=False)):
-        if request.choices:
-            found[number] = (CompletionSpan(1, len(completion.text), "label", _task_of(request)),)
-        elif request.scores and not isinstance(request.prompt, Continuation):
+        if request.scores and not isinstance(request.prompt, Continuation):
             block = find_spans(
                 FIRST_HEADING + completion.text, has_response=has_response, finish_reason="stop"
             )
             found[number] = _within(block, len(FIRST_HEADING), len(completion.text))
+        elif request.choices:
+            found[number] = (CompletionSpan(1, len(completion.text), "label", _task_of(request)),)
         else:
             starts[number], reason = len(text), completion.finish_reason
             text += completion.text + (completion.stopped_by or "")
