@@ -14,6 +14,7 @@ def judged(records, *, busy, at_once, tombstones=0):
     def act(page):
         page.of(names.OUTCOMES, "verdict").inc(records)
         page.of(names.OUTCOMES, "tombstone").inc(tombstones)
+        page.of(names.JUDGEMENTS, "complete").inc(records)
         page.of(names.ENGINE_BUSY).inc(busy)
         page.of(names.TOKENS_CACHED).inc(110 * records)
         for _ in range(records):
