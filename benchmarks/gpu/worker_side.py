@@ -20,7 +20,7 @@ from worker.runtime.build import Judging
 from worker.runtime.decoding import build_decoder
 from worker.runtime.engines import Model, load_model
 from worker.runtime.exporters import Exporters
-from worker.runtime.guards import CalibratedGuard
+from worker.runtime.guards import BuiltGuard
 from worker.runtime.settings import Settings
 
 
@@ -112,7 +112,5 @@ def _judgings(settings: Settings, model: Model, given: dict[str, Any]) -> dict[s
             decoder=build_decoder(settings),
             clock=clock,
         )
-        found[mode] = Judging(
-            CalibratedGuard(guard), engine, judge, exporters, settings.in_flight_limit
-        )
+        found[mode] = Judging(BuiltGuard(guard), engine, judge, exporters, settings.in_flight_limit)
     return found

@@ -233,7 +233,7 @@ class Platform:
     def start(self, worker: WorkerProcess) -> None:
         """Start a worker with whatever engine it draws.
 
-        Does nothing if it runs, or has left: whoever noticed its end may come second.
+        Does nothing if it runs already or was removed: two tasks may restart the same worker.
         """
         if worker.running or worker not in self.workers:
             return

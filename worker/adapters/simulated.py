@@ -21,6 +21,7 @@ from worker.domain.engines import (
     FinishReason,
     LabelPlace,
     Usage,
+    up_to_stop,
 )
 from worker.domain.errors import EngineDead, InvalidRequest, Retriable
 from worker.domain.ports import Clock
@@ -117,7 +118,7 @@ class SimulatedEngine(Engine):
             text = _text(drawn)
             if _happens(drawn, "cut", self._behaviour.cut_rate):
                 text, reason = _cut(text, _salted(drawn, "how"))
-            text, stopped_by = _up_to_stop(text, request.stop)
+            text, stopped_by = up_to_stop(text, request.stop)
             reason = "stop" if stopped_by else reason
         tokens = max(len(text) // 4, 1)
         async with self._slots:
@@ -168,15 +169,6 @@ def _form(places: Sequence[LabelPlace], draw: int) -> str:
         place.after + place.labels[_salted(draw, place.after) % len(place.labels)]
         for place in places
     )
-
-
-def _up_to_stop(text: str, stops: Sequence[str]) -> tuple[str, str | None]:
-    """The text up to the first of these texts in it, and that text."""
-    found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
-    if not found:
-        return text, None
-    at, stop = min(found)
-    return text[:at], stop
 
 
 def _logprobs(place: LabelPlace, text: str, draw: int) -> dict[str, float]:

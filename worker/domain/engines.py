@@ -158,6 +158,15 @@ class EngineRequest:
     stop_loops: bool = False
 
 
+def up_to_stop(text: str, stops: Sequence[str]) -> tuple[str, str | None]:
+    """A text up to the first of the stop texts in it, and that stop text."""
+    found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
+    if not found:
+        return text, None
+    at, stop = min(found)
+    return text[:at], stop
+
+
 class Engine(Protocol):
     """Completes prompts, many at a time."""
 

@@ -76,6 +76,11 @@ def standard(name: str) -> Question | None:
     return _STANDARD.get(name)
 
 
+def is_flagged(name: str) -> bool:
+    """Whether the positive label of this question is a reason to act: a refusal alone is not."""
+    return name != RESPONSE_REFUSAL.name
+
+
 def heading_of(name: str) -> str:
     """The heading of a question that is known by its name alone."""
     question = _STANDARD.get(name)

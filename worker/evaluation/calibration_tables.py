@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from worker.runtime.calibration_document import (
-    LEAST_GATING_AGREEMENT,
     CalibrationFile,
     Interval,
     ModeFigures,
@@ -91,10 +90,9 @@ def released(document: CalibrationFile) -> Iterator[str]:
         if mode not in good:
             yield f"Not released: {mode}. {document.modes[mode].why}"
     if (gating := document.gating) is not None:
-        is_on = gating.agreement >= LEAST_GATING_AGREEMENT
         yield (
             f"judging.gate_prompt_only: {gating.agreement:.2%} of {gating.n:,} events without a"
-            f" response get the same label; it is {'on' if is_on else 'off'} by default."
+            f" response get the same label; it is {'on' if gating.is_on else 'off'} by default."
         )
 
 

@@ -6,7 +6,7 @@ continue gets the label that it has anyway.
 
 from collections.abc import Iterable, Mapping
 
-from worker.domain.engines import Completion, Usage
+from worker.domain.engines import Completion, Usage, up_to_stop
 from worker.domain.events import Exchange
 from worker.domain.guard import Guard
 from worker.domain.judgements import Judgement
@@ -42,13 +42,11 @@ def has_gate(guard: Guard) -> bool:
 def gated_judgement(guard: Guard, exchange: Exchange, text: str) -> Judgement | None:
     """The judgement at the gate; None where the guard asks for more than the gate lets through."""
     asking = guard.judge(exchange)
-    stops = next(asking).stop
-    found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
-    if not found:
+    before, stop = up_to_stop(text, next(asking).stop)
+    if stop is None:
         return None
-    at, stop = min(found)
     try:
-        asking.send(Completion(text[:at], "stop", Usage(0, 0, 0), stopped_by=stop))
+        asking.send(Completion(before, "stop", Usage(0, 0, 0), stopped_by=stop))
     except StopIteration as end:
         judgement: Judgement = end.value
         return judgement

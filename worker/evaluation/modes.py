@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from worker.domain.calibration import ReasoningMode
-from worker.domain.questions import RESPONSE_REFUSAL, Question
+from worker.domain.questions import Question, is_flagged
 from worker.evaluation.calibrating import CalibratedQuestion, combine, rounded
 from worker.evaluation.comparing import Pair, compare_task
 from worker.evaluation.score_figures import FALSE_POSITIVE_RATES, Scores, Truths, tpr_at
@@ -29,11 +29,6 @@ class Bootstrap:
 
     resamples: int = 1000
     seed: int = 0
-
-
-def is_flagged(question: str) -> bool:
-    """Whether a positive label makes `flagged` reason: a refusal alone does not."""
-    return question != RESPONSE_REFUSAL.name
 
 
 def simulate_modes(

@@ -24,7 +24,7 @@ from worker.flow.judge import Judge
 from worker.runtime.decoding import build_decoder
 from worker.runtime.engines import ENGINES, load_model
 from worker.runtime.exporters import Exporters
-from worker.runtime.guards import CalibratedGuard, build_guard
+from worker.runtime.guards import BuiltGuard, build_guard
 from worker.runtime.settings import Settings
 from worker.runtime.topics import names_of, output_topics, uncompacted
 from worker.telemetry import Telemetry
@@ -34,7 +34,7 @@ from worker.telemetry import Telemetry
 class Judging:
     """What judges: shared by the worker and by the commands that need no Kafka."""
 
-    calibrated: CalibratedGuard
+    built: BuiltGuard
     engine: SupervisedEngine
     judge: Judge
     exporters: Exporters
@@ -43,7 +43,7 @@ class Judging:
     @property
     def guard(self) -> Guard:
         """What asks the engine."""
-        return self.calibrated.guard
+        return self.built.guard
 
     async def start(self) -> None:
         """Load the model.
@@ -54,7 +54,7 @@ class Judging:
         """
         self.exporters.start()
         await self.engine.start()
-        self.calibrated.require_match(self.judge.reference, self.judge.engine_reference)
+        self.built.require_match(self.judge.reference, self.judge.engine_reference)
         # vLLM leaves 600,000 objects that stay: each full collection would stop the loop for 0.4 s
         gc.collect()
         gc.freeze()

@@ -241,7 +241,7 @@ class ModeFigures:
 
 
 # with a lower agreement, the gate is off unless the settings turn it on
-LEAST_GATING_AGREEMENT = 0.995
+_LEAST_AGREEMENT = 0.995
 
 
 @checked(frozen=True, slots=True)
@@ -250,6 +250,11 @@ class Gating:
 
     agreement: _Share
     n: _Count
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the gate is on by default."""
+        return self.agreement >= _LEAST_AGREEMENT
 
 
 @checked(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from worker.domain.engines import EngineReference
 from worker.domain.errors import WrongSetting
 from worker.domain.guard import Guard
 from worker.domain.verdicts import GuardReference, reference_to
-from worker.runtime.calibration_document import LEAST_GATING_AGREEMENT
 from worker.runtime.calibration_file import ReadCalibration, mismatch, read_calibration, refusal
 from worker.runtime.engines import model_place
 from worker.runtime.settings import Settings
@@ -17,7 +16,7 @@ CALIBRATION_NAME = "calibration.json"
 
 
 @dataclass(frozen=True, slots=True)
-class CalibratedGuard:
+class BuiltGuard:
     """A guard and what its scores were calibrated with.
 
     Attributes:
@@ -48,7 +47,7 @@ class CalibratedGuard:
             raise WrongSetting(f"{self.path}: {different}")
 
 
-def build_guard(settings: Settings, *, calibrated: bool = True) -> CalibratedGuard:
+def build_guard(settings: Settings, *, calibrated: bool = True) -> BuiltGuard:
     """The guard of the settings.
 
     Args:
@@ -73,13 +72,9 @@ def build_guard(settings: Settings, *, calibrated: bool = True) -> CalibratedGua
     options = settings.guard.model_dump(exclude={"name"}) | judging.model_dump()
     if judging.gate_prompt_only is None:
         gating = None if read is None else read.document.gating
-        options["gate_prompt_only"] = (
-            gating is not None and gating.agreement >= LEAST_GATING_AGREEMENT
-        )
+        options["gate_prompt_only"] = gating is not None and gating.is_on
     calibration = None if read is None else read.calibration()
-    return CalibratedGuard(
-        guards.build_guard(settings.guard.name, options, calibration), read, path
-    )
+    return BuiltGuard(guards.build_guard(settings.guard.name, options, calibration), read, path)
 
 
 def _calibration_path(settings: Settings) -> Path | None:

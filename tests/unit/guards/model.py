@@ -2,7 +2,7 @@
 
 import math
 
-from worker.domain.engines import Completion, Usage
+from worker.domain.engines import Completion, Usage, up_to_stop
 
 NOTHING = Usage(0, 0, 0)
 BLOCK = ("\nCompletion:", "\nResponse:")
@@ -45,11 +45,9 @@ class Model:
             answer = self.block(request, self.after, 0.99)
             self.written += answer.text
             return answer
-        left = self.whole[len(self.written) :]
-        stops = [(left.find(stop), stop) for stop in request.stop if stop in left]
-        at, stop = min(stops) if stops else (len(left), None)
-        self.written += left[:at] + (stop or "")
-        return Completion(left[:at], "stop", NOTHING, (len(self.requests),), (), stop)
+        text, stop = up_to_stop(self.whole[len(self.written) :], request.stop)
+        self.written += text + (stop or "")
+        return Completion(text, "stop", NOTHING, (len(self.requests),), (), stop)
 
     def block(self, request, probabilities, mass):
         """The labels that these probabilities make the likelier ones, and how likely they are."""

@@ -15,7 +15,7 @@ from worker.domain.engines import Completion, EngineRequest
 from worker.domain.events import Exchange
 from worker.domain.judgements import NO_READING, Judgement, Reading, status_of
 from worker.domain.prompts import Prompt
-from worker.domain.questions import PROMPT_HARMFULNESS, RESPONSE_HARMFULNESS, Question
+from worker.domain.questions import Question, is_flagged
 from worker.guards.guardreasoner.answers import (
     BLOCK_TOKENS,
     FIRST_HEADING,
@@ -33,7 +33,6 @@ AUDITED = "audited"
 AUDIT_DISAGREES = "audit_disagrees"
 DISAGREE = "stages_disagree"
 IMPROBABLE = "answer_improbable"
-_HARM = (PROMPT_HARMFULNESS.name, RESPONSE_HARMFULNESS.name)
 _FIRST = -1
 _DRAWS = 1 << 64
 
@@ -176,7 +175,7 @@ def _why_reason(questions: tuple[Question, ...], first: Judgement, plan: Scoring
         if plan.calibration.of(question.name).is_unsure(reading.score or 0.0):
             return UNSURE
     if plan.mode == "flagged" and any(
-        question.name in _HARM and reading.label == question.positive
+        is_flagged(question.name) and reading.label == question.positive
         for question, reading in readings.items()
     ):
         return FLAGGED
