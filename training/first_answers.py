@@ -19,12 +19,12 @@ from training.rows import Encoder
 from worker.domain.questions import Question
 from worker.evaluation import intervals
 from worker.evaluation.labelled import LabelledEvent
+from worker.evaluation.score_figures import BINS, auc, tpr_at
 from worker.evaluation.scoring import Tally, strict
 from worker.guards.guardreasoner.answers import headings, questions_of, written
 
 _PADDED_TOKENS = 16_384
 _MOST_FALSE_ALARMS = 0.01
-_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,23 +145,17 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def area_under_curve(truth: _Array, scores: _Array) -> float | None:
-    """The probability that a positive has a higher score than a negative; half for a tie."""
-    from scipy.stats import rankdata  # noqa: PLC0415 - takes two seconds
-
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    if not positives or not negatives:
-        return None
-    ranks = rankdata(scores)[truth].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+    """See `score_figures.auc`; None where the labels are all alike."""
+    return auc(scores, truth) if _has_both(truth) else None
 
 
 def recall_at(truth: _Array, scores: _Array, most: float) -> float | None:
-    """The true-positive rate at the lowest threshold with at most this false-positive rate."""
-    positives, negatives = scores[truth], np.sort(scores[~truth])[::-1]
-    if not len(positives) or not len(negatives):
-        return None
-    threshold = negatives[int(most * len(negatives))]
-    return float((positives > threshold).mean())
+    """See `score_figures.tpr_at`; None where the labels are all alike."""
+    return tpr_at(scores, truth, most) if _has_both(truth) else None
+
+
+def _has_both(truth: _Array) -> bool:
+    return bool(truth.any() and not truth.all())
 
 
 def calibration_error(truth: _Array, scores: _Array) -> float | None:
@@ -170,7 +164,7 @@ def calibration_error(truth: _Array, scores: _Array) -> float | None:
         return None
     confidence = np.maximum(scores, 1 - scores)
     right = (scores >= 0.5) == truth
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [
         abs(float((right[bins == one] - confidence[bins == one]).sum())) for one in np.unique(bins)
     ]
