@@ -1,11 +1,15 @@
 """What both sides of a comparison share: the exchanges of a round, CPU by process, figures."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
 from training.exchanges import compose
+from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.domain.engines import EngineRequest
 from worker.domain.events import Exchange
+from worker.domain.guard import Guard, first_request
 from worker.runtime.settings import Settings
 
 
@@ -53,6 +57,32 @@ def figures_of(
         "prompt_tokens": sum(prompt for prompt, _ in tokens),
         "completion_tokens": sum(completion for _, completion in tokens),
     }
+
+
+def sampling_of(
+    guard: Guard,
+    exchanges: Sequence[Exchange],
+    tokenizer: JsonTokenizer,
+    max_tokens: int,
+    change: Callable[[EngineRequest], EngineRequest] = lambda request: request,
+) -> list[Any]:
+    """VLLM's sampling parameters for each exchange: exactly what the worker asks for first.
+
+    Args:
+        guard: asks the same of all exchanges with a response, and of all without one.
+        exchanges: of a round.
+        tokenizer: of the model.
+        max_tokens: of a completion.
+        change: of a request, before it is asked.
+    """
+    from worker.adapters.vllm.request_options import RequestOptions  # noqa: PLC0415 - vLLM
+
+    found: dict[bool, Any] = {}
+    for exchange in exchanges:
+        if (kind := exchange.response is None) not in found:
+            request = change(first_request(guard, exchange))
+            found[kind] = RequestOptions(request, tokenizer, max_tokens).parameters
+    return [found[exchange.response is None] for exchange in exchanges]
 
 
 def offline_arguments(settings: Settings, *, on_cpu: bool) -> dict[str, Any]:

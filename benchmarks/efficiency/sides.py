@@ -23,13 +23,13 @@ from benchmarks.efficiency.rounds import (
     exchanges_of,
     figures_of,
     offline_arguments,
+    sampling_of,
 )
 from benchmarks.topics import fill
 from worker.adapters.kafka.connection import create_topics
 from worker.adapters.kafka.reader import held_offsets, read_ranges
 from worker.demo.kafka.broker import Broker
-from worker.domain.events import Exchange
-from worker.domain.guard import first_prompt, first_request
+from worker.domain.guard import first_prompt
 from worker.runtime.build import Judging, build_judging
 from worker.runtime.engines import DEMONSTRATION, demonstration_model
 from worker.runtime.guards import build_guard
@@ -125,7 +125,6 @@ class _Offline:
         from vllm import LLM  # noqa: PLC0415 - 20 s of CPU
         from vllm.platforms import current_platform  # noqa: PLC0415
 
-        from worker.adapters.vllm.request_options import RequestOptions  # noqa: PLC0415
         from worker.adapters.vllm.tokenizer import JsonTokenizer  # noqa: PLC0415
 
         chosen = settings.engine
@@ -134,25 +133,18 @@ class _Offline:
         self._tokenizer = JsonTokenizer.load(model)
         self._llm = LLM(model, **offline_arguments(settings, on_cpu=current_platform.is_cpu()))
         self._limit = self._llm.model_config.max_model_len - chosen.max_tokens
-        # exactly what the worker asks for, without and with a response
-        self._sampling = [
-            RequestOptions(
-                first_request(self._guard, Exchange("", response)),
-                self._tokenizer,
-                chosen.max_tokens,
-            ).parameters
-            for response in (None, "")
-        ]
+        self._max_tokens = chosen.max_tokens
 
     def generate(self, count: int, seed: int) -> dict[str, Any]:
         """A round; rendering and tokenising are in it, as they are in the worker's."""
         exchanges = exchanges_of(count, seed)
+        sampling = sampling_of(self._guard, exchanges, self._tokenizer, self._max_tokens)
         began, used = time.perf_counter(), ProcessorTime()
         prompts = [first_prompt(self._guard, exchange) for exchange in exchanges]
         encoded = asyncio.run(self._tokenizer.encode(prompts, self._limit))
         answers = self._llm.generate(
             [{"prompt_token_ids": ids} for ids in encoded if ids],
-            [self._sampling[exchange.response is not None] for exchange in exchanges],
+            sampling,
             use_tqdm=False,
         )
         seconds, cpu = time.perf_counter() - began, used.passed()

@@ -10,10 +10,11 @@ from benchmarks.efficiency.rounds import (
     exchanges_of,
     figures_of,
     offline_arguments,
+    sampling_of,
 )
 from benchmarks.gpu.forced import forced
 from benchmarks.gpu.sides import guard_of, lengths_of, serve, settings_of
-from worker.domain.guard import first_prompt, first_request
+from worker.domain.guard import first_prompt
 from worker.runtime.engines import load_model
 
 # numbers below this are bytes and common pieces, above it control tokens may begin
@@ -51,12 +52,14 @@ class EngineSide:
         raise SystemExit(f"no request is called {asked['do']!r}.")
 
     async def _backlog(self, mode: str, count: int, seed: int) -> dict[str, Any]:
-        from worker.adapters.vllm.request_options import RequestOptions  # noqa: PLC0415
-
         guard, exchanges = guard_of(mode), exchanges_of(count, seed)
-        request = forced(first_request(guard, exchanges[0]), self._lengths)
-        # exactly what the worker asks for
-        sampling = RequestOptions(request, self._tokenizer, self._max_tokens).parameters
+        sampling = sampling_of(
+            guard,
+            exchanges,
+            self._tokenizer,
+            self._max_tokens,
+            lambda request: forced(request, self._lengths),
+        )
         began, used = time.perf_counter(), ProcessorTime()
         prompts = [first_prompt(guard, exchange) for exchange in exchanges]
         encoded = await self._tokenizer.encode(prompts, self._limit)
