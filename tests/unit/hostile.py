@@ -18,6 +18,7 @@ from worker.domain.patterns import Pattern
 ROOT = Path(__file__).parents[2]
 BASE_CHARS = 6_000
 _TRIES = 4
+_CONFIRMATIONS = 3
 MOST_GROWTH = 5.0
 # no quadratic step over 24,000 characters is as quick
 _QUICK_SECONDS = 0.004
@@ -159,9 +160,18 @@ def growth(call, make, base=BASE_CHARS, most_growth=MOST_GROWTH):
 
 
 def slow(call, makers, base=BASE_CHARS, most_growth=MOST_GROWTH):
-    """The texts of which four times the length takes more than five times the CPU."""
-    return {
-        name: round(by, 1)
-        for name, make in makers
-        if (by := growth(call, make, base, most_growth)) > most_growth
-    }
+    """The texts of which four times the length takes more than five times the CPU.
+
+    Other programs slow long texts more than short ones, for seconds; what looks slow is measured
+    again after all others.
+    """
+    found = list(makers)
+    grown = {}
+    for _ in range(1 + _CONFIRMATIONS):
+        grown = {
+            name: round(by, 1)
+            for name, make in found
+            if (by := growth(call, make, base, most_growth)) > most_growth
+        }
+        found = [(name, make) for name, make in found if name in grown]
+    return grown
