@@ -79,6 +79,41 @@ def test_a_failure_is_shown_and_skips_are_counted(tmp_path, capsys):
     assert not any(one.failed for one in both[:1])
 
 
+ONCE = """
+from pathlib import Path
+
+def test_e():
+    seen = Path(__file__).with_suffix(".seen")
+    first = not seen.exists()
+    seen.touch()
+    assert not first
+
+def test_f(): pass
+"""
+
+
+@pytest.mark.parametrize("name", ["integration", "chaos"])
+def test_what_fails_only_beside_others_is_listed_but_not_where_faults_are_injected(
+    tmp_path, capsys, name
+):
+    one = lane(tmp_path, name, ONCE)
+    assert run([one]) == (name == "chaos")
+    shown = capsys.readouterr().out
+    assert "failed: 1 failed, 1 passed" in shown
+    assert ("integration-again passed: 1 passed" in shown) == (name == "integration")
+    assert ("::test_e: failed beside other lanes, passed alone" in shown) == (name != "chaos")
+
+
+def test_what_fails_alone_too_or_has_many_failures_fails_the_run(tmp_path, capsys):
+    bad = lane(tmp_path, "bad", "def test_g():\n    assert False\n")
+    many = "@pytest.mark.parametrize('n', range(6))\ndef test_h(n):\n    assert False\n"
+    assert run([bad, lane(tmp_path, "many", many)]) == 1
+    shown = capsys.readouterr().out
+    assert "bad-again      failed: 1 failed" in shown
+    assert "many-again" not in shown
+    assert "tests: bad, many failed" in shown
+
+
 def test_an_interrupt_ends_all(tmp_path):
     slow = lane(tmp_path, "slow", "def test_d():\n    print('it runs')\n    time.sleep(600)\n")
     slow.arguments = ["-s", *slow.arguments]
