@@ -353,6 +353,10 @@ def test_schema_accepts_the_starter_file_and_refuses_faults(tmp_path):
         assert list(validator.iter_errors(yaml.safe_load(text))), text
 
 
+def test_every_setting_is_described():
+    assert [one.name for one in settings_list() if not one.field.description] == []
+
+
 def test_init_names_every_setting_and_sets_the_defaults(tmp_path):
     text = config("init").stdout
     assert text == starter_file()

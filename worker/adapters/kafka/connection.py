@@ -224,6 +224,7 @@ async def create_topics(
                 )
                 for name in names
             ]
+            await _until_controlled(admin)
             response = await admin.create_topics(wanted)
             for name, code, *_ in response.topic_errors:
                 error = for_code(code)
@@ -234,6 +235,15 @@ async def create_topics(
             await _until_led(admin, created)
         finally:
             await admin.close()
+
+
+async def _until_controlled(admin: AIOKafkaAdminClient) -> None:
+    """Wait until the brokers name a controller; the client fails on metadata without one."""
+    client = admin._client  # noqa: SLF001
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        while client.cluster.controller is None:
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            await client.force_metadata_update()
 
 
 async def _until_led(admin: AIOKafkaAdminClient, names: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds
 class BatchSettings(Group):
     """When a micro-batch goes to the engine; whichever is met first."""
 
-    max_records: Count = 64
+    max_records: Count = Field(64, description="Maximum prompts of a batch.")
     max_tokens: Count = Field(65_536, description="Maximum prompt tokens of a batch.")
     linger_seconds: Seconds = Field(
         0.02,
@@ -25,8 +25,8 @@ class SimulatedSettings(Group):
     """How the simulated engine answers."""
 
     allowed: bool = Field(False, description="Let `check` pass with the simulated engine.")
-    time_to_first_token_seconds: Seconds = 0.05
-    time_per_output_token_seconds: Seconds = 0.0005
+    time_to_first_token_seconds: Seconds = Field(0.05, description="As if of a prefill.")
+    time_per_output_token_seconds: Seconds = Field(0.0005, description="As if of a decode step.")
     failure_rate: Share = Field(0.0, description="Share of calls that fail and are retried.")
     refusal_rate: Share = Field(0.0, description="Share of prompts that become dead letters.")
     hang_rate: Share = Field(0.0, description="Share of calls that never complete.")
@@ -42,17 +42,23 @@ class SimulatedSettings(Group):
 class EngineSettings(Group):
     """What runs the model."""
 
-    kind: Literal["vllm", "simulated"] = "vllm"
+    kind: Literal["vllm", "simulated"] = Field(
+        "vllm", description="`simulated` needs no GPU and writes verdicts that no model has made."
+    )
     model: str = Field(
         "yueliu1999/GuardReasoner-3B",
         description="A folder, a Hugging Face name, or `demonstration` for the bundled guard.",
     )
     revision: str | None = Field(None, description="Pin it in production.")
-    gpu_memory_utilization: float = Field(0.95, gt=0, le=1)
+    gpu_memory_utilization: float = Field(
+        0.95, gt=0, le=1, description="Share of the memory of the GPU that vLLM may use."
+    )
     max_num_seqs: Count = Field(256, description="Maximum number of concurrent prompts.")
     max_tokens: Count = Field(2048, description="Maximum tokens of a completion.")
     max_model_len: int | None = Field(None, ge=64, description="The model's own limit if unset.")
-    request_timeout_seconds: PositiveSeconds = 120.0
+    request_timeout_seconds: PositiveSeconds = Field(
+        120.0, description="Limit of one request to the engine, its wait there included."
+    )
     attempts: Count = Field(
         3, description="Attempts for one record before it becomes a dead letter."
     )
@@ -136,8 +142,8 @@ class BreakerSettings(Group):
 
     max_failed_run: Count = Field(20, description="Consecutive records on which the engine failed.")
     max_failed_share: Share = Field(0.5, description="Share of the last `window_records`.")
-    window_records: Count = 100
+    window_records: Count = Field(100, description="How many of the last records are counted.")
     cool_seconds: PositiveSeconds = Field(
         1.0, description="Time until one record probes the engine; doubles on each failure."
     )
-    max_cool_seconds: PositiveSeconds = 30.0
+    max_cool_seconds: PositiveSeconds = Field(30.0, description="Longest time between two probes.")

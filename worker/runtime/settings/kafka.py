@@ -13,13 +13,15 @@ from worker.runtime.settings.registry import RegistrySettings
 class OauthSettings(Group):
     """Where tokens for `OAUTHBEARER` come from: the client credentials grant."""
 
-    token_endpoint_url: str | None = Field(None, pattern="^https?://")
-    client_id: str | None = None
+    token_endpoint_url: str | None = Field(
+        None, pattern="^https?://", description="Where the identity provider issues tokens."
+    )
+    client_id: str | None = Field(None, description="As the identity provider knows the worker.")
     client_secret: SecretStr | None = Field(
         None, description="Prefer `kafka.oauth.client_secret_file`."
     )
     client_secret_file: Path | None = Field(None, description="Read again for each token.")
-    scope: str | None = None
+    scope: str | None = Field(None, description="Scopes to ask for, separated by spaces.")
     ca_file: Path | None = Field(None, description="CA certificates for the token endpoint, PEM.")
 
 
@@ -35,8 +37,10 @@ class KafkaSettings(Group):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="`docs/security.md` has an example of each."
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
-    username: str | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        "PLAIN", description="For the protocols with SASL."
+    )
+    username: str | None = Field(None, description="For PLAIN and SCRAM.")
     password: SecretStr | None = Field(None, description="Prefer `kafka.password_file`.")
     password_file: Path | None = Field(None, description="Read when a client is created.")
     ca_file: Path | None = Field(
@@ -50,8 +54,12 @@ class KafkaSettings(Group):
     key_file: Path | None = Field(
         None, description="Key of the client certificate, unless it is in the same file."
     )
-    key_password_file: Path | None = None
-    client_id: str = "guardstream"
+    key_password_file: Path | None = Field(
+        None, description="Holds the password of an encrypted key."
+    )
+    client_id: str = Field(
+        "guardstream", description="Names this client in the logs and quotas of the brokers."
+    )
     oauth: OauthSettings = OauthSettings()
 
     @model_validator(mode="after")
@@ -85,8 +93,13 @@ class KafkaSettings(Group):
 class InputSettings(Group):
     """What is consumed."""
 
-    topics: list[str] = Field(["chat-events"], min_length=1)
-    group_id: str = Field("guardstream", min_length=1)
+    topics: list[str] = Field(["chat-events"], min_length=1, description="Read from these topics.")
+    group_id: str = Field(
+        "guardstream",
+        min_length=1,
+        description="Consumer group: replicas with the same one share the partitions, and offsets"
+        " are committed for it.",
+    )
     group_instance_id: str | None = Field(
         None,
         min_length=1,
@@ -96,7 +109,9 @@ class InputSettings(Group):
     session_timeout_seconds: PositiveSeconds = Field(
         10.0, description="Time without a heartbeat after which the group evicts a worker."
     )
-    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    isolation_level: Literal["read_committed", "read_uncommitted"] = Field(
+        "read_committed", description="Whether records of aborted transactions are judged too."
+    )
     framing: Literal["none", "confluent", "registry"] = Field(
         "none",
         description="`confluent`: the wire format of a schema registry's serialisers. Values"
@@ -138,8 +153,12 @@ class InputSettings(Group):
         description="Where to resume after retention deleted unread records; the worker stops if"
         " unset.",
     )
-    queued_records_per_partition: Count = 512
-    queued_bytes_per_partition: Count = 16 << 20
+    queued_records_per_partition: Count = Field(
+        512, description="A partition with more records waiting is paused."
+    )
+    queued_bytes_per_partition: Count = Field(
+        16 << 20, description="A partition with more bytes waiting is paused."
+    )
     queued_bytes: Count = Field(256 << 20, description="Limit over all partitions.")
     unsettled_records_per_partition: Count = Field(
         4096, description="Records read past one slow record before its partition is paused."
@@ -155,8 +174,14 @@ class InputSettings(Group):
 class OutputSettings(Group):
     """Where outcomes go."""
 
-    verdict_topic: str = Field("moderation-verdicts", min_length=1)
-    dead_letter_topic: str = Field("moderation-dead-letters", min_length=1)
+    verdict_topic: str = Field(
+        "moderation-verdicts", min_length=1, description="Gets a verdict for each exchange judged."
+    )
+    dead_letter_topic: str = Field(
+        "moderation-dead-letters",
+        min_length=1,
+        description="Gets the records that cannot be judged, with the reason in their headers.",
+    )
     reasoning: Literal["full", "none"] = Field(
         "full",
         description="`none` leaves the reasoning out of verdicts; reasoning can quote chat text.",
@@ -174,8 +199,12 @@ class DeliverySettings(Group):
         "at_least_once",
         description="`exactly_once` requires `read_committed` consumers of the outputs.",
     )
-    commit_interval_seconds: PositiveSeconds = 1.0
-    transaction_max_records: Count = 500
+    commit_interval_seconds: PositiveSeconds = Field(
+        1.0, description="`at_least_once`: the longest time between two commits of a partition."
+    )
+    transaction_max_records: Count = Field(
+        500, description="`exactly_once`: the most records of one transaction."
+    )
     transaction_interval_seconds: Seconds = Field(
         0.2,
         description="How long after a partition's last transaction judged records wait for more; at"

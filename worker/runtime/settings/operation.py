@@ -16,7 +16,10 @@ class ShutdownSettings(Group):
 class HealthSettings(Group):
     """Probes and metrics of the worker."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - probes come from outside the container
+    host: str = Field(
+        "0.0.0.0",  # noqa: S104 - probes come from outside the container
+        description="Address that the HTTP server listens on.",
+    )
     port: int = Field(8080, ge=0, le=65535, description="0 disables the server.")
     stuck_seconds: PositiveSeconds = Field(
         300.0,

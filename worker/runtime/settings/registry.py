@@ -21,7 +21,7 @@ class RegistrySettings(Group):
         description="The address below which `/schemas/ids` is; Apicurio's ends in"
         " `/apis/ccompat/v7`.",
     )
-    username: str | None = None
+    username: str | None = Field(None, description="For basic authentication.")
     password: SecretStr | None = Field(None, description="Prefer `input.registry.password_file`.")
     password_file: Path | None = Field(None, description="Read again for each request.")
     token_file: Path | None = Field(
