@@ -170,7 +170,7 @@ def _answering(sft: dict[str, Any]) -> list[str]:
         return []
     learnt = (
         f"- Answers first: {sft['answer_first']:,} of these rows once more, without reasoning; loss"
-        " on each label and the token after it. Each row counts as much as any other."
+        " on each label and the token after it. A batch has rows of one form; all count the same."
     )
     if (alone := sft.get("ablation")) is None:
         return [learnt]

@@ -46,14 +46,24 @@ def trainer_arguments(run: Run, config: Config, chosen: Training, name: str) -> 
     }
 
 
-def accumulate(arguments: TrainingArguments, chosen: Training, rows: int) -> None:
-    """Reach the batch by accumulation over all processes; warm up for its share of the steps."""
+def accumulate(arguments: TrainingArguments, chosen: Training, rows: int, more: int = 0) -> None:
+    """Reach the batch by accumulation over all processes; warm up for its share of the steps.
+
+    Args:
+        arguments: of the trainer; changed.
+        chosen: its `batch` is the number of `rows` in a step.
+        rows: of the training.
+        more: rows that come on top of the batch, spread evenly over the steps.
+    """
     of_one = max(1, min(chosen.device_batch, chosen.batch // arguments.world_size))
     arguments.per_device_train_batch_size = of_one
     at_once = of_one * arguments.world_size
-    arguments.gradient_accumulation_steps = max(1, chosen.batch // at_once)
-    steps = math.ceil(rows / (at_once * arguments.gradient_accumulation_steps)) * chosen.epochs
-    arguments.warmup_steps = round(chosen.warmup_share * steps)
+    per_step = chosen.batch * (rows + more) / rows
+    # of rows alone, a batch is never exceeded
+    times = round(per_step / at_once) if more else chosen.batch // at_once
+    arguments.gradient_accumulation_steps = max(1, times)
+    steps = math.ceil((rows + more) / (at_once * arguments.gradient_accumulation_steps))
+    arguments.warmup_steps = round(chosen.warmup_share * steps * chosen.epochs)
 
 
 class Keeping(TrainerCallback):

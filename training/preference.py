@@ -16,8 +16,6 @@ from torch.nn.utils.rnn import pad_sequence
 from trl import DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from training.trainer import mean_over_rows
-
 _WEIGHT = "alpha"
 _ANSWERS = ("answer_ids", "answer_mask")
 _ANSWER_INPUTS = ("answer_input_ids", "answer_attention_mask", "answer_labels")
@@ -132,10 +130,21 @@ class HardSampleTrainer(DPOTrainer):
             use_cache=False,
             fused_lm_head=True,
         )
-        return mean_over_rows(outputs)
+        return _mean_over_rows(outputs)
 
     def _keep(self, figures: dict[str, torch.Tensor]) -> None:
         kept = self._metrics["train" if self.model.training else "eval"]
         for name, figure in figures.items():
             gathered = self.accelerator.gather(figure.detach().float().reshape(1))
             kept[name].append(gathered.mean().item())
+
+
+def _mean_over_rows(outputs: Any) -> torch.Tensor:
+    """The mean over rows of the mean negative log-likelihood of each row's tokens.
+
+    Args:
+        outputs: of TRL's models, which have the log probability of each token that is learnt.
+    """
+    counts = outputs.label_mask.sum(dim=1).clamp(min=1)
+    loss: torch.Tensor = (-outputs.log_probs.sum(dim=1) / counts).mean()
+    return loss

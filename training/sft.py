@@ -15,10 +15,10 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from training.answer_first import encode_answers, is_answer_first
-from training.config import Config, Sft, Training
+from training.config import Config, Training
 from training.loop import Keeping, accumulate, last_checkpoint, set_threads, trainer_arguments
 from training.models import (
     base_model,
@@ -35,7 +35,7 @@ from training.models import (
 from training.optimizer import MuonWithAdamW
 from training.rows import Encoder, Row, data_path, read_events, read_rows
 from training.runs import Run, require_space
-from training.trainer import RowTrainer, SharedPrefixTrainer
+from training.trainer import SharedPrefixTrainer, TwoFormsTrainer
 from worker.domain.errors import UnusableFile
 from worker.domain.guard import Guard, first_prompt
 
@@ -116,13 +116,13 @@ def train_guard(
         )
     arguments = SFTConfig(
         **trainer_arguments(run, config, chosen, name),
-        train_sampling_strategy="group_by_length",
         max_length=None,
         packing=False,
         completion_only_loss=True,
     )
-    accumulate(arguments, chosen, len(encoded) + len(answers))
-    trainer = _trainer(chosen)(
+    accumulate(arguments, chosen, len(encoded), len(answers))
+    kind = SharedPrefixTrainer if chosen.shared_prefix else TwoFormsTrainer
+    trainer = kind(
         model=base.model,
         args=arguments,
         train_dataset=Dataset.from_list([*encoded, *answers]),
@@ -130,6 +130,7 @@ def train_guard(
         optimizers=(optimizer, None),
         peft_config=lora_config(config.model.lora),
         callbacks=[Keeping(run, name)],
+        answers_from=len(encoded),
     )
     facts = {
         "rows": len(encoded),
@@ -137,13 +138,6 @@ def train_guard(
         "answer_first": len(answers),
     }
     return facts | train_and_save(trainer, run, config, name, base)
-
-
-def _trainer(chosen: Sft) -> type[SFTTrainer]:
-    if chosen.shared_prefix:
-        return SharedPrefixTrainer
-    # also of the ablation without answer-first rows
-    return RowTrainer if chosen.answer_first_share else SFTTrainer
 
 
 def train_and_save(trainer: Any, run: Run, config: Config, name: str, base: Base) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from training.preference import HardSampleTrainer, WeightedPairs
 from training.rows import data_path, read_events
 from training.runs import STEPS, Run
 from training.sft import run_sft
-from training.trainer import AlternatingBatches, RowTrainer, SharedPrefixTrainer
+from training.trainer import SharedPrefixTrainer, TwoForms, TwoFormsTrainer
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.demo.kafka.broker import free_ports
 from worker.domain.errors import UnusableFile
@@ -155,8 +154,8 @@ def test_the_loss_is_the_papers_and_that_of_answers_first(tmp_path, answers):
     assert loss == pytest.approx(np.mean(expected), abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", [RowTrainer, SharedPrefixTrainer])
-def test_each_row_counts_as_much_as_another(tmp_path, kind):
+@pytest.mark.parametrize("kind", [TwoFormsTrainer, SharedPrefixTrainer])
+def test_the_loss_is_the_mean_over_the_tokens_that_are_learnt(tmp_path, kind):
     prefix = list(range(6, 26))
     rows = [[*prefix, 30 + n, 31, 40, 41, 42 + n][: 25 - n] for n in range(3)]
     # of the first row a token in between is given, as a heading is
@@ -189,23 +188,26 @@ def test_each_row_counts_as_much_as_another(tmp_path, kind):
     for row, places in zip(rows, learnt, strict=True):
         logits = logits_of(small_model().eval(), row)
         found = [numpy_log_probability(logits, row[: at + 1], at)[0] for at in places]
-        expected.append(-np.mean(found))
-    assert loss == pytest.approx(np.mean(expected), abs=1e-5)
+        expected += found
+    assert loss == pytest.approx(-np.mean(expected), abs=1e-5)
 
 
-def test_batches_of_long_and_of_short_rows_alternate():
-    lengths = [100 + n % 7 for n in range(400)] + [10 + n % 7 for n in range(403)]
+@pytest.mark.parametrize(("reasoned", "answers"), [(400, 203), (403, 0), (16, 403), (3, 2)])
+def test_each_batch_has_rows_of_one_form_and_each_step_has_both(reasoned, answers):
+    lengths = [100 + n % 7 for n in range(reasoned)] + [10 + n % 7 for n in range(answers)]
     torch.manual_seed(2)
-    order = list(AlternatingBatches(8, lengths=lengths))
-    assert sorted(order) == list(range(803))
-    batches = [order[at : at + 8] for at in range(0, 803, 8)]
-    assert len(batches[-1]) == 3
-    assert max(lengths) in [lengths[at] for at in batches[0]]
-    forms = [{lengths[at] > 50 for at in batch} for batch in batches]
-    # one for each part that is sorted, and that of the longest row
-    assert sum(len(form) == 2 for form in forms) <= 6
-    changes = sum(one != other for one, other in pairwise(forms))
-    assert changes > 25
+    order = list(TwoForms(8, lengths, reasoned))
+    assert sorted(order) == list(range(reasoned + answers))
+    whole = (reasoned // 8 + answers // 8) * 8
+    batches = [order[at : at + 8] for at in range(0, whole, 8)]
+    forms = [{row < reasoned for row in batch} for batch in batches]
+    assert all(len(form) == 1 for form in forms)
+    if whole:
+        assert max(lengths) in [lengths[row] for row in batches[0]]
+    # wherever one looks, both have about their share
+    share = sum(form == {False} for form in forms) / max(len(forms), 1)
+    for until in range(len(forms)):
+        assert abs(sum(form == {False} for form in forms[:until]) - share * until) <= 2
 
 
 def test_answers_before_reasoning_are_those_of_the_model_alone(tmp_path):
@@ -373,7 +375,8 @@ def test_answers_first_are_learnt_beside_reasoning_and_compared_without(tmp_path
     assert trained["rows"] == trained["ablation"]["rows"] == 24
     assert 0 < trained["answer_first"] < 24
     assert trained["ablation"]["answer_first"] == 0
-    assert trained["steps"] > trained["ablation"]["steps"] == 3
+    # answers come on top of the batch
+    assert trained["steps"] == trained["ablation"]["steps"] == 3
     name = "model.embed_tokens.weight"
     assert not torch.equal(weights(run)[name], weights(run, "reasoning-only")[name])
     found = run.state["evaluate"]

@@ -14,6 +14,10 @@ QUESTIONS = questions_of(has_response=True)
 AFTERS = [place.after for place in places(QUESTIONS)]
 
 
+def starts_in(ids, afters=AFTERS):
+    return list(starts_of(afters, *TOKENIZER.ends(ids)))
+
+
 def block(labels):
     """The tokens of a block as it is trained, and where each label begins in them."""
     ids, starts = [], []
@@ -31,27 +35,27 @@ LABELS = st.tuples(*(st.sampled_from(question.labels) for question in QUESTIONS)
 @given(LABELS, st.text(max_size=20))
 def test_each_label_is_found_where_it_begins(labels, more):
     ids, starts = block(labels)
-    assert list(starts_of(AFTERS, [*ids, *TOKENIZER.ids(more)], TOKENIZER)) == starts
+    assert starts_in([*ids, *TOKENIZER.ids(more)]) == starts
 
 
 @given(LABELS, st.integers(0, 30))
 def test_what_was_cut_off_has_the_places_before_the_cut(labels, cut):
     ids, starts = block(labels)
-    found = list(starts_of(AFTERS, ids[:cut], TOKENIZER))
+    found = starts_in(ids[:cut])
     assert found == [start if start == 0 or start <= cut else None for start in starts]
 
 
 @given(st.lists(st.integers(6, 2000), max_size=24))
 def test_any_tokens_have_places_or_none(ids):
     text, ends = TOKENIZER.ends(ids)
-    for after, start in zip(AFTERS, starts_of(AFTERS, ids, TOKENIZER), strict=True):
+    for after, start in zip(AFTERS, starts_in(ids), strict=True):
         if start is not None and after:
             assert text[: ends[start - 1]].endswith(after)
 
 
 def test_a_token_that_reaches_over_the_place_is_no_start():
     ids = TOKENIZER.ids(" harmful\nCompletion")
-    assert list(starts_of(["", "\nComp"], ids, TOKENIZER)) == [0, None]
+    assert starts_in(ids, ["", "\nComp"]) == [0, None]
 
 
 @pytest.mark.parametrize("text", ["", " harmful"])

@@ -219,9 +219,10 @@ class VllmEngine(Engine):
         usage = Usage(len(prompt_token_ids), len(token_ids), int(final.num_cached_tokens or 0))
         if token_ids and token_ids[-1] in options.stop_token_ids:
             token_ids = token_ids[:-1]
+        text = options.text(token_ids, answer.text)
         return Completion(
-            text=answer.text,
-            finish_reason=_finish_reason(request, answer),
+            text=text,
+            finish_reason=_finish_reason(request, answer.finish_reason, text),
             usage=usage,
             token_ids=token_ids,
             logprobs=options.logprobs(token_ids, answer.logprobs),
@@ -257,12 +258,11 @@ class VllmEngine(Engine):
             await asyncio.to_thread(engine.shutdown)
 
 
-def _finish_reason(request: EngineRequest, answer: Any) -> FinishReason:
-    if answer.finish_reason == "repetition":
+def _finish_reason(request: EngineRequest, reason: str | None, text: str) -> FinishReason:
+    if reason == "repetition":
         return "repetition"
     # a choice is complete, also where it fills all tokens that are allowed
-    is_cut = answer.finish_reason == "length" and answer.text not in request.choices
-    return "length" if is_cut else "stop"
+    return "length" if reason == "length" and text not in request.choices else "stop"
 
 
 def _import() -> None:

@@ -1,13 +1,14 @@
 """Sampling parameters for a kind of requests, and the log probabilities from their completions."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.domain.engines import EngineRequest
 
 # the longest and the shortest repeated pattern, in tokens, and how often it must repeat
 _LOOP = (64, 8, 10)
+_MOST_KNOWN = 512
 
 
 class RequestOptions:
@@ -27,6 +28,7 @@ class RequestOptions:
 
         self.stop_token_ids = [tokenizer.token_id(name) for name in request.stop_tokens]
         self._tokenizer = tokenizer
+        self._known: dict[tuple[int, ...], _Read] = {}
         self._places = [
             (place.after, *tokenizer.label_tokens(place.labels)) for place in request.scores
         ]
@@ -38,11 +40,14 @@ class RequestOptions:
             else:
                 choices = StructuredOutputsParams(choice=list(request.choices))
                 chosen = {"structured_outputs": choices}
+            # all completions are known, so vLLM's decoding of each token is not needed
+            chosen["detokenize"] = bool(request.stop)
         if request.stop_loops:
             chosen["repetition_detection"] = RepetitionDetectionParams(*_LOOP)
         if self._places:
             wanted = (token for *_, tokens in self._places for token in tokens.values())
             chosen["logprob_token_ids"] = list(dict.fromkeys(wanted))
+            chosen["flat_logprobs"] = True  # cheaper, where few positions are read
         self.parameters = SamplingParams(
             **{
                 "temperature": request.temperature,
@@ -54,6 +59,10 @@ class RequestOptions:
             }
         )
 
+    def text(self, token_ids: Sequence[int], decoded: str) -> str:
+        """The text of a completion, also where vLLM has not decoded it."""
+        return decoded if self.parameters.detokenize else self._read(tuple(token_ids)).text
+
     def logprobs(self, token_ids: Sequence[int], positions: Any) -> tuple[dict[str, float], ...]:
         """The log probabilities of the labels at each place, empty where there is no such place.
 
@@ -64,11 +73,8 @@ class RequestOptions:
         if not self._places:
             return ()
         found = []
-        for (_, differ_at, tokens), start in zip(
-            self._places,
-            starts_of([after for after, *_ in self._places], token_ids, self._tokenizer),
-            strict=True,
-        ):
+        starts = self._read(tuple(token_ids)).starts
+        for (_, differ_at, tokens), start in zip(self._places, starts, strict=True):
             held: Any = {}
             if start is not None and positions and start + differ_at < len(positions):
                 held = positions[start + differ_at]
@@ -77,18 +83,31 @@ class RequestOptions:
             )
         return tuple(found)
 
+    def _read(self, token_ids: tuple[int, ...]) -> "_Read":
+        """A short completion, from a cache: a request with choices has few completions."""
+        read = self._known.get(token_ids)
+        if read is None:
+            text, ends = self._tokenizer.ends(token_ids)
+            starts = starts_of([after for after, *_ in self._places], text, ends)
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            read = self._known[token_ids] = _Read(text, tuple(starts))
+        return read
 
-def starts_of(
-    afters: Sequence[str], token_ids: Sequence[int], tokenizer: JsonTokenizer
-) -> Iterator[int | None]:
+
+class _Read(NamedTuple):
+    text: str
+    starts: tuple[int | None, ...]
+
+
+def starts_of(afters: Sequence[str], text: str, ends: Sequence[int]) -> Iterator[int | None]:
     """The token at which each place begins; None where the tokens do not have it.
 
     Args:
         afters: the text before each place; empty for the start.
-        token_ids: of a short completion.
-        tokenizer: of the model.
+        text: of a short completion.
+        ends: where the text up to each of its tokens ends.
     """
-    text, ends = tokenizer.ends(token_ids) if any(afters) else ("", [])
     at = 0
     for after in afters:
         if not after:

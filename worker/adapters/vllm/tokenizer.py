@@ -108,11 +108,8 @@ class JsonTokenizer(TokenizerPort):
         return self._ids(text)
 
     def ends(self, token_ids: Sequence[int]) -> tuple[str, list[int]]:
-        """The text of a few tokens, and for each token where the text up to it ends."""
-        texts = [
-            self._tokenizer.decode(token_ids[: n + 1], skip_special_tokens=False)
-            for n in range(len(token_ids))
-        ]
+        """The text of a few tokens, without control tokens, and where it ends after each token."""
+        texts = [self._tokenizer.decode(token_ids[: n + 1]) for n in range(len(token_ids))]
         return (texts[-1] if texts else ""), [len(text) for text in texts]
 
     @override
