@@ -1,25 +1,30 @@
 """Prompts to token ids, with a Hugging Face `tokenizer.json`.
 
-Text is encoded with special tokens disabled: `<|eot_id|>` in untrusted text stays text. An opening
-that all prompts share is encoded once, as far as the text after it cannot change its tokens.
+Text is encoded with special tokens disabled: `<|eot_id|>` in untrusted text stays text. So does
+`<think>`, which no tokenizer calls special, where the model's chat template or a prompt has it as a
+token. An opening that all prompts share is encoded once, as far as the text after it cannot change
+its tokens.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from typing_extensions import override
 
+from worker.adapters.chat_files import AddedToken, control_tokens, read_chat_files
+from worker.adapters.model_files import model_file, unavailable
 from worker.domain.engines import Tokenizer as TokenizerPort
 from worker.domain.errors import EngineUnavailable
 from worker.domain.prompts import Control, Prompt
 
 # the text that follows can change the last pieces of an opening, up to this number
 _LOOSE_PIECES = 3
+# chat templates have one for each shape of a conversation, of which there is no end
+_MOST_OPENINGS = 64
 _CONTINUATIONS = (
     "",
     "a",
@@ -55,6 +60,7 @@ class JsonTokenizer(TokenizerPort):
         self._model = model
         self._longest = _longest_token(tokenizer)
         self._openings: dict[str, _Opening] = {}
+        self._controls: dict[str, int] = {}
 
     @classmethod
     def load(cls, model: str, revision: str | None = None) -> "JsonTokenizer":
@@ -63,26 +69,31 @@ class JsonTokenizer(TokenizerPort):
         Raises:
             EngineUnavailable: there is no such model, or the download failed.
         """
-        local = Path(model) / "tokenizer.json"
+        path = model_file(model, "tokenizer.json", revision)
+        source = read_chat_files(model, revision).source
         try:
-            path = local if Path(model).is_dir() else _download(model, revision)
-            return cls(Tokenizer.from_file(str(path)), model)
-        except EngineUnavailable:
-            raise
+            tokenizer = Tokenizer.from_file(str(path))
         except OSError as error:
-            raise _unavailable(model, error) from error
+            raise unavailable(model, error) from error
         except Exception as error:  # the library raises bare Exceptions for unreadable files
             raise EngineUnavailable(f"The tokenizer of {model} cannot be read.") from error
+        loaded = cls(tokenizer, model)
+        loaded._keep_out_of_text(token.name for token in control_tokens(_added(tokenizer), source))
+        return loaded
 
     @override
     def token_id(self, name: str) -> int:
-        token_id = self._tokenizer.token_to_id(name)
-        if token_id is None:
-            raise EngineUnavailable(
-                f"The model {self._model} has no token {name}, which this guard's prompt needs;"
-                " check guard.name and engine.model."
-            )
-        return int(token_id)
+        found = self._controls.get(name)
+        if found is None:
+            token_id = self._tokenizer.token_to_id(name)
+            if token_id is None:
+                raise EngineUnavailable(
+                    f"The model {self._model} has no token {name}, which this guard's prompt needs;"
+                    " check guard.name and engine.model."
+                )
+            self._keep_out_of_text([name])
+            found = self._controls[name] = int(token_id)
+        return found
 
     def label_tokens(self, labels: Sequence[str]) -> tuple[int, dict[str, int]]:
         """The first position at which the tokens of labels differ, and the token of each there.
@@ -131,6 +142,13 @@ class JsonTokenizer(TokenizerPort):
             for run in prompt.runs
             if isinstance(run, str)
         ]
+        # first: what a prompt names as a control token is kept out of texts
+        controls = {
+            run.name: self.token_id(run.name)
+            for prompt in prompts
+            for run in prompt.runs
+            if isinstance(run, Control)
+        }
         encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
         result: list[list[int] | None] = []
         for prompt, opening, short in zip(prompts, openings, fits, strict=True):
@@ -140,7 +158,7 @@ class JsonTokenizer(TokenizerPort):
             ids: list[int] = []
             for run in prompt.runs:
                 if isinstance(run, Control):
-                    ids.append(self.token_id(run.name))
+                    ids.append(controls[run.name])
                     continue
                 if opening.text and run.startswith(opening.text):
                     ids.extend(opening.ids)
@@ -151,6 +169,8 @@ class JsonTokenizer(TokenizerPort):
     def _opening(self, text: str) -> _Opening:
         found = self._openings.get(text)
         if found is None:
+            if len(self._openings) >= _MOST_OPENINGS:
+                return _Opening("", [])
             found = self._openings[text] = self._fixed_part(text)
         return found
 
@@ -173,26 +193,20 @@ class JsonTokenizer(TokenizerPort):
                 return nothing
         return fixed
 
+    def _keep_out_of_text(self, names: Iterable[str]) -> None:
+        """Make added tokens special: the library finds those that are not in any text."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        others = {one.content: one for one in added if not one.special}
+        if found := [others[name] for name in names if name in others]:
+            self._tokenizer.add_special_tokens(found)
+
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _download(model: str, revision: str | None) -> Path:
-    # slow to import, and not needed for a folder
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
-
-    try:
-        return Path(hf_hub_download(model, "tokenizer.json", revision=revision))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise _unavailable(model, error) from error
-
-
-def _unavailable(model: str, error: Exception) -> EngineUnavailable:
-    return EngineUnavailable(
-        f"The model {model} is not available ({type(error).__name__}); check engine.model,"
-        " engine.revision and the connection to Hugging Face."
-    )
+def _added(tokenizer: Tokenizer) -> list[AddedToken]:
+    added = tokenizer.get_added_tokens_decoder().values()
+    return [AddedToken(one.content, one.special, one.lstrip, one.rstrip) for one in added]
 
 
 def _longest_token(tokenizer: Tokenizer) -> int | None:
