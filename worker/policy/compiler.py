@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.policy import python_code as py
-from worker.policy.compiled import Condition, Scope, Value, check_text, named, checked
+from worker.policy.compiled import Condition, Scope, Value, check_text, checked, named
 from worker.policy.functions import FUNCTIONS, METHODS
 from worker.policy.macros import MACROS, has
 from worker.policy.syntax import Node

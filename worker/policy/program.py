@@ -20,7 +20,7 @@ Matches = tuple[list[int], list[int]]
 # the verdict, the day it was judged, and its tenant's thresholds, to the rules that are true and
 # those that fail, by their numbers
 Run = Callable[[Judged, str, tuple[float, ...], tuple[Mapping[str, float], ...]], Matches]
-_PARAMETERS = ("verdict", "day", "thresholds", "by_category")
+PARAMETERS = ("verdict", "day", "thresholds", "by_category")
 # all that compiled code can call, with the methods of strings and the constants of its scope
 _BUILTINS = {"any": any, "all": all, "bool": bool, "len": len, "sum": sum, "tuple": tuple}
 
@@ -57,7 +57,7 @@ def compile_rules(file: PolicyFile) -> tuple[Program | None, list[str]]:
     if faults:
         return None, faults
     body = _body(file, scope, conditions)
-    run: Run = build_function(scope, _PARAMETERS, body)
+    run: Run = build_function(scope, PARAMETERS, body)
     return Program(run, file.rules, nodes, scope), []
 
 

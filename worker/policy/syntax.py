@@ -5,6 +5,7 @@ the place of `true` and `false`, and importing the package takes half a second. 
 may name and how it is evaluated is in `compiler.py`.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -74,6 +75,12 @@ class Node:
     start: int
     end: int
 
+    def walk(self) -> Iterator["Node"]:
+        """This part and all parts of it."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
     def fault(self, message: str) -> InvalidRule:
         """The error of an expression that is wrong here."""
         return InvalidRule(self.line, self.column, message)
@@ -119,7 +126,10 @@ def _parser() -> Lark:
 
 def _literal_or_name(token: Token) -> Token:
     is_literal = token in {"true", "false"}
-    return token.update(type="BOOL_LIT") if is_literal else token
+    if not is_literal:
+        return token
+    changed: Token = token.update(type="BOOL_LIT")
+    return changed
 
 
 def _not_cel(text: str, error: UnexpectedInput) -> InvalidRule:
@@ -246,7 +256,7 @@ _NOT_OFFERED = {
     "dot_ident": "names that begin with a dot",
     "dot_ident_arg": "names that begin with a dot",
 }
-_LITERALS = {
+_LITERALS: dict[str, Callable[[str], Any]] = {
     "INT_LIT": read_number,
     "FLOAT_LIT": read_number,
     "STRING_LIT": read_string,
