@@ -73,7 +73,8 @@ def run_cases(
         else:
             typer.echo(printable(f"{one.name}: {'; '.join(one.differences)}"))
     if not json:
-        typer.echo(f"{len(checked)} cases, {len(differing)} of them differ")
+        count = len(checked)
+        typer.echo(f"{count} {'case' if count == 1 else 'cases'}, {len(differing)} differ")
     if differing:
         raise typer.Exit(1)
 

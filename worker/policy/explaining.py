@@ -10,6 +10,7 @@ from worker.policy import python_code as py
 from worker.policy.compiled import Scope, Value
 from worker.policy.compiler import Compiler
 from worker.policy.judged import Judged
+from worker.policy.macros import MACROS
 from worker.policy.policy import Policy
 from worker.policy.program import PARAMETERS, build_function
 from worker.policy.syntax import Node
@@ -90,17 +91,17 @@ class Explainer:
             pair = ast.Tuple([condition.yes, condition.no], ast.Load())
             operands = [
                 (_text(text, child), _reader(thresholds, child))
-                for child in part.children
-                if child.kind in {"select", "index", "call", "method"}
-                or (child.kind == "name" and part.value not in _WITH_VARIABLE)
+                for child in (part.children[:1] if _is_macro(part) else part.children)
+                if child.kind in {"name", "select", "index", "call", "method"}
             ]
             probe = build_function(scope, PARAMETERS, [ast.Return(pair)])
-            probes.append((_text(text, part), probe, [one for one in operands if one[1]]))
+            probes.append((_text(text, part), probe, operands))
         return probes
 
 
-# a macro's second operand is its variable, its third the condition on it
-_WITH_VARIABLE = frozenset({"exists", "all", "exists_one", "filter"})
+def _is_macro(node: Node) -> bool:
+    # its second operand is its variable, its third the condition on it
+    return node.kind == "method" and node.value in MACROS
 
 
 def _parts(node: Node) -> Iterator[Node]:

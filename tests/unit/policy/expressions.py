@@ -2,6 +2,7 @@
 
 import celpy
 from celpy import celtypes
+from celpy.evaluation import base_functions
 from hypothesis import strategies as st
 
 from worker.domain.questions import STANDARD_TASKS
@@ -103,16 +104,47 @@ expressions = st.recursive(
 )
 
 _environment = celpy.Environment()
+_equals, _contains = base_functions["_==_"], base_functions["_in_"]
+
+
+def _equal_or_null(one, other):
+    """The specification's equality; the library makes an error of a number that is no null."""
+    if isinstance(one, Exception) or isinstance(other, Exception):
+        return one if isinstance(one, Exception) else other
+    if one is None or other is None:
+        return celtypes.BoolType(one is other)
+    return _equals(one, other)
+
+
+def _different(one, other):
+    found = _equal_or_null(one, other)
+    return found if isinstance(found, Exception) else celtypes.BoolType(not found)
+
+
+def _in_or_null(one, items):
+    if one is None and not isinstance(items, Exception):
+        return celtypes.BoolType(any(item is None for item in items))
+    return _contains(one, items)
+
+
+def _size(of):
+    return celpy.CELEvalError("null has no size") if of is None else base_functions["size"](of)
+
+
+_FUNCTIONS = {
+    "size": _size,
+    "threshold": lambda _: celtypes.DoubleType(LIMIT),
+    "_==_": _equal_or_null,
+    "_!=_": _different,
+    "_in_": _in_or_null,
+}
 
 
 def reference(expression, verdict):
     """What the library makes of an expression: true, false, or None for an error."""
     names = {name: celpy.json_to_cel(held) for name, held in verdict.items()}
     names |= {short: names[question.name] for short, question in TASKS.items()}
-    program = _environment.program(
-        _environment.compile(expression),
-        functions={"threshold": lambda _: celtypes.DoubleType(LIMIT)},
-    )
+    program = _environment.program(_environment.compile(expression), functions=_FUNCTIONS)
     try:
         found = program.evaluate(names)
     except celpy.CELEvalError:

@@ -5,6 +5,7 @@ import yaml
 from worker.policy.file import parse_policy
 from worker.policy.judged import read_judged
 from worker.policy.policy import Policy
+from worker.policy.types import TASKS
 
 NO_ANSWER = {"label": None, "score": None, "source": None}
 
@@ -44,8 +45,6 @@ def policy(*rules, **more):
 
 
 def verdict_document(**fields):
-    from worker.policy.types import TASKS
-
     answers = {question.name: fields.pop(short, NO_ANSWER) for short, question in TASKS.items()}
     return {
         **answers,

@@ -12,7 +12,7 @@ def outcome(when, document):
     return True if matched else None if failed else False
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(expressions, verdicts)
 def test_a_rule_means_what_the_library_makes_of_it(when, document):
     assert outcome(when, document) is reference(when, document)
