@@ -46,7 +46,7 @@ class ReasonText(_Strict):
 
 
 class DigitalServicesAct(_Strict):
-    """What a statement of reasons of the EU's DSA says of decisions by this rule."""
+    """Fields of a statement of reasons of the EU's Digital Services Act."""
 
     decision_ground: Literal[
         "DECISION_GROUND_ILLEGAL_CONTENT", "DECISION_GROUND_INCOMPATIBLE_CONTENT"
