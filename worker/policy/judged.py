@@ -62,10 +62,14 @@ def read_judged(document: Any) -> Judged:
         raise NotAVerdict(f"status is none of {', '.join(sorted(_STATUSES))}")
     if type(reasoned) is not bool:
         raise NotAVerdict("reasoned is not true or false")
+    first = _text(judged_at, "judged_at")[:10]
     try:
-        date.fromisoformat(_text(judged_at, "judged_at")[:10])
+        day = date.fromisoformat(first)
     except ValueError:
-        raise NotAVerdict("judged_at is not a time in RFC 3339") from None
+        day = None
+    # other forms of ISO 8601, such as 2026-W48-6, are not in order as text
+    if day is None or first != day.isoformat():
+        raise NotAVerdict("judged_at is not a time in RFC 3339")
     return Judged(
         prompt,
         refusal,

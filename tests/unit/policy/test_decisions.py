@@ -180,6 +180,8 @@ def test_a_lone_surrogate_becomes_a_question_mark():
         {"status": "odd"},
         {"judged_at": "yesterday"},
         {"judged_at": 5},
+        {"judged_at": "2026-W48-6T00:00:00Z"},
+        {"judged_at": "20261128"},
         {"verdict_id": None},
         {"tenant": 5},
         {"prompt": "harmful"},
