@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.micro.policies import RULES, TENANTS, large_policy, verdicts
 from benchmarks.micro.samples import (
     PARTITIONS,
     completions,
@@ -22,6 +23,7 @@ from worker.decoding.decoder import EventDecoder
 from worker.decoding.events import decode_event
 from worker.decoding.mapping import load_mapping
 from worker.delivery.offset_ledger import OffsetLedger
+from worker.domain.decisions import encode_decision
 from worker.domain.engines import EngineReference, Usage
 from worker.domain.events import judged_exchange
 from worker.domain.guard import first_prompt
@@ -150,6 +152,11 @@ def _encode() -> Call:
     return call
 
 
+def _decide() -> Call:
+    policy, given = large_policy(), verdicts(EVENTS)
+    return lambda: [encode_decision(policy.decide(verdict, 0.0)) for verdict in given]
+
+
 def _ledger() -> Call:
     ledger = OffsetLedger()
     partitions = [Partition("events", number) for number in range(PARTITIONS)]
@@ -223,4 +230,8 @@ _PRESETS = tuple(
         (unmapped_name(preset), "without a mapping", _unmapped),
     )
 )
-OPERATIONS = {operation.name: operation for operation in (*STEPS, *_PRESETS)}
+# no step of a worker without a policy
+_DECIDE = Operation(
+    "decide", f"a verdict to the bytes of its decision, {RULES} rules, {TENANTS} tenants", _decide
+)
+OPERATIONS = {operation.name: operation for operation in (*STEPS, *_PRESETS, _DECIDE)}

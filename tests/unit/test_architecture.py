@@ -12,7 +12,7 @@ MAX_PARAMETERS = 8
 MAX_LAYERS = 9
 MAX_FILES_WITH_A_TASK = 5
 IN_THE_ROOT = {"__init__.py", "__main__.py", "py.typed"}
-CORE = ("domain", "decoding", "guards", "telemetry", "engine", "delivery", "flow")
+CORE = ("domain", "decoding", "guards", "telemetry", "engine", "delivery", "policy", "flow")
 NOT_IN_THE_CORE = ("opentelemetry.sdk", "aiokafka", "vllm", "worker.adapters")
 
 

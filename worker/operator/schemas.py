@@ -9,11 +9,13 @@ from pydantic import TypeAdapter
 
 from worker.decoding.mapping import MappingFile
 from worker.domain import dead_letters
+from worker.domain.decisions import Decision
 from worker.domain.events import Event
 from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.verdicts import Verdict
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
+from worker.policy.file import PolicyFile
 from worker.runtime.calibration_file import CALIBRATION
 from worker.runtime.settings import Settings
 from worker.runtime.settings.schema import settings_schema
@@ -26,8 +28,10 @@ def documents() -> dict[str, str]:
     schemas = {
         "event.schema.json": _event(),
         "verdict.schema.json": _verdict(),
+        "decision.schema.json": _decision(),
         "dead-letter-headers.schema.json": _dead_letter_headers(),
         "mapping.schema.json": _mapping(),
+        "policy.schema.json": _policy(),
         "calibration.schema.json": _calibration(),
         "settings.schema.json": settings_schema(),
     }
@@ -62,6 +66,11 @@ def _verdict() -> dict[str, Any]:
         labels = {"label": {"enum": [*question.labels, None]}}
         schema["properties"][question.name] |= {"properties": labels}
     return {"$schema": _DIALECT, **schema, "title": "Guardstream verdict"}
+
+
+def _decision() -> dict[str, Any]:
+    schema = TypeAdapter(Decision).json_schema(mode="serialization")
+    return {"$schema": _DIALECT, **schema, "title": "Guardstream decision"}
 
 
 def _dead_letter_headers() -> dict[str, Any]:
@@ -100,6 +109,10 @@ def _dead_letter_headers() -> dict[str, Any]:
 
 def _mapping() -> dict[str, Any]:
     return {"$schema": _DIALECT, **MappingFile.model_json_schema(), "title": "Guardstream mapping"}
+
+
+def _policy() -> dict[str, Any]:
+    return {"$schema": _DIALECT, **PolicyFile.model_json_schema(), "title": "Guardstream policy"}
 
 
 def _calibration() -> dict[str, Any]:
