@@ -13,6 +13,7 @@ from worker.domain.events import Event
 from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.verdicts import Verdict
+from worker.guards.declared.description import Description
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
 from worker.runtime.calibration_file import CALIBRATION
 from worker.runtime.settings import Settings
@@ -28,6 +29,7 @@ def documents() -> dict[str, str]:
         "verdict.schema.json": _verdict(),
         "dead-letter-headers.schema.json": _dead_letter_headers(),
         "mapping.schema.json": _mapping(),
+        "guard.schema.json": _guard(),
         "calibration.schema.json": _calibration(),
         "settings.schema.json": settings_schema(),
     }
@@ -100,6 +102,11 @@ def _dead_letter_headers() -> dict[str, Any]:
 
 def _mapping() -> dict[str, Any]:
     return {"$schema": _DIALECT, **MappingFile.model_json_schema(), "title": "Guardstream mapping"}
+
+
+def _guard() -> dict[str, Any]:
+    schema = Description.model_json_schema()
+    return {"$schema": _DIALECT, **schema, "title": "Guardstream guard description"}
 
 
 def _calibration() -> dict[str, Any]:
