@@ -68,7 +68,7 @@ def _option_faults(description: Description, options: Mapping[str, Any]) -> Iter
         ):
             yield (
                 f"options.{option}",
-                "it must be a list of names of small letters, digits and underscores",
+                "it must be a list of names of a-z, 0-9 and underscores",
             )
             continue
         taken.update(values if any(read.task == EACH for read in call.reads) else ())
@@ -108,6 +108,8 @@ def _wording(call: Call, path: str, options: Mapping[str, Any]) -> Iterator[Faul
         ("as_parts", call.as_parts),
     ):
         yield from _placeholders(value, f"{path}.{where}", options, each)
+    if not isinstance(resolved(call.as_parts, values_of(options)), bool):
+        yield f"{path}.as_parts", "its option must be true or false"
     wanted = "response" if call.about == "response" else "prompt"
     if texts and wanted not in set(placeholders(list(texts.values()))):
         yield path, f"a call about the {call.about} needs {{{wanted}}} in its text"

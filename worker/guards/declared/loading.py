@@ -75,7 +75,7 @@ def declared_guard(
     mode = settings.get("reasoning", "always")
     if mode not in ("always", "never"):
         raise WrongSetting(
-            f"judging.reasoning={mode} is not possible with a guard that a file describes: use"
+            f"judging.reasoning: {mode} is not possible with a guard that a file describes; use"
             " always or never."
         )
     options = _options(description, settings.get("options") or {}, path)

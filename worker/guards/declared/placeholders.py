@@ -4,6 +4,7 @@ A text is split once, when the description is loaded. What is put in a place is 
 a placeholder in untrusted text or in an option stays as it is.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,10 +60,17 @@ def parts(text: str, values: Mapping[str, Any]) -> tuple[Part, ...]:
         start, after = match.span()
         name = match.groups()[0]
         found.append(text[end:start])
-        found.append(str(values[name]) if name in values else Slot(name))
+        found.append(_written(values[name]) if name in values else Slot(name))
         end = after
     found.append(text[end:])
     return tuple(part for part in found if part != "")
+
+
+def _written(value: Any) -> str:
+    """An option as text: other types than text as JSON, null as nothing."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def filled(pieces: tuple[Part, ...], texts: Mapping[str, str]) -> str:

@@ -72,9 +72,9 @@ def _guard(given: Given) -> Iterator[Fault]:
     try:
         build_guard(guard.name, guard.model_dump(exclude={"name"}) | judging.model_dump())
     except WrongSetting as error:
-        text = str(error).removesuffix(".")
-        named, _, what = text.partition(": ")
-        name = next(iter(named.removesuffix(" cannot be used").split("=")))
+        named, _, what = str(error).removesuffix(".").partition(": ")
+        name = named.removesuffix(" cannot be used")
+        # an option is set with its group
         path = tuple(name.split("."))[:2]
         places = given.places.get(path) or given.places.get(("guard", "name"), [])
         yield Fault(name, places[-1].text if places else "", what)
