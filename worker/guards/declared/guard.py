@@ -61,7 +61,7 @@ class DeclaredGuard(Guard):
     Args:
         name: of the description.
         calls: its requests, in order.
-        identity: what the answers depend on in addition to the prompts: the description and its options.
+        identity: the description and its options, which the answers depend on.
         templates: the chat template of the model, loaded where a prompt is first needed.
         judging: how answers become labels and scores.
     """
