@@ -7,8 +7,11 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.unit.clocks import QuickClock
 from tests.unit.guards.declared import Template, completion, declared
 from tests.unit.harness import WorkerHarness
+from tests.unit.judges import build_judge
+from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.cli.views.verdicts import show_verdict
 from worker.decoding.decoder import EventDecoder
 from worker.domain.errors import WrongSetting
@@ -82,6 +85,57 @@ async def test_its_verdicts_are_complete_and_valid():
         assert "jailbreak" in str(show_verdict(record.value).renderables[0])
         seen.add(document[REQUEST]["label"])
     assert seen == {"harmful", "unharmful"}
+
+
+class Picky(Template):
+    """Refuses conversations with this text, or all of them."""
+
+    def __init__(self, refused=None):
+        super().__init__()
+        self.refused = refused
+
+    def render(self, messages, arguments, **how):
+        if self.refused is None or any(one.text == self.refused for one in messages):
+            raise WrongSetting("It refuses this.")
+        return super().render(messages, arguments, **how)
+
+
+async def test_a_conversation_that_the_template_refuses_is_a_dead_letter():
+    guard = declared("qwen3guard", Picky("b"))
+    harness = WorkerHarness("exactly_once", guard=guard)
+    # it is the second prompt that is refused
+    for event in ({"prompt": "a"}, {"prompt": "a", "response": "b"}, {"prompt": "c"}):
+        harness.bus.append("events", value=orjson.dumps(event))
+    async with harness.running():
+        await harness.until(
+            lambda: len(harness.bus.topic("verdicts")) + len(harness.bus.topic("dead")) == 3
+        )
+    (dead,) = harness.bus.topic("dead")
+    assert b"refuses a conversation of this form" in dict(dead.headers)["__dlq.errors.message"]
+    assert orjson.loads(dead.value)["response"] == "b"
+
+
+async def test_others_of_its_batch_are_judged():
+    judge = build_judge(
+        SimulatedEngine(behaviour=Behaviour(), clock=QuickClock()),
+        QuickClock(),
+        guard=declared("qwen3guard", Picky("b")),
+        decoder=EventDecoder(),
+    )
+    lines = [b'{"prompt": "a"}', b'{"prompt": "b"}', b'{"prompt": "c"}']
+    records = [record_of_line("t", number, line, 0.0) for number, line in enumerate(lines)]
+    prepared = await judge.prepare(records)
+    kinds = [type(one.exchanges[0]).__name__ for one in prepared]
+    assert kinds == ["PreparedRecord", "Refused", "PreparedRecord"]
+    assert all(one.exchanges[0].prompt_token_ids for one in prepared[::2])
+
+
+def test_a_template_that_refuses_everything_is_a_wrong_setting():
+    guard = declared("qwen3guard", Picky())
+    with pytest.raises(WrongSetting, match="It refuses this"):
+        _ = first_prompt(guard, Exchange("a", None)).runs
+    with pytest.raises(WrongSetting, match="It refuses this"):
+        _ = guard.prompt_sha256
 
 
 def test_the_template_is_that_of_the_settings_model(chat_templates):

@@ -3,7 +3,7 @@
 from worker.domain.patterns import InvalidPattern, Pattern
 
 _GLOBAL_FLAGS = Pattern(r"\(\?[imsU]+\)")
-_LITERAL = Pattern(r"[\p{L}\p{N} _/&.,'-]+")
+_LITERAL = Pattern("[A-Za-z0-9 _/&,'-]+")
 
 
 def group_pattern(source: str, group: str) -> str | None:
@@ -35,10 +35,7 @@ def group_pattern(source: str, group: str) -> str | None:
 def alternatives(inner: str) -> tuple[str, ...]:
     """The words of a group that is a choice between words; none for another group."""
     words = inner.split("|")
-    # a full stop matches any character
-    if all(_LITERAL.fullmatch(word) and "." not in word for word in words):
-        return tuple(words)
-    return ()
+    return tuple(words) if all(map(_LITERAL.fullmatch, words)) else ()
 
 
 def _end_of_group(source: str, start: int) -> int:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from worker.domain.calibration import UNCALIBRATED, Calibration
 from worker.domain.chat import ChatTemplate, TemplateSource
 from worker.domain.engines import Completion, Continuation, EngineRequest, LabelPlace
-from worker.domain.errors import InvalidRequest, PromptTooLong
+from worker.domain.errors import InvalidRequest, PromptTooLong, WrongSetting
 from worker.domain.events import Exchange
 from worker.domain.guard import Asking, CompletionSpan, Guard
 from worker.domain.judgements import Judgement, status_of
@@ -140,7 +140,17 @@ class DeclaredGuard(Guard):
         return self._loaded
 
     def _prompt(self, call: PlannedCall, exchange: Exchange) -> Prompt:
-        return LaterPrompt(lambda: call.wording.prompt(exchange, self._template))
+        return LaterPrompt(lambda: self._rendered(call, exchange))
+
+    def _rendered(self, call: PlannedCall, exchange: Exchange) -> Prompt:
+        try:
+            return call.wording.prompt(exchange, self._template)
+        except WrongSetting:
+            # a template that refuses each conversation is a wrong setting, not a wrong record
+            call.wording.prompt(_SAMPLE, self._template)
+            raise InvalidRequest(
+                "The chat template of the model refuses a conversation of this form."
+            ) from None
 
     def _requests(self, exchange: Exchange, asked: _Asked) -> _Requests:
         has_response = exchange.response is not None

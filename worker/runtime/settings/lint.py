@@ -23,7 +23,7 @@ def lint_settings(config: Path | None) -> tuple[int, list[Fault]]:
     faults += _misspelt_prefixes()
     if not any(fault.setting in {"input", "input.mapping"} for fault in faults):
         faults += _mapping(given)
-    # a setting of the group that cannot be read is a fault of its own
+    # what cannot be read is a fault already
     if not any(fault.setting.split(".")[0] in {"guard", "judging"} for fault in faults):
         faults += _guard(given)
     return len(given.places), sorted(faults, key=_line)
