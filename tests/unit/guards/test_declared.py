@@ -314,7 +314,7 @@ def test_a_wrong_description_is_refused_with_the_path_of_the_field(write, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [", "is not a readable YAML file"),
+        ("a: 1\nb: [", r"mine\.yaml, line 2 is not YAML \(expected"),
         ("- a", "the file: Input should be"),
         ("", "the file: Input should be"),
         ("\udcff".encode("utf-8", "surrogateescape"), "is not a readable YAML file"),

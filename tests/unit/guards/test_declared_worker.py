@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
 from tests.unit.clocks import QuickClock
 from tests.unit.guards.declared import Template, completion, declared
 from tests.unit.harness import WorkerHarness
 from tests.unit.judges import build_judge
 from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.cli import app, register
 from worker.cli.views.verdicts import show_verdict
 from worker.decoding.decoder import EventDecoder
 from worker.domain.errors import WrongSetting
@@ -136,6 +138,20 @@ def test_a_template_that_refuses_everything_is_a_wrong_setting():
         _ = first_prompt(guard, Exchange("a", None)).runs
     with pytest.raises(WrongSetting, match="It refuses this"):
         _ = guard.prompt_sha256
+
+
+def test_render_reports_a_conversation_that_the_template_refuses(monkeypatch):
+    module = SimpleNamespace(load_chat_template=lambda *_: Picky("b"))
+    monkeypatch.setitem(sys.modules, "worker.adapters.chat_template", module)
+    monkeypatch.setenv("GUARDSTREAM_GUARD__NAME", "qwen3guard")
+    register()
+    lines = "".join(f'{{"id": "{one}", "prompt": "{one}"}}\n' for one in "abc")
+    done = CliRunner().invoke(app, ["render"], input=lines)
+    assert done.exit_code == 1
+    first, second, third = map(orjson.loads, done.stdout.splitlines())
+    assert (first["id"], third["id"]) == ("a", "c")
+    assert second["line"] == 2
+    assert "refuses a conversation" in second["error"]
 
 
 def test_the_template_is_that_of_the_settings_model(chat_templates):

@@ -106,6 +106,9 @@ def _parsed(path: Path) -> Description:
         held = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UnusableFile(f"There is no file {path}; {_known()}.") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise UnusableFile(f"{path}{line} is not YAML ({error.problem}).") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UnusableFile(
             f"{path} is not a readable YAML file ({type(error).__name__})."
