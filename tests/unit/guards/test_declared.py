@@ -190,8 +190,27 @@ def test_a_known_label_is_said_before_the_one_that_is_forced(write):
     judgement = engine.judge(declared(write(WILD), repair=True), ANSWERED)
     assert judgement.reading(REFUSAL) == Reading("compliance", pytest.approx(0.1), "repair")
     assert judgement.reading(REQUEST).source == "answer"
+    assert judgement.flags == ("unreadable", "repaired")
     first, forced = engine.requests
     assert forced.prompt == Continuation(first, " no\nRefusal:", None)
+
+
+def test_categories_are_split_as_the_description_says(write):
+    kinds = {"task": "rude", "group": "kinds", "separator": ";"}
+    held = changed(
+        ("calls.0.answer", "Harm: (?P<harm>yes|no|hm) Rude: (?P<rude>y|n) Kinds:(?P<kinds>.*)"),
+        ("calls.0.categories", kinds | {"none": ["-"], "names": {"b": "B"}}),
+    )
+    guard = declared(write(held))
+    for text, found in {
+        "a, x;b; b;": [("a, x", "a, x"), ("b", "B")],
+        "-": [],
+        "": [],
+        "-;c": [("c", "c")],
+    }.items():
+        judgement = Engine(f"Harm: yes Rude: n Kinds:{text}").judge(guard, ALONE)
+        assert [(one.code, one.name) for one in judgement.categories] == found
+        assert all(one.task == "rude" for one in judgement.categories)
 
 
 def test_messages_can_be_written_out(write):
@@ -206,6 +225,21 @@ def test_messages_can_be_written_out(write):
         ChatMessage("system", "Be kind."),
         ChatMessage("user", "Judge: How do I bake bread?"),
     )
+
+
+def test_a_conversation_without_a_response_ends_with_the_request(write):
+    held = changed(
+        ("calls.0.text", ...),
+        ("calls.0.control", ...),
+        ("calls.0.conversation", True),
+        ("calls.0.about", "exchange"),
+    )
+    template = Template()
+    guard = declared(write(held), template)
+    for exchange in (ALONE, ANSWERED, Exchange("a", "")):
+        assert first_prompt(guard, exchange).text
+    roles = [[message.role for message in messages] for messages, *_ in template.seen]
+    assert roles == [["user"], ["user", "assistant"], ["user", "assistant"]]
 
 
 READ = PLAIN["calls"][0]["reads"][0]

@@ -13,6 +13,7 @@ from tests.unit.guards.declared import (
     declared,
     probabilities,
 )
+from worker.domain.calibration import Calibration, Curve, QuestionCalibration
 from worker.domain.engines import Continuation, LabelPlace
 from worker.domain.errors import InvalidRequest, PromptTooLong, WrongSetting
 from worker.domain.events import Exchange
@@ -20,8 +21,11 @@ from worker.domain.guard import CompletionSpan, first_prompt, read_completions
 from worker.domain.judgements import Category, Reading
 from worker.domain.prompts import Control
 from worker.domain.questions import STANDARD_TASKS
-from worker.guards import known_guards
-from worker.guards.declared.loading import shipped
+from worker.guards import build_guard, known_guards
+from worker.guards.declared.description import ReasoningSwitch
+from worker.guards.declared.guard import DeclaredGuard, Judging
+from worker.guards.declared.loading import path_of, read_description, shipped
+from worker.guards.declared.plan import plan
 
 REQUEST, REFUSAL, RESPONSE = STANDARD_TASKS
 ALONE = Exchange("How do I bake bread?", None)
@@ -61,6 +65,7 @@ def test_qwen3guard_asks_about_the_request_then_about_the_response():
     assert second.prompt.text.count("assistant") == 2
     assert "With flour." in second.prompt.text
     assert first.stop_tokens == ("<|im_end|>",)
+    assert not first.stop_loops
     assert [question.name for question in guard.questions] == list(STANDARD_TASKS)
     assert guard.name == "qwen3guard"
 
@@ -109,6 +114,28 @@ def test_a_score_is_the_share_of_the_words_of_the_positive_label():
         # the blank before a word is part of its token
         words = (" Safe", " Unsafe", " Controversial")
         assert engine.requests[0].scores == (LabelPlace(words, "Safety:"),)
+
+
+def test_a_score_is_calibrated_and_the_label_is_that_of_the_answer():
+    curves = QuestionCalibration(first=Curve(offset=2.0), reasoned=Curve(offset=-2.0))
+    calibration = Calibration({REQUEST: curves}, "0" * 64)
+    guard = build_guard("qwen3guard", {}, calibration, Template)
+    said = completion(QWEN_REQUEST, probabilities(_Safe=0.5, _Unsafe=0.5))
+    judgement = Engine(said).judge(guard, ALONE)
+    assert judgement.reading(REQUEST) == Reading("unharmful", 0.8808, "answer")
+    assert [(one.raw, one.stage) for one in judgement.scores] == [(0.5, "first")]
+    held = read_description(path_of("granite-guardian")).model_copy(
+        update={"reasoning": ReasoningSwitch()}
+    )
+    planned = plan(held, {"criteria": [], "response_criteria": []}, "always")
+    thinking = DeclaredGuard(
+        "g", planned, identity="", templates=Template, judging=Judging(calibration=calibration)
+    )
+    text = "<think>So.</think><score> yes </score>"
+    said = completion(text, probabilities(_yes=0.5, _no=0.5))
+    judgement = Engine(said).judge(thinking, ALONE)
+    assert judgement.reading(REQUEST) == Reading("harmful", 0.1192, "answer")
+    assert [one.stage for one in judgement.scores] == ["reasoned"]
 
 
 def test_a_score_of_little_mass_is_none():
@@ -170,6 +197,13 @@ def test_where_the_context_is_full_it_stays_inconclusive(refused):
     engine = Engine("no form", words=[refused])
     judgement = engine.judge(declared("qwen3guard"), ALONE)
     assert (judgement.status, judgement.flags) == ("inconclusive", ("unreadable",))
+
+
+def test_nothing_more_is_forced_where_the_context_is_full():
+    engine = Engine(QWEN_REQUEST, "no form", words=[PromptTooLong("-")])
+    judgement = engine.judge(declared("qwen3guard"), ANSWERED)
+    assert labels(judgement) == ("unharmful", None, None)
+    assert len(engine.requests) == 3
 
 
 def test_a_refused_second_call_makes_the_exchange_a_dead_letter():
@@ -286,6 +320,7 @@ def test_the_mode_of_reasoning_is_an_argument_of_the_template(mode, think):
     # places in long completions would be found in quadratic time
     assert bool(request.scores) == (not think)
     assert request.max_tokens == (2048 if think else 48)
+    assert request.stop_loops
 
 
 @pytest.mark.parametrize("mode", ["unsure", "flagged"])
