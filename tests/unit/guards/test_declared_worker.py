@@ -146,9 +146,10 @@ def test_render_reports_a_conversation_that_the_template_refuses(monkeypatch):
     monkeypatch.setenv("GUARDSTREAM_GUARD__NAME", "qwen3guard")
     register()
     lines = "".join(f'{{"id": "{one}", "prompt": "{one}"}}\n' for one in "abc")
-    done = CliRunner().invoke(app, ["render"], input=lines)
+    done = CliRunner().invoke(app, ["render"], input=f"{lines}no event\n")
     assert done.exit_code == 1
-    first, second, third = map(orjson.loads, done.stdout.splitlines())
+    first, second, third, fourth = map(orjson.loads, done.stdout.splitlines())
+    assert (fourth["line"], fourth["error"][:12]) == (4, "Not an event")
     assert (first["id"], third["id"]) == ("a", "c")
     assert second["line"] == 2
     assert "refuses a conversation" in second["error"]
