@@ -149,7 +149,7 @@ def test_render_reports_a_conversation_that_the_template_refuses(monkeypatch):
     done = CliRunner().invoke(app, ["render"], input=f"{lines}no event\n")
     assert done.exit_code == 1
     first, second, third, fourth = map(orjson.loads, done.stdout.splitlines())
-    assert (fourth["line"], fourth["error"][:12]) == (4, "Not an event")
+    assert (fourth["line"], fourth["error"][:12]) == (4, "The value is")
     assert (first["id"], third["id"]) == ("a", "c")
     assert second["line"] == 2
     assert "refuses a conversation" in second["error"]
