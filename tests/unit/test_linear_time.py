@@ -10,14 +10,17 @@ import pytest
 from rich.console import Console
 
 from tests.unit import hostile
+from tests.unit.guards.declared import completion, declared
 from worker.cli.views.quoting import quoted_completion
 from worker.decoding.events import decode_event
 from worker.domain.dead_letters import ORIGIN_TOPIC, dead_letter
 from worker.domain.errors import NotAnEvent
 from worker.domain.escaping import encodable, printable
-from worker.domain.events import judged_exchange
-from worker.domain.guard import CompletionSpan
+from worker.domain.events import Exchange, judged_exchange
+from worker.domain.guard import CompletionSpan, read_completions
+from worker.domain.patterns import Pattern
 from worker.domain.records import Partition, Record
+from worker.guards.declared.loading import path_of, read_description, shipped
 from worker.guards.guardreasoner.guard import GuardReasoner
 from worker.guards.guardreasoner.parser import parse
 from worker.guards.guardreasoner.prompt import imitations
@@ -28,6 +31,12 @@ from worker.telemetry.tracing import _context, trace_id
 
 GUARD = GuardReasoner()
 PATTERNS = hostile.patterns()
+DECLARED = {name: declared(name) for name in shipped()}
+ANSWERS = {
+    f"{name}: {call.name}": (name, Pattern(call.answer))
+    for name in shipped()
+    for call in read_description(path_of(name)).calls
+}
 OPTIONS = {"has_response": True, "finish_reason": "stop"}
 TRACEPARENT = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 # what the reader knows, and what the users of terminals and formats do
@@ -92,6 +101,14 @@ def look_at(text):
         pass
 
 
+def read_declared(name, text):
+    """What a guard of a description reads of such completions, and where."""
+    guard, exchange = DECLARED[name], Exchange("", "")
+    both = [completion(text)] * len(guard._calls)
+    read_completions(guard, exchange, both)
+    guard.spans(exchange, both)
+
+
 TAKERS = {
     "imitations": lambda text: imitations(text, None),
     "read": lambda text: parse(text, **OPTIONS),
@@ -103,6 +120,7 @@ TAKERS = {
     "printable": printable,
     "encodable": encodable,
     "read_place": read_place,
+    **{name: lambda text, name=name: read_declared(name, text) for name in DECLARED},
 }
 
 
@@ -124,6 +142,14 @@ def test_every_pattern_is_known():
 def test_no_taker_of_text_is_slow_on_texts_made_of_patterns(taker, pattern):
     makers = hostile.texts(pattern, 10_000 if taker == "imitations" else 24)
     assert hostile.slow(TAKERS[taker], makers) == {}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_no_answer_of_a_declared_guard_is_slow_on_texts_made_of_its_pattern(answer):
+    name, pattern = ANSWERS[answer]
+    makers = list(hostile.texts(pattern, 24))
+    assert len(makers) > 10
+    assert hostile.slow(TAKERS[name], makers) == {}
 
 
 @pytest.mark.parametrize("taker", TAKERS)

@@ -24,7 +24,7 @@ class ThreeLevels:
     options: ClassVar[list] = []
 
     @classmethod
-    def from_options(cls, options, calibration=None):  # noqa: ARG003 - a guard without scores
+    def from_options(cls, options, calibration=None, templates=None):  # noqa: ARG003
         cls.options.append(options)
         return cls()
 

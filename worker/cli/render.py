@@ -17,6 +17,7 @@ def render(config: Config = None) -> None:
     """
     from worker.decoding.decoder import Refused
     from worker.decoding.values import JsonReader
+    from worker.domain.errors import RecordError
     from worker.domain.guard import first_prompt
     from worker.domain.records import record_of_line
     from worker.runtime.decoding import build_decoder
@@ -29,11 +30,14 @@ def render(config: Config = None) -> None:
     for number, line in read_lines():
         record = record_of_line("stdin", number, line, time.time())
         for one in decoder.decode(record).exchanges:
-            if isinstance(one, Refused):
-                write_line({"line": number, "error": str(one.error)})
+            try:
+                if isinstance(one, Refused):
+                    raise one.error
+                prompt = first_prompt(guard, one.exchange).text
+            except RecordError as error:
+                write_line({"line": number, "error": str(error)})
                 failed = True
             else:
-                prompt = first_prompt(guard, one.exchange).text
                 write_line({"id": one.event.id, "prompt": prompt})
     if failed:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ look-around. This is the only module that imports a regular expression engine fo
 lint rule keeps `re` out of the package.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import re2
@@ -16,7 +16,7 @@ class Match(Protocol):
     """A match; positions count characters."""
 
     def span(self, group: int = 0) -> tuple[int, int]:
-        """Start and end of a group; group 0 is the complete match."""
+        """Start and end of a group, -1 where it took no part; group 0 is the complete match."""
         ...
 
     def groups(self) -> tuple[str, ...]:
@@ -28,11 +28,18 @@ class Match(Protocol):
         ...
 
 
+class InvalidPattern(ValueError):  # noqa: N818 - the kind is the name
+    """RE2 refuses a pattern; the message is its reason."""
+
+
 class Pattern:
     r"""A compiled pattern in RE2's syntax (https://github.com/google/re2/wiki/Syntax).
 
     Unlike in `re`, `\b`, `\d`, `\s` and `\w` match ASCII only (`\p{...}` matches Unicode), and
     flags are part of the pattern, as in `(?im)`. Lone surrogates match as question marks.
+
+    Raises:
+        InvalidPattern: it is no pattern.
     """
 
     __slots__ = ("_bytes", "_text", "source")
@@ -41,9 +48,20 @@ class Pattern:
         options = re2.Options()
         options.log_errors = False
         self.source = source
-        self._text = re2.compile(source, options)
+        try:
+            self._text = re2.compile(source, options)
+        except re2.error as error:
+            reason = error.args[0] if error.args else "it is no pattern"
+            text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+            raise InvalidPattern(text) from None
         # faster where no positions are needed: none is converted from bytes to characters
         self._bytes = re2.compile(source.encode(), options)
+
+    @property
+    def groups(self) -> Mapping[str, int]:
+        """The numbers of the named groups."""
+        found: Mapping[str, int] = self._text.groupindex
+        return found
 
     def found_in(self, text: str) -> bool:
         """Whether the pattern matches anywhere in the text."""

@@ -67,7 +67,10 @@ class Stored:
 
 def is_of(stored: StoredCompletion, labelled: LabelledEvent, guard: Guard) -> bool:
     """Whether a completion answers the prompt that this event has now."""
-    return stored.rendered_sha256 in (None, rendered_sha256(labelled, guard))
+    # the prompt may need a model that is not here
+    return stored.rendered_sha256 is None or stored.rendered_sha256 == rendered_sha256(
+        labelled, guard
+    )
 
 
 def read_stored(path: Path) -> Stored:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from worker.decoding.decoder import Decoded, EventDecoder, Refused
 from worker.domain.engines import EngineReference, EngineRequest
+from worker.domain.errors import RecordError
 from worker.domain.events import Event, Exchange, Skip
 from worker.domain.guard import Asking, Guard, prompt_of
 from worker.domain.ports import Clock
@@ -138,28 +139,40 @@ class Judge:
                 exchanges.append(one)
                 prepared.append(one)
             preparations.append(Preparation(record, exchanges, decoding.skipped))
-        if too_long := await self._tokenise(prepared):
-            error = prompt_too_long(self._engine.max_prompt_tokens)
+        if refused := await self._tokenise(prepared):
             for preparation in preparations:
                 preparation.exchanges[:] = [
-                    Refused(one.number, error) if one in too_long else one
+                    Refused(one.number, refused[one]) if one in refused else one
                     for one in preparation.exchanges
                 ]
         return preparations
 
-    async def _tokenise(self, prepared: Sequence[PreparedRecord]) -> set[PreparedRecord | Refused]:
-        """Tokenise first prompts; returns those that are too long."""
-        if not prepared:
-            return set()
-        prompts = [prompt_of(one.request) for one in prepared]
-        encoded = await self._tokenizer.encode(prompts, self._engine.max_prompt_tokens)
-        too_long: set[PreparedRecord | Refused] = set()
-        for one, token_ids in zip(prepared, encoded, strict=True):
+    async def _tokenise(
+        self, prepared: Sequence[PreparedRecord]
+    ) -> dict[PreparedRecord | Refused, RecordError]:
+        """Render and tokenise first prompts; returns those that cannot be asked, and why."""
+        refused: dict[PreparedRecord | Refused, RecordError] = {}
+        rendered, prompts = [], []
+        for one in prepared:
+            prompt = prompt_of(one.request)
+            try:
+                # a prompt can be rendered as late as here
+                _ = prompt.runs
+            except RecordError as error:
+                refused[one] = error
+                continue
+            rendered.append(one)
+            prompts.append(prompt)
+        if not rendered:
+            return refused
+        limit = self._engine.max_prompt_tokens
+        encoded = await self._tokenizer.encode(prompts, limit)
+        for one, token_ids in zip(rendered, encoded, strict=True):
             if token_ids is None:
-                too_long.add(one)
+                refused[one] = prompt_too_long(limit)
             else:
                 one.prompt_token_ids = token_ids
-        return too_long
+        return refused
 
     async def judge(self, prepared: PreparedRecord) -> Verdict:
         """The verdict on a record.

@@ -14,6 +14,7 @@ from worker.domain.events import Event
 from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.verdicts import Verdict
+from worker.guards.declared.description import Description
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
 from worker.policy.file import PolicyFile
 from worker.runtime.calibration_file import CALIBRATION
@@ -32,6 +33,7 @@ def documents() -> dict[str, str]:
         "dead-letter-headers.schema.json": _dead_letter_headers(),
         "mapping.schema.json": _mapping(),
         "policy.schema.json": _policy(),
+        "guard.schema.json": _guard(),
         "calibration.schema.json": _calibration(),
         "settings.schema.json": settings_schema(),
     }
@@ -113,6 +115,11 @@ def _mapping() -> dict[str, Any]:
 
 def _policy() -> dict[str, Any]:
     return {"$schema": _DIALECT, **PolicyFile.model_json_schema(), "title": "Guardstream policy"}
+
+
+def _guard() -> dict[str, Any]:
+    schema = Description.model_json_schema()
+    return {"$schema": _DIALECT, **schema, "title": "Guardstream guard description"}
 
 
 def _calibration() -> dict[str, Any]:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker import guards
+from worker.domain.chat import ChatTemplate, TemplateSource
 from worker.domain.engines import EngineReference
 from worker.domain.errors import WrongSetting
 from worker.domain.guard import Guard
 from worker.domain.verdicts import GuardReference, reference_to
 from worker.runtime.calibration_file import ReadCalibration, mismatch, read_calibration, refusal
-from worker.runtime.engines import model_place
+from worker.runtime.engines import DEMONSTRATION, model_place
 from worker.runtime.settings import Settings
 
 CALIBRATION_NAME = "calibration.json"
@@ -61,7 +62,7 @@ def build_guard(settings: Settings, *, calibrated: bool = True) -> BuiltGuard:
     judging = settings.judging
     path = _calibration_path(settings) if calibrated else None
     read = None if path is None else read_calibration(path)
-    if calibrated and judging.reasoning != "always":
+    if calibrated and judging.reasoning != "always" and not guards.is_declared(settings.guard.name):
         if read is None:
             raise WrongSetting(
                 f"judging.reasoning={judging.reasoning} needs a calibration of this guard: set"
@@ -74,7 +75,22 @@ def build_guard(settings: Settings, *, calibrated: bool = True) -> BuiltGuard:
         gating = None if read is None else read.document.gating
         options["gate_prompt_only"] = gating is not None and gating.is_on
     calibration = None if read is None else read.calibration()
-    return BuiltGuard(guards.build_guard(settings.guard.name, options, calibration), read, path)
+    guard = guards.build_guard(settings.guard.name, options, calibration, chat_templates(settings))
+    return BuiltGuard(guard, read, path)
+
+
+def chat_templates(settings: Settings) -> TemplateSource:
+    """The chat template of the settings' model, loaded when it is called."""
+
+    def load() -> ChatTemplate:
+        from worker.adapters.chat_template import load_chat_template  # noqa: PLC0415 - jinja2
+
+        chosen = settings.engine
+        simulated = chosen.kind == "simulated"
+        place = model_place(DEMONSTRATION if simulated else chosen.model)
+        return load_chat_template(place, None if simulated else chosen.revision)
+
+    return load
 
 
 def _calibration_path(settings: Settings) -> Path | None:

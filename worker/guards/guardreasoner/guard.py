@@ -9,7 +9,9 @@ from typing import Any, Self
 from typing_extensions import override
 
 from worker.domain.calibration import UNCALIBRATED, Calibration
+from worker.domain.chat import TemplateSource
 from worker.domain.engines import Completion, EngineRequest
+from worker.domain.errors import WrongSetting
 from worker.domain.events import Exchange
 from worker.domain.guard import Asking, CompletionSpan, Guard
 from worker.domain.judgements import Judgement
@@ -51,9 +53,18 @@ class GuardReasoner(Guard):
 
     @classmethod
     def from_options(
-        cls, options: Mapping[str, Any], calibration: Calibration | None = None
+        cls,
+        options: Mapping[str, Any],
+        calibration: Calibration | None = None,
+        templates: TemplateSource | None = None,  # noqa: ARG003 - its prompt is its own
     ) -> Self:
-        """Build it from the settings of the groups `guard` and `judging`."""
+        """Build it from the settings of the groups `guard` and `judging`.
+
+        Raises:
+            WrongSetting: `guard.options` is set.
+        """
+        if options.get("options"):
+            raise WrongSetting("guard.options: the guard guardreasoner has no options.")
         least_mass = options.get("least_mass", 0.5)
         mode = options.get("reasoning", "always")
         return cls(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from worker.domain.calibration import ReasoningMode
-from worker.guards import GUARDS
+from worker.guards import is_known, unknown_guard
 from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds, Share
 
 
@@ -124,16 +124,22 @@ class JudgingSettings(Group):
 class GuardSettings(Group):
     """How the model is asked and read."""
 
-    name: str = Field("guardreasoner", description="A guard that ships.")
+    name: str = Field(
+        "guardreasoner",
+        description="A guard that ships or that a package offers, or the path of a description.",
+    )
+    options: dict[str, Any] = Field(
+        {}, description="What the description of a guard lets you set, such as categories."
+    )
     prompt_form: Literal["raw", "chat"] = Field(
         "raw", description="The published scores were measured with `raw`."
     )
 
     @field_validator("name")
     @classmethod
-    def _ships(cls, name: str) -> str:
-        if name not in GUARDS:
-            raise ValueError(f"there is no guard {name!r}; use {', '.join(GUARDS)}")
+    def _is_known(cls, name: str) -> str:
+        if not is_known(name):
+            raise ValueError(unknown_guard(name))
         return name
 
 

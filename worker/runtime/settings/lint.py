@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worker.decoding.mapping import load_mapping
 from worker.domain.errors import WrongSetting
+from worker.guards import build_guard
 from worker.runtime.settings.faults import Fault
 from worker.runtime.settings.given import Given, read_given
 from worker.runtime.settings.loading import check
@@ -22,6 +23,9 @@ def lint_settings(config: Path | None) -> tuple[int, list[Fault]]:
     faults += _misspelt_prefixes()
     if not any(fault.setting in {"input", "input.mapping"} for fault in faults):
         faults += _mapping(given)
+    # what cannot be read is a fault already
+    if not any(fault.setting.split(".")[0] in {"guard", "judging"} for fault in faults):
+        faults += _guard(given)
     return len(given.places), sorted(faults, key=_line)
 
 
@@ -56,3 +60,21 @@ def _mapping(given: Given) -> Iterator[Fault]:
         where = given.places[("input", "mapping")][-1].text
         what = str(error).removeprefix("input.mapping cannot be used: ").removesuffix(".")
         yield Fault("input.mapping", where, what)
+
+
+def _guard(given: Given) -> Iterator[Fault]:
+    """Faults of a description, and of the options that it is given."""
+    settings = [Settings.model_fields[name].default for name in ("guard", "judging")]
+    groups = [given.values.get(name) or {} for name in ("guard", "judging")]
+    guard, judging = (
+        type(default).model_validate(group) for default, group in zip(settings, groups, strict=True)
+    )
+    try:
+        build_guard(guard.name, guard.model_dump(exclude={"name"}) | judging.model_dump())
+    except WrongSetting as error:
+        named, _, what = str(error).removesuffix(".").partition(": ")
+        name = named.removesuffix(" cannot be used")
+        # an option is set with its group
+        path = tuple(name.split("."))[:2]
+        places = given.places.get(path) or given.places.get(("guard", "name"), [])
+        yield Fault(name, places[-1].text if places else "", what)
