@@ -98,7 +98,9 @@ def evaluate(
         by, engine = stored.guard, stored.engine
     else:
         # labelled rows are events, whatever the input topics hold
-        judging = build_judging(settings, decoder=EventDecoder())
+        judging = build_judging(
+            settings, decoder=EventDecoder(context_turns=settings.guard.context_turns)
+        )
         answers = ask_engine(judging, labelled, save_completions)
         by, engine = judging.judge.reference, judging.judge.engine_reference
     evaluation = score(

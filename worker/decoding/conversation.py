@@ -4,6 +4,8 @@ The request is everything the user wrote since the previous turn of the assistan
 the answer is everything the assistant wrote after that. Tool calls, tool results, thinking and
 parts that are not text belong to neither. Only the turns that are judged must be readable: an
 older turn never makes an event unusable.
+
+The context of an exchange is earlier exchanges that have text on both sides, read in the same way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from worker.decoding.content import (
     read_content,
     read_message,
 )
+from worker.decoding.context import Pair, in_context, pair_of, with_contexts
 from worker.domain.errors import NotAnEvent
 from worker.domain.events import Exchange, NoRequest
 
@@ -65,17 +68,27 @@ class _Side:
         self.unread |= unread
 
 
-def read_messages(messages: Sequence[Any], response: object = None) -> Exchange | NoRequest:
+def read_messages(
+    messages: Sequence[Any], response: object = None, context_turns: int = 0
+) -> Exchange | NoRequest:
     """The judged exchange of messages; `response` follows the last message.
+
+    Args:
+        messages: of the conversation.
+        response: what the assistant answered, if that is no message.
+        context_turns: how many earlier turns become its context.
 
     Raises:
         NotAnEvent: a turn that is judged has an unknown format.
     """
-    return _read_back(messages, len(messages), response)[0]
+    exchange, begin = _read_back(messages, len(messages), response)
+    if context_turns and isinstance(exchange, Exchange):
+        return _with_earlier(exchange, messages, begin, context_turns // 2)
+    return exchange
 
 
 def read_every_exchange(
-    messages: Sequence[Any], response: object = None
+    messages: Sequence[Any], response: object = None, context_turns: int = 0
 ) -> list[Exchange | NoRequest | NotAnEvent]:
     """All exchanges of a conversation, the oldest first, each as `read_messages` reads the last.
 
@@ -89,13 +102,37 @@ def read_every_exchange(
             found.append(exchange)
         except NotAnEvent as error:
             found.append(error)
-            end = _begin_by_roles(messages, end)
+            end = _begin_of_unreadable(messages, end)
         response = None
         if not end:
             break
     if len(found) > 1 and found[-1] is _NO_USER:
         found.pop()
-    return found[::-1]
+    found.reverse()
+    return with_contexts(found, context_turns // 2) if context_turns else found
+
+
+def _with_earlier(exchange: Exchange, messages: Sequence[Any], end: int, most: int) -> Exchange:
+    """An exchange with at most `most` of those before the message `end` as its context."""
+    newest_first: list[Pair] = []
+    all_are_there = True
+    while end:
+        try:
+            earlier, end = _read_back(messages, end, None)
+        except NotAnEvent:
+            all_are_there = False
+            break
+        if earlier is _NO_USER:
+            break
+        pair = pair_of(earlier)
+        if pair is None:
+            all_are_there = False
+        elif len(newest_first) == most:
+            all_are_there = False
+            break
+        else:
+            newest_first.append(pair)
+    return in_context(exchange, reversed(newest_first), all_are_there=all_are_there)
 
 
 def _read_back(
@@ -122,15 +159,18 @@ def _read_back(
     return _exchange(request, answer), begin
 
 
-def _begin_by_roles(messages: Sequence[Any], end: int) -> int:
-    """Where an exchange begins that cannot be read: after the assistant's previous turn."""
-    has_user = False
+def _begin_of_unreadable(messages: Sequence[Any], end: int) -> int:
+    """Where an exchange begins that cannot be read: where it would if all of it could be.
+
+    So no message is read for more than two exchanges.
+    """
+    has_request = False
     for at in range(end - 1, -1, -1):
         message = messages[at]
         speaker = _speaker(message.get("role")) if isinstance(message, dict) else None
         if speaker == "user":
-            has_user = True
-        elif speaker == "assistant" and has_user:
+            has_request = has_request or _is_request(message, at)
+        elif speaker == "assistant" and has_request and _has_content(message, at):
             return at + 1
     return 0
 
@@ -212,6 +252,15 @@ def _has_content(message: dict[str, Any], at: int) -> bool:
     except NotAnEvent:
         return True
     return unread or not is_blank(text)
+
+
+def _is_request(message: dict[str, Any], at: int) -> bool:
+    """Whether a turn of the user has content; one that cannot be read has."""
+    try:
+        text, unread = read_message(message, "messages", at, "user")
+    except NotAnEvent:
+        return True
+    return unread or text is not None
 
 
 def _read_response(response: object) -> ReadText:

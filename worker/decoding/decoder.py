@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
 from worker.decoding.conversation import read_every_exchange
@@ -60,6 +61,7 @@ class EventDecoder:
         judged: the last exchange of a conversation, or every one.
         selection: which exchanges are judged; all by default.
         max_exchanges: of one record; one that holds more is refused as a whole.
+        context_turns: how many earlier turns become the context of an exchange.
     """
 
     def __init__(
@@ -69,12 +71,16 @@ class EventDecoder:
         judged: Judged = "last",
         selection: Selection | None = None,
         max_exchanges: int = MAX_EXCHANGES,
+        context_turns: int = 0,
     ) -> None:
         self._reader = reader or JsonReader()
         self._mapping = mapping
         self._judged: Judged = judged
         self._selection = selection
         self._max_exchanges = max_exchanges
+        self._context_turns = context_turns
+        # where every exchange is read, each has its own context
+        self._turns_of_last = context_turns if judged == "last" else 0
         self.has_several = judged == "every" or (mapping is not None and mapping.has_several)
 
     async def load(self, records: Sequence[Record]) -> None:
@@ -90,7 +96,8 @@ class EventDecoder:
         if not self.has_several and self._mapping is None and self._selection is None:
             # the fast path for most records
             try:
-                event = read_event(self._reader.read(record), _headers(record))
+                value = self._reader.read(record)
+                event = read_event(value, _headers(record), self._turns_of_last)
                 return Decoding((Decoded(None, event, judged_exchange(event)),))
             except RecordError as error:
                 return Decoding((Refused(None, error),))
@@ -148,7 +155,7 @@ class EventDecoder:
         """
         data = self._reader.read(record)
         if self._mapping is None:
-            yield from self._turns(read_event(data, headers))
+            yield from self._turns(read_event(data, headers, self._turns_of_last))
             return
         data, attributes, _ = unwrap_cloudevent(data, headers)
         for mapped in self._mapping.read(data):
@@ -158,7 +165,7 @@ class EventDecoder:
             try:
                 if _is_missing(mapped.fields):
                     raise NotAnEvent(mapped.missing)
-                event = event_of(mapped.fields, attributes)
+                event = event_of(mapped.fields, attributes, self._turns_of_last)
             except RecordError as error:
                 yield error
             else:
@@ -176,7 +183,8 @@ class EventDecoder:
         if self._judged == "last" or event.messages is None:
             yield self._unless_redacted(event)
             return
-        for n, found in enumerate(read_every_exchange(event.messages, event.response)):
+        every = read_every_exchange(event.messages, event.response, self._context_turns)
+        for n, found in enumerate(every):
             if isinstance(found, NotAnEvent):
                 yield found
             else:
@@ -191,6 +199,10 @@ class EventDecoder:
         texts = (judged.prompt, judged.response)
         if any(text is not None and text.strip() in mapping.redacted_texts for text in texts):
             return mapping.redaction()
+        logged = takewhile(
+            lambda turn: turn.text.strip() not in mapping.redacted_texts, reversed(judged.context)
+        )
+        event.judged = judged.with_newest(sum(1 for _ in logged))
         return event
 
 

@@ -80,7 +80,9 @@ def decode_event(value: bytes, headers: Mapping[str, bytes | None] | None = None
     return read_event(parse_json(value), headers)
 
 
-def read_event(data: Any, headers: Mapping[str, bytes | None] | None = None) -> Event:
+def read_event(
+    data: Any, headers: Mapping[str, bytes | None] | None = None, context_turns: int = 0
+) -> Event:
     """The event in data that was read from a record's value.
 
     Raises:
@@ -91,7 +93,7 @@ def read_event(data: Any, headers: Mapping[str, bytes | None] | None = None) -> 
         raise NotAnEvent(_not_an_object(data, content_type))
     if data.get("messages") is None and data.get("prompt") is None:
         raise NotAnEvent(_no_conversation(data))
-    return event_of(data, attributes)
+    return event_of(data, attributes, context_turns)
 
 
 def unwrap_cloudevent(
@@ -112,10 +114,15 @@ def unwrap_cloudevent(
     return data, _NO_ATTRIBUTES, content_type
 
 
-def event_of(fields: Mapping[str, Any], attributes: Mapping[str, object] = _NO_ATTRIBUTES) -> Event:
+def event_of(
+    fields: Mapping[str, Any],
+    attributes: Mapping[str, object] = _NO_ATTRIBUTES,
+    context_turns: int = 0,
+) -> Event:
     """The event of these fields, of which `messages` or `prompt` is given.
 
-    `attributes` are those of a CloudEvent, whose `id` and `time` are used where fields lack.
+    `attributes` are those of a CloudEvent, whose `id` and `time` are used where fields lack. Up to
+    `context_turns` earlier turns become the context of the exchange that is judged.
 
     Raises:
         NotAnEvent: what is judged has an unknown format.
@@ -126,7 +133,7 @@ def event_of(fields: Mapping[str, Any], attributes: Mapping[str, object] = _NO_A
     if type(messages) is list and (messages or prompt is None):
         if prompt is not None and prompt not in ("", []):
             raise NotAnEvent("Not an event: give messages or prompt, not both.")
-        judged = read_messages(messages, response)
+        judged = read_messages(messages, response, context_turns)
         prompt = None
     elif prompt is not None:
         if messages:

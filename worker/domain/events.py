@@ -1,15 +1,25 @@
 """Events: one exchange between a user and an assistant, as the platform recorded it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
 from worker.domain.errors import NothingToJudge
 
 MAX_ID_CHARACTERS = 1024
+# the flag of a verdict on an exchange of which earlier turns were left out
+CONTEXT_TRUNCATED = "context_truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier turn of a conversation: everything that one side wrote before the other did."""
+
+    role: Literal["user", "assistant"]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +27,28 @@ class Exchange:
     """The part of an event that is judged: a request, and the answer to it if there is one.
 
     Attributes:
-        flags: copied to the verdict: `not_all_text` where parts could not be read.
+        flags: copied to the verdict: `not_all_text` where parts could not be read, and
+            `context_truncated`.
+        context: earlier turns of the conversation, which are not judged: user and assistant in
+            turn, the user first, the assistant last.
     """
 
     prompt: str
     response: str | None
     flags: tuple[str, ...] = ()
+    context: tuple[Turn, ...] = ()
+
+    def with_newest(self, turns: int) -> "Exchange":
+        """With at most so many of its earlier turns, and flagged if that leaves any out.
+
+        A context begins with the user, so an odd number counts as one less.
+        """
+        kept = turns - turns % 2
+        if kept >= len(self.context):
+            return self
+        context = self.context[-kept:] if kept else ()
+        flags = tuple(dict.fromkeys((*self.flags, CONTEXT_TRUNCATED)))
+        return replace(self, context=context, flags=flags)
 
 
 class Skip(StrEnum):

@@ -74,6 +74,7 @@ class Reasoning:
 
 # flags that do not depend on the guard
 COMMON_FLAGS = {
+    "context_truncated": "earlier turns of the conversation were not given to the guard",
     "not_all_text": "the exchange has parts that are not text, which were not judged",
     "simulated": "the engine is simulated, so no model has read the exchange",
 }

@@ -70,6 +70,7 @@ class Verdict:
 
     The three standard tasks are always present; their label is null where the guard does not answer
     the question or it does not apply. `criteria` contains the answers to other questions.
+    `context_turns` counts the earlier turns of the conversation that the guard was given.
     """
 
     verdict_id: str
@@ -95,6 +96,7 @@ class Verdict:
     occurred_at: str | None
     received_at: str
     judged_at: str
+    context_turns: int = 0
     schema: Literal["guardstream.verdict/2"] = "guardstream.verdict/2"
 
     def readings(self) -> dict[str, Reading]:
@@ -157,6 +159,7 @@ def judge_event(
     with_reasoning: bool,
     received_at: float,
     judged_at: float,
+    context_turns: int = 0,
 ) -> Verdict:
     """The verdict on an event: a judgement and its provenance."""
     readings = judgement.readings
@@ -184,6 +187,7 @@ def judge_event(
         occurred_at=rfc3339(event.occurred_at.timestamp()) if event.occurred_at else None,
         received_at=rfc3339(received_at),
         judged_at=rfc3339(judged_at),
+        context_turns=context_turns,
     )
 
 

@@ -16,6 +16,7 @@ from worker.domain.ports import Clock
 from worker.domain.records import Record
 from worker.domain.verdicts import GuardReference, Verdict, VerdictSource, judge_event, rfc3339
 from worker.flow.asking import Answer, Asker, prompt_too_long
+from worker.flow.context import ContextBudget, turns_within
 from worker.flow.gathering import GatheredRecord
 
 
@@ -28,6 +29,7 @@ class PreparedRecord:
             several.
         flags: of the engine and of the exchange.
         taken_at: when preparation began, Unix seconds.
+        context_counts: the tokens of the earlier turns in the prompt, the newest first.
     """
 
     record: Record
@@ -37,6 +39,7 @@ class PreparedRecord:
     prompt_token_ids: list[int]
     taken_at: float
     gathered: GatheredRecord | None = None
+    context_counts: Sequence[int] = ()
     _begun: Asking | None = field(default=None, repr=False)
 
     @property
@@ -63,6 +66,16 @@ class PreparedRecord:
         place = f"{record.partition.topic}-{record.partition.number}-{record.offset}"
         return place if self.number is None else f"{place}#{self.number}"
 
+    def ask_with_newest(self, turns: int, guard: Guard) -> None:
+        """Begin the judgement with at most so many of the earlier turns."""
+        exchange = self.exchange.with_newest(turns)
+        added = [flag for flag in exchange.flags if flag not in self.flags]
+        self.flags = (*self.flags, *added)
+        self.decoded = self.decoded._replace(exchange=exchange)
+        self.context_counts = self.context_counts[: len(exchange.context)]
+        self._begun = guard.judge(exchange)
+        self.request = next(self._begun)
+
     def begin(self, guard: Guard) -> Asking:
         """The judgement at its first request; a new one each time but the first."""
         asking, self._begun = self._begun, None
@@ -86,6 +99,8 @@ class Judge:
     Args:
         guard_reference: the guard and its model, as verdicts name them.
         with_reasoning: whether verdicts carry the reasoning, which can quote people.
+        context: what the earlier turns of a conversation can take; None where exchanges come
+            without them.
     """
 
     def __init__(
@@ -97,6 +112,7 @@ class Judge:
         decoder: EventDecoder,
         clock: Clock,
         with_reasoning: bool = True,
+        context: ContextBudget | None = None,
     ) -> None:
         self.guard = guard
         self.reference = guard_reference
@@ -106,6 +122,7 @@ class Judge:
         self._decoder = decoder
         self._clock = clock
         self._with_reasoning = with_reasoning
+        self._context = context
 
     @property
     def max_at_once(self) -> int:
@@ -135,10 +152,14 @@ class Judge:
                     continue
                 asking = self.guard.judge(found.exchange)
                 flags = (*self._engine.flags, *found.exchange.flags)
-                one = PreparedRecord(record, found, flags, next(asking), [], taken_at, None, asking)
+                one = PreparedRecord(
+                    record, found, flags, next(asking), [], taken_at, _begun=asking
+                )
                 exchanges.append(one)
                 prepared.append(one)
             preparations.append(Preparation(record, exchanges, decoding.skipped))
+        if self._context is not None:
+            await self._limit_contexts(self._context, prepared)
         if refused := await self._tokenise(prepared):
             for preparation in preparations:
                 preparation.exchanges[:] = [
@@ -147,32 +168,68 @@ class Judge:
                 ]
         return preparations
 
+    async def _limit_contexts(
+        self, context: ContextBudget, prepared: Sequence[PreparedRecord]
+    ) -> None:
+        """Leave out the oldest turns that exceed the tokens of a context."""
+        in_context = [one for one in prepared if one.exchange.context]
+        if not in_context:
+            return
+        counted = await context.count([one.exchange for one in in_context])
+        for one, counts in zip(in_context, counted, strict=True):
+            one.context_counts = counts
+            if (turns := turns_within(counts, context.tokens)) < len(counts):
+                one.ask_with_newest(turns, self.guard)
+
     async def _tokenise(
         self, prepared: Sequence[PreparedRecord]
     ) -> dict[PreparedRecord | Refused, RecordError]:
         """Render and tokenise first prompts; returns those that cannot be asked, and why."""
         refused: dict[PreparedRecord | Refused, RecordError] = {}
-        rendered, prompts = [], []
+        while prepared:
+            prepared = await self._tokenise_once(prepared, refused)
+        return refused
+
+    async def _tokenise_once(
+        self,
+        prepared: Sequence[PreparedRecord],
+        refused: dict[PreparedRecord | Refused, RecordError],
+    ) -> list[PreparedRecord]:
+        """Adds to `refused`; returns those that now have fewer earlier turns, for another try."""
+        rendered, prompts, again = [], [], list[PreparedRecord]()
         for one in prepared:
             prompt = prompt_of(one.request)
             try:
                 # a prompt can be rendered as late as here
                 _ = prompt.runs
             except RecordError as error:
-                refused[one] = error
+                if one.exchange.context:
+                    one.ask_with_newest(0, self.guard)
+                    again.append(one)
+                else:
+                    refused[one] = error
                 continue
             rendered.append(one)
             prompts.append(prompt)
         if not rendered:
-            return refused
+            return again
         limit = self._engine.max_prompt_tokens
-        encoded = await self._tokenizer.encode(prompts, limit)
+        # of a prompt that is too long for its context only, the tokens are counted
+        most = limit if self._context is None else limit + self._context.tokens
+        encoded = await self._tokenizer.encode(prompts, most)
         for one, token_ids in zip(rendered, encoded, strict=True):
-            if token_ids is None:
-                refused[one] = prompt_too_long(limit)
-            else:
+            if token_ids is not None and len(token_ids) <= limit:
                 one.prompt_token_ids = token_ids
-        return refused
+            elif one.exchange.context:
+                turns = 0
+                if token_ids is not None:
+                    fits = sum(one.context_counts) - (len(token_ids) - limit)
+                    turns = turns_within(one.context_counts, fits)
+                one.ask_with_newest(turns, self.guard)
+                again.append(one)
+            else:
+                refused[one] = prompt_too_long(limit)
+        return again
 
     async def judge(self, prepared: PreparedRecord) -> Verdict:
         """The verdict on a record.
@@ -220,6 +277,7 @@ class Judge:
             with_reasoning=self._with_reasoning,
             received_at=record.received_at,
             judged_at=self._clock.now(),
+            context_turns=len(prepared.exchange.context),
         )
 
 

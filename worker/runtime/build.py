@@ -20,6 +20,7 @@ from worker.domain.prompts import Control, Prompt
 from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
 from worker.flow.asking import Asker, AskingPolicy
+from worker.flow.context import ContextBudget
 from worker.flow.judge import Judge
 from worker.runtime.decoding import build_decoder
 from worker.runtime.engines import ENGINES, load_model
@@ -118,6 +119,9 @@ def build_judging(
         decoder=decoder or build_decoder(settings),
         clock=clock,
         with_reasoning=settings.output.reasoning == "full",
+        context=ContextBudget(settings.guard.context_tokens, model.tokenizer)
+        if settings.guard.context_turns
+        else None,
     )
     return Judging(built, engine, judge, exporters, settings.in_flight_limit)
 

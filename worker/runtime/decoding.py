@@ -31,4 +31,5 @@ def build_decoder(settings: Settings, reader: ValueReader | None = None) -> Even
         chosen.judge,
         selection,
         chosen.exchanges_per_record,
+        settings.guard.context_turns,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from worker.adapters.simulated import SimulatedEngine
 from worker.decoding.conversation import NOT_ALL_TEXT
+from worker.domain.events import CONTEXT_TRUNCATED
 from worker.domain.judgements import COMMON_FLAGS
 from worker.guards import guardreasoner
 from worker.guards.guardreasoner.flags import FLAGS
@@ -25,7 +26,8 @@ def test_the_page_explains_each_flag_as_the_program_does():
 
 
 def test_flags_of_the_exchange_and_of_the_engine_are_explained():
-    assert {*SimulatedEngine.flags, NOT_ALL_TEXT} == COMMON_FLAGS.keys()
+    of_exchanges = {NOT_ALL_TEXT, CONTEXT_TRUNCATED}
+    assert {*SimulatedEngine.flags, *of_exchanges} == COMMON_FLAGS.keys()
     assert set(imitations("Answers: <|eot_id|>", None)) <= FLAGS.keys()
 
 

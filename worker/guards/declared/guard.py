@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from typing_extensions import override
@@ -13,7 +13,7 @@ from worker.domain.calibration import UNCALIBRATED, Calibration
 from worker.domain.chat import ChatTemplate, TemplateSource
 from worker.domain.engines import Completion, Continuation, EngineRequest, LabelPlace
 from worker.domain.errors import InvalidRequest, PromptTooLong, WrongSetting
-from worker.domain.events import Exchange
+from worker.domain.events import CONTEXT_TRUNCATED, Exchange, Turn
 from worker.domain.guard import Asking, CompletionSpan, Guard
 from worker.domain.judgements import Judgement, status_of
 from worker.domain.prompts import Control, Prompt
@@ -36,6 +36,7 @@ from worker.guards.declared.wording import LaterPrompt
 # a word has a few tokens
 _MOST_FORCED_TOKENS = 16
 _SAMPLE = Exchange("{prompt}", "{response}")
+_EARLIER = (Turn("user", "{earlier prompt}"), Turn("assistant", "{earlier response}"))
 
 _Asked = list[tuple[PlannedCall | PlannedRead, Completion]]
 _Requests = Generator[EngineRequest, Completion, Judgement]
@@ -64,6 +65,7 @@ class DeclaredGuard(Guard):
         identity: the description and its options, which the answers depend on.
         templates: the chat template of the model, loaded where a prompt is first needed.
         judging: how answers become labels and scores.
+        takes_context: whether exchanges come with earlier turns, which the template must take.
     """
 
     flags: Mapping[str, str] = FLAGS
@@ -76,6 +78,7 @@ class DeclaredGuard(Guard):
         identity: str,
         templates: TemplateSource,
         judging: Judging,
+        takes_context: bool = False,
     ) -> None:
         self._name = name
         self._calls = tuple(calls)
@@ -84,6 +87,7 @@ class DeclaredGuard(Guard):
         self._repair = judging.repair
         self._scoring = Scoring(judging.calibration, judging.least_mass)
         self._questions = in_standard_order(tuple(questions_of(calls)))
+        self._sample = replace(_SAMPLE, context=_EARLIER) if takes_context else _SAMPLE
         self._loaded: ChatTemplate | None = None
 
     @property
@@ -103,7 +107,7 @@ class DeclaredGuard(Guard):
 
     @cached_property
     def _prompt_sha256(self) -> str:
-        prompts = [call.wording.prompt(_SAMPLE, self._template) for call in self._calls]
+        prompts = [call.wording.prompt(self._sample, self._template) for call in self._calls]
         rendered = [
             [[run.name] if isinstance(run, Control) else run for run in prompt.runs]
             for prompt in prompts
@@ -147,7 +151,7 @@ class DeclaredGuard(Guard):
             return call.wording.prompt(exchange, self._template)
         except WrongSetting:
             # a template that refuses each conversation is a wrong setting, not a wrong record
-            call.wording.prompt(_SAMPLE, self._template)
+            call.wording.prompt(self._sample, self._template)
             raise InvalidRequest(
                 "The chat template of the model refuses a conversation of this form."
             ) from None
@@ -156,18 +160,12 @@ class DeclaredGuard(Guard):
         has_response = exchange.response is not None
         answers: list[tuple[PlannedCall, Answer]] = []
         requests: list[EngineRequest] = []
+        shortened = False
         for call in self._calls:
             if not call.applies(has_response=has_response):
                 continue
-            request = EngineRequest(
-                self._prompt(call, exchange),
-                max_tokens=call.max_tokens,
-                stop_tokens=tuple(call.source.stop_tokens),
-                stop=tuple(call.source.stop),
-                scores=call.places,
-                stop_loops=call.source.reasoning is not None,
-            )
-            completion = yield request
+            request, completion, is_cut = yield from self._asked(call, exchange)
+            shortened |= is_cut
             asked.append((call, completion))
             requests.append(request)
             answer = read_answer(call, completion, self._scoring, has_response=has_response)
@@ -176,7 +174,34 @@ class DeclaredGuard(Guard):
         if self._repair:
             for request, (call, answer) in zip(requests, answers, strict=True):
                 yield from self._repaired(request, call, answer, asked, has_response=has_response)
-        return self._judgement(answers, has_response=has_response)
+        judgement = self._judgement(answers, has_response=has_response)
+        if shortened and CONTEXT_TRUNCATED not in exchange.flags:
+            return replace(judgement, flags=(CONTEXT_TRUNCATED, *judgement.flags))
+        return judgement
+
+    def _asked(
+        self, call: PlannedCall, exchange: Exchange
+    ) -> Generator[EngineRequest, Completion, tuple[EngineRequest, Completion, bool]]:
+        """A request, its completion, and whether earlier turns were left out to make it fit."""
+        fitting = exchange
+        while True:
+            request = EngineRequest(
+                self._prompt(call, fitting),
+                max_tokens=call.max_tokens,
+                stop_tokens=tuple(call.source.stop_tokens),
+                stop=tuple(call.source.stop),
+                scores=call.places,
+                stop_loops=call.source.reasoning is not None,
+            )
+            try:
+                completion = yield request
+            except PromptTooLong:
+                # the prompt of a later call can be longer than the first one, which fits
+                if not (fitting.context and call.source.conversation):
+                    raise
+                fitting = fitting.with_newest(len(fitting.context) // 2)
+                continue
+            return request, completion, fitting is not exchange
 
     def _repaired(
         self,

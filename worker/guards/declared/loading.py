@@ -78,26 +78,35 @@ def declared_guard(
             f"judging.reasoning: {mode} is not possible with a guard that a file describes; use"
             " always or never."
         )
+    context_turns = settings.get("context_turns", 0)
+    if context_turns and not any(call.conversation for call in description.calls):
+        raise WrongSetting(
+            f"guard.context_turns: the guard {path.stem} takes no earlier turns, as no call has"
+            " `conversation: true`; set it to 0."
+        )
     options = _options(description, settings.get("options") or {}, path)
     switch = description.reasoning.never if mode == "never" else description.reasoning.always
-    identity = json.dumps(
-        [
-            description.model_dump(exclude={"about", "models", "licence", "reasoning"}),
-            options,
-            switch.model_dump(),
-        ],
-        sort_keys=True,
-    )
+    answered_by = [
+        description.model_dump(exclude={"about", "models", "licence", "reasoning"}),
+        options,
+        switch.model_dump(),
+    ]
+    if context_turns:
+        # with other turns, other answers; without any, the identity that verdicts always had
+        answered_by.append(
+            {name: settings.get(name) for name in ("context_turns", "context_tokens")}
+        )
     return DeclaredGuard(
         path.stem,
         plan(description, options, mode),
-        identity=identity,
+        identity=json.dumps(answered_by, sort_keys=True),
         templates=templates,
         judging=Judging(
             repair=bool(settings.get("repair", True)),
             least_mass=settings.get("least_mass", 0.5),
             calibration=calibration or UNCALIBRATED,
         ),
+        takes_context=bool(context_turns),
     )
 
 

@@ -64,12 +64,14 @@ class ChatWording:
     Attributes:
         messages: role and text of each.
         prefill: what follows the prompt.
+        takes_context: whether earlier turns come before the messages.
     """
 
     messages: tuple[tuple[str, tuple[Part, ...]], ...]
     arguments: Mapping[str, Any]
     as_parts: bool
     prefill: str
+    takes_context: bool
 
     def prompt(self, exchange: Exchange, template: Callable[[], ChatTemplate]) -> Prompt:
         """The prompt for an exchange."""
@@ -80,6 +82,9 @@ class ChatWording:
             # a conversation without an answer ends with the request
             if exchange.response is not None or text != (_RESPONSE,)
         ]
+        if self.takes_context and exchange.context:
+            earlier = [ChatMessage(turn.role, turn.text) for turn in exchange.context]
+            messages = earlier + messages
         prompt = template().render(messages, self.arguments, as_parts=self.as_parts)
         if not self.prefill:
             return prompt
@@ -129,7 +134,9 @@ def wording_of(call: Call, values: Mapping[str, Any], arguments: Mapping[str, An
         if call.about != "prompt":
             messages.append(("assistant", (_RESPONSE,)))
     as_parts = bool(resolved(call.as_parts, values))
-    return ChatWording(tuple(messages), resolved(arguments, values), as_parts, prefill)
+    return ChatWording(
+        tuple(messages), resolved(arguments, values), as_parts, prefill, call.conversation
+    )
 
 
 def joined(runs: Sequence[Run]) -> tuple[Run, ...]:

@@ -61,10 +61,15 @@ class GuardReasoner(Guard):
         """Build it from the settings of the groups `guard` and `judging`.
 
         Raises:
-            WrongSetting: `guard.options` is set.
+            WrongSetting: `guard.options` or `guard.context_turns` is set.
         """
         if options.get("options"):
             raise WrongSetting("guard.options: the guard guardreasoner has no options.")
+        if options.get("context_turns"):
+            raise WrongSetting(
+                "guard.context_turns: the guard guardreasoner judges one request and one response;"
+                " set it to 0, or use a guard that takes conversations."
+            )
         least_mass = options.get("least_mass", 0.5)
         mode = options.get("reasoning", "always")
         return cls(

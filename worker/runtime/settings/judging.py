@@ -131,6 +131,16 @@ class GuardSettings(Group):
     options: dict[str, Any] = Field(
         {}, description="What the description of a guard lets you set, such as categories."
     )
+    context_turns: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Most earlier turns of the conversation that a guard which takes conversations"
+        " is given; they begin with the user, so an odd number counts as one less.",
+    )
+    context_tokens: Count = Field(
+        2048, description="Most tokens of the earlier turns together; a turn is never cut."
+    )
     prompt_form: Literal["raw", "chat"] = Field(
         "raw", description="The published scores were measured with `raw`."
     )
