@@ -24,7 +24,7 @@ def with_contexts(
     made: list[Exchange | NoRequest | NotAnEvent] = []
     for number, one in enumerate(found):
         if isinstance(one, NotAnEvent):
-            # what stands before it is not context of what stands after it
+            # what is before it is not context of what is after it
             pairs.clear()
             made.append(one)
             continue

@@ -3,7 +3,7 @@
 The same steps serve the worker and the commands that judge without Kafka.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,7 +29,6 @@ class PreparedRecord:
             several.
         flags: of the engine and of the exchange.
         taken_at: when preparation began, Unix seconds.
-        context_counts: the tokens of the earlier turns in the prompt, the newest first.
     """
 
     record: Record
@@ -39,7 +38,6 @@ class PreparedRecord:
     prompt_token_ids: list[int]
     taken_at: float
     gathered: GatheredRecord | None = None
-    context_counts: Sequence[int] = ()
     _begun: Asking | None = field(default=None, repr=False)
 
     @property
@@ -72,7 +70,6 @@ class PreparedRecord:
         added = [flag for flag in exchange.flags if flag not in self.flags]
         self.flags = (*self.flags, *added)
         self.decoded = self.decoded._replace(exchange=exchange)
-        self.context_counts = self.context_counts[: len(exchange.context)]
         self._begun = guard.judge(exchange)
         self.request = next(self._begun)
 
@@ -158,9 +155,8 @@ class Judge:
                 exchanges.append(one)
                 prepared.append(one)
             preparations.append(Preparation(record, exchanges, decoding.skipped))
-        if self._context is not None:
-            await self._limit_contexts(self._context, prepared)
-        if refused := await self._tokenise(prepared):
+        counts = {} if self._context is None else await self._limit(self._context, prepared)
+        if refused := await self._tokenise(prepared, counts):
             for preparation in preparations:
                 preparation.exchanges[:] = [
                     Refused(one.number, refused[one]) if one in refused else one
@@ -168,31 +164,32 @@ class Judge:
                 ]
         return preparations
 
-    async def _limit_contexts(
+    async def _limit(
         self, context: ContextBudget, prepared: Sequence[PreparedRecord]
-    ) -> None:
-        """Leave out the oldest turns that exceed the tokens of a context."""
+    ) -> dict[PreparedRecord, Sequence[int]]:
+        """Leave out the oldest turns that exceed a budget; returns the tokens of each turn."""
         in_context = [one for one in prepared if one.exchange.context]
         if not in_context:
-            return
+            return {}
         counted = await context.count([one.exchange for one in in_context])
         for one, counts in zip(in_context, counted, strict=True):
-            one.context_counts = counts
             if (turns := turns_within(counts, context.tokens)) < len(counts):
                 one.ask_with_newest(turns, self.guard)
+        return dict(zip(in_context, counted, strict=True))
 
     async def _tokenise(
-        self, prepared: Sequence[PreparedRecord]
+        self, prepared: Sequence[PreparedRecord], counts: Mapping[PreparedRecord, Sequence[int]]
     ) -> dict[PreparedRecord | Refused, RecordError]:
         """Render and tokenise first prompts; returns those that cannot be asked, and why."""
         refused: dict[PreparedRecord | Refused, RecordError] = {}
         while prepared:
-            prepared = await self._tokenise_once(prepared, refused)
+            prepared = await self._tokenise_once(prepared, counts, refused)
         return refused
 
     async def _tokenise_once(
         self,
         prepared: Sequence[PreparedRecord],
+        counts: Mapping[PreparedRecord, Sequence[int]],
         refused: dict[PreparedRecord | Refused, RecordError],
     ) -> list[PreparedRecord]:
         """Adds to `refused`; returns those that now have fewer earlier turns, for another try."""
@@ -221,10 +218,9 @@ class Judge:
             if token_ids is not None and len(token_ids) <= limit:
                 one.prompt_token_ids = token_ids
             elif one.exchange.context:
-                turns = 0
+                turns, held = 0, counts.get(one, ())[: len(one.exchange.context)]
                 if token_ids is not None:
-                    fits = sum(one.context_counts) - (len(token_ids) - limit)
-                    turns = turns_within(one.context_counts, fits)
+                    turns = turns_within(held, sum(held) - (len(token_ids) - limit))
                 one.ask_with_newest(turns, self.guard)
                 again.append(one)
             else:
