@@ -102,8 +102,21 @@ def labelling() -> list[Json]:
             "Exchanges judged, by status.",
             "suffix: judgements/s",
             {"{{status}}": SHOWN.rate(names.JUDGEMENTS, by=("status",))},
-            width=COLUMNS,
+            width=12,
             stacked=True,
+        ),
+        panel(
+            "Categories",
+            "Verdicts with a category, by its code, as a share of the judgements; a guard without"
+            " categories has none. A verdict can have several.",
+            "percentunit",
+            {
+                "{{code}}": ratio(
+                    SHOWN.rate(names.CATEGORIES, by=("code",)),
+                    f"scalar({SHOWN.rate(names.JUDGEMENTS)})",
+                )
+            },
+            width=12,
         ),
     )
 

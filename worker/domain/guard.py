@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from worker.domain.engines import Completion, EngineRequest, Usage
 from worker.domain.errors import InvalidRequest
@@ -69,6 +69,21 @@ class Guard(Protocol):
     ) -> tuple[tuple[CompletionSpan, ...], ...]:
         """For each completion, in order, where it says what the judgement read of it."""
         ...
+
+
+@runtime_checkable
+class NamesCategories(Protocol):
+    """A guard that says which categories its judgements can have."""
+
+    @property
+    def categories(self) -> Mapping[str, str]:
+        """The names of the categories, by their codes."""
+        ...
+
+
+def codes_of(guard: Guard) -> tuple[str, ...]:
+    """The codes of the categories that a guard names; none where it names no categories."""
+    return tuple(guard.categories) if isinstance(guard, NamesCategories) else ()
 
 
 def sample_requests(guard: Guard) -> Iterator[EngineRequest]:

@@ -63,6 +63,8 @@ _NOT_COPIED_PREFIXES = (
     "springdeserializerexception",
     "scst_",
 )
+# of the header with the codes of categories
+_MOST_CODE_BYTES = 1024
 _VERDICT = TypeAdapter(Verdict)
 _VERSION_1 = "guardstream.verdict/1"
 _SINCE_VERSION_2: dict[str, Any] = {
@@ -116,10 +118,26 @@ def verdict_record(
             for name, reading in verdict.criteria.items()
             if reading.label is not None
         ]
+    if verdict.categories and (codes := _codes(verdict)):
+        own.append(("guardstream.categories", codes))
     key = record.key
     if key is None:
         key = (verdict.conversation_id or verdict.event_id).encode("utf-8", "replace")
     return OutgoingRecord(topic, key, encode_verdict(verdict), (*copied, *own, *added))
+
+
+def _codes(verdict: Verdict) -> bytes:
+    """The codes of the categories, each once, as many as there is room for."""
+    found, size = [], 0
+    for code in dict.fromkeys(one.code for one in verdict.categories):
+        encoded = code.encode("utf-8", "replace")
+        size += len(encoded) + 1
+        if size > _MOST_CODE_BYTES:
+            break
+        # a consumer splits at commas
+        if b"," not in encoded:
+            found.append(encoded)
+    return b",".join(found)
 
 
 def _is_copied(name: str) -> bool:

@@ -11,6 +11,7 @@ import orjson
 from worker.domain.errors import UnusableFile
 from worker.domain.questions import Question
 from worker.evaluation.answers import Answer
+from worker.evaluation.categories import category_figures
 from worker.evaluation.intervals import CONFIDENCE, bootstrap, f1, proportion
 from worker.evaluation.labelled import Labelled, LabelledEvent
 from worker.evaluation.results import (
@@ -78,6 +79,7 @@ def evaluate(
         ],
         rows=rows,
         costs=_costs(rows),
+        categories=category_figures(rows),
     )
 
 
@@ -132,6 +134,8 @@ def _row(event: LabelledEvent, answer: Answer) -> ScoredRow:
         reasoned=answer.reasoned,
         tokens=answer.usage.completion_tokens if answer.usage else None,
         requests=answer.usage.requests if answer.usage else None,
+        categories=event.categories,
+        predicted_categories=answer.categories,
     )
 
 

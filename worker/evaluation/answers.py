@@ -1,7 +1,7 @@
 """A guard's predictions for an event, from the engine or from a file."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from worker.domain.engines import (
     stored_completions,
 )
 from worker.domain.guard import Guard, first_prompt, read_completions
-from worker.domain.judgements import Reading, Status
+from worker.domain.judgements import Category, Reading, Status
 from worker.domain.verdicts import GuardReference
 from worker.evaluation.labelled import LabelledEvent
 
@@ -27,6 +27,7 @@ class Answer:
         scores: the probability of the positive label, by question, where one was asked for.
         reasoned: whether the guard reasoned; null where that is not known.
         usage: tokens of all requests; null where that is not known.
+        categories: the codes that were found, each once.
         completions: in order, each with its tokens where they are known; empty for a verdict.
     """
 
@@ -38,6 +39,7 @@ class Answer:
     reasoned: bool | None = None
     usage: Usage | None = None
     completions: tuple[Completion, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 def unjudged(reason: str) -> Answer:
@@ -117,7 +119,13 @@ def read_answer(labelled: LabelledEvent, guard: Guard, stored: StoredCompletion)
         reasoned=judgement.reasoned,
         usage=stored.usage,
         completions=completions,
+        categories=distinct_codes(judgement.categories),
     )
+
+
+def distinct_codes(categories: Iterable[Category]) -> tuple[str, ...]:
+    """The codes of categories, each once, in order."""
+    return tuple(dict.fromkeys(one.code for one in categories))
 
 
 def scores_of(readings: Mapping[str, Reading]) -> dict[str, float]:

@@ -24,6 +24,8 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     RESPONSE_HARMFULNESS.name: (RESPONSE_HARMFULNESS.name, "response_harm_label"),
 }
 _EVENT = ("id", "prompt", "response")
+# the codes of an event's categories, among its labels
+CATEGORIES = "categories"
 
 
 class Row(NamedTuple):
@@ -50,12 +52,14 @@ class Columns:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """What columns can hold: the event, and a label for each question."""
-        return (*_EVENT, *(question.name for question in self.questions))
+        """What columns can hold: the event, a label for each question, and categories."""
+        return (*_EVENT, *(question.name for question in self.questions), CATEGORIES)
 
     def candidates(self, field: str) -> tuple[str, ...]:
         """The columns that can hold this; the first that exists does."""
         named = self.named.get(field)
+        if named is None and field == CATEGORIES:
+            return ()  # columns of this name hold many things: only one that is named is read
         return (named,) if named is not None else _KNOWN.get(field, (field,))
 
     def column(self, field: str, there: Collection[str]) -> str | None:
@@ -87,7 +91,10 @@ def row_event(place: str, row: Mapping[str, Any], columns: Columns) -> Row | Lef
         "id": None if name is None else str(name),
         "prompt": values.get("prompt"),
         "response": values.get("response"),
-        "labels": {one.name: values.get(one.name) for one in columns.questions},
+        "labels": {
+            name: values.get(name)
+            for name in (*(one.name for one in columns.questions), CATEGORIES)
+        },
         "metadata": {name: cell for name, cell in row.items() if name not in held.values()},
     }
     try:

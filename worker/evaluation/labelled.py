@@ -17,7 +17,7 @@ from worker.domain.errors import GuardstreamError, RecordError, UnusableFile
 from worker.domain.escaping import printable
 from worker.domain.events import Event, Exchange, judged_exchange
 from worker.domain.questions import STANDARD_QUESTIONS, Question
-from worker.evaluation.columns import Columns, LeftOut, Row, row_event
+from worker.evaluation.columns import CATEGORIES, Columns, LeftOut, Row, row_event
 from worker.evaluation.tables import SUFFIXES, read_table
 
 _SHOWN_CHARACTERS = 40
@@ -35,6 +35,7 @@ class LabelledEvent:
         place: its place in the file, as `line 7`.
         id: the event's own, or else its place.
         value: the event as it would be on the topic.
+        categories: the codes of its categories; None where they have no labels.
     """
 
     place: str
@@ -43,6 +44,7 @@ class LabelledEvent:
     event: Event
     exchange: Exchange
     labels: dict[str, str | None]
+    categories: tuple[str, ...] | None = None
 
     @property
     def exchange_sha256(self) -> str:
@@ -129,16 +131,21 @@ def read_event(
     """
     event = decode_event(value)
     exchange = judged_exchange(event)
-    labels = _labels(_object(value), questions)
+    given = _given(_object(value))
+    categories = _categories(given.get(CATEGORIES))
+    labels = _labels(given, questions)
+    if categories is None and not any(labels.values()):
+        raise _BadLabels("The row has no labels: all are null.")
     for question in questions:
         applies = question.applies(has_response=exchange.response is not None)
         if labels[question.name] is not None and not applies:
             raise _BadLabels(f"There is a label for {question.name}, but no response.")
     name = event.id or place.replace(" ", "-")
-    return LabelledEvent(place, name, value, event, exchange, labels)
+    return LabelledEvent(place, name, value, event, exchange, labels, categories)
 
 
-def _labels(data: dict[str, Any], questions: Sequence[Question]) -> dict[str, str | None]:
+def _given(data: dict[str, Any]) -> dict[str, Any]:
+    """The labels of a row as they are written."""
     given = data.get("labels")
     if given is None and isinstance(data.get("data"), dict):
         given = data["data"].get("labels")  # of a CloudEvent
@@ -146,13 +153,24 @@ def _labels(data: dict[str, Any], questions: Sequence[Question]) -> dict[str, st
         raise _BadLabels("The row has no labels.")
     if not isinstance(given, dict):
         raise _BadLabels("labels is not an object with a label for each task.")
+    return given
+
+
+def _labels(given: dict[str, Any], questions: Sequence[Question]) -> dict[str, str | None]:
     names = [question.name for question in questions]
-    if unknown := given.keys() - set(names):
+    if unknown := given.keys() - {*names, CATEGORIES}:
         raise _BadLabels(f"labels.{_shown(min(unknown))} is none of {', '.join(names)}.")
-    labels = {question.name: _label(question, given.get(question.name)) for question in questions}
-    if not any(labels.values()):
-        raise _BadLabels("The row has no labels: all are null.")
-    return labels
+    return {question.name: _label(question, given.get(question.name)) for question in questions}
+
+
+def _categories(given: Any) -> tuple[str, ...] | None:
+    """The codes of a list, or of a text with commas between them, as a table's cell has it."""
+    if given is None:
+        return None
+    codes = given.split(",") if isinstance(given, str) else given
+    if not isinstance(codes, list) or not all(isinstance(one, str) for one in codes):
+        raise _BadLabels(f"labels.{CATEGORIES} is not a list of codes.")
+    return tuple(dict.fromkeys(code.strip() for code in codes if code.strip()))
 
 
 def _label(question: Question, word: Any) -> str | None:

@@ -86,6 +86,17 @@ def render_report(evaluation: Evaluation, events: Sequence[LabelledEvent]) -> st
             (one.asks, confusion_plot(one.confusion, task))
             for task, one in evaluation.tasks.items()
         ],
+        category_names=[
+            *("category", f"F1 [{share}]", "precision", "recall", "labelled", "found", "both"),
+        ],
+        categories=[
+            [
+                code,
+                *map(interval, (one.f1, one.precision, one.recall)),
+                *(f"{n:,}" for n in (one.support, one.predicted, one.hits)),
+            ]
+            for code, one in evaluation.categories.items()
+        ],
         slices=[
             _slice_section(field, list(group))
             for field, group in groupby(evaluation.slices, key=lambda one: one.field)

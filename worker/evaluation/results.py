@@ -45,6 +45,24 @@ class TaskFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class CategoryFigures:
+    """How well one category is found, over the rows whose categories are labelled.
+
+    Attributes:
+        support: rows with this label.
+        predicted: rows for which the guard names it.
+        hits: rows with both.
+    """
+
+    support: int
+    predicted: int
+    hits: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """The figures over the rows whose field has this value."""
 
@@ -61,6 +79,7 @@ class ScoredRow:
     Attributes:
         scores: the probability of the positive label, where one was asked for.
         reasoned: whether the guard reasoned, if known; so are `tokens` and `requests`.
+        categories: the labelled codes; null where they have no labels.
     """
 
     id: str
@@ -75,6 +94,8 @@ class ScoredRow:
     reasoned: bool | None = None
     tokens: int | None = None
     requests: int | None = None
+    categories: tuple[str, ...] | None = None
+    predicted_categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +159,7 @@ class Evaluation:
     """The complete document.
 
     Attributes:
+        categories: by their codes, the most frequent label first.
         costs: of all verdicts, and by whether the guard reasoned, where that is known.
     """
 
@@ -153,6 +175,7 @@ class Evaluation:
     rows: list[ScoredRow]
     comparison: Comparison | None = None
     costs: dict[str, Costs] = field(default_factory=dict)
+    categories: dict[str, CategoryFigures] = field(default_factory=dict)
     schema: Literal["guardstream.evaluation/2"] = "guardstream.evaluation/2"
 
     @property

@@ -16,6 +16,7 @@ from worker.domain.verdicts import GuardReference, Verdict
 from worker.evaluation.answers import (
     Answer,
     StoredCompletion,
+    distinct_codes,
     read_answer,
     rendered_sha256,
     scores_of,
@@ -46,6 +47,7 @@ class Stored:
                 scores=scores_of(readings),
                 reasoned=verdict.reasoned,
                 usage=verdict.usage,
+                categories=distinct_codes(verdict.categories),
             )
         stored = self.completions.get(labelled.id)
         if stored is None:

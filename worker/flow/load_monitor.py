@@ -11,7 +11,8 @@ from worker.flow.admission import Admission
 from worker.flow.ownership import Ownership
 from worker.flow.progress import Progress, Standing
 from worker.flow.workload import Counts, Workload
-from worker.telemetry import PartitionState, Telemetry, names
+from worker.telemetry import Telemetry, names
+from worker.telemetry.partition_state import PartitionState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -147,7 +147,13 @@ def _asyncapi() -> dict[str, Any]:
     }
     labels = {f"guardstream.{question.name}": {"type": "string"} for question in STANDARD_QUESTIONS}
     routing = ("content-type", "guardstream.schema", "guardstream.event_id", "guardstream.status")
-    headers = {name: {"type": "string"} for name in routing} | labels
+    categories = {
+        "guardstream.categories": {
+            "type": "string",
+            "description": "The codes of the categories, if there are any, with commas between.",
+        }
+    }
+    headers = {name: {"type": "string"} for name in routing} | labels | categories
     json_type = "application/json"
     return {
         "asyncapi": "3.0.0",

@@ -14,7 +14,7 @@ from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.base import MOST_BEGUN, Delivery
 from worker.delivery.exactly_once import ExactlyOnce
 from worker.delivery.transaction_pace import TransactionPolicy
-from worker.domain.guard import Guard, sample_requests
+from worker.domain.guard import Guard, codes_of, sample_requests
 from worker.domain.ports import Source
 from worker.domain.prompts import Control, Prompt
 from worker.engine.retry import RetryPolicy
@@ -91,7 +91,7 @@ def build_judging(
     built = build_guard(settings, calibrated=calibrated)
     guard = built.guard
     clock = SystemClock()
-    exporters = Exporters(settings, guard.questions)
+    exporters = Exporters(settings, guard.questions, codes_of(guard))
     telemetry = exporters.telemetry
     model = load_model(settings, seed)
     _require_tokens(guard, model.tokenizer)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class Exporters:
     """The telemetry of a worker and its exporters."""
 
-    def __init__(self, settings: Settings, questions: Sequence[Question]) -> None:
+    def __init__(
+        self, settings: Settings, questions: Sequence[Question], codes: Sequence[str] = ()
+    ) -> None:
         chosen = settings.telemetry
         # creation times are not needed, and would double the number of series
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -41,7 +43,7 @@ class Exporters:
             model=settings.engine.model,
             content_characters=chosen.content_characters,
         )
-        self.telemetry = Telemetry(SystemClock(), tracing=tracing, questions=questions)
+        self.telemetry = Telemetry(SystemClock(), tracing=tracing, questions=questions, codes=codes)
         # the metrics of vLLM are in the default registry of prometheus_client
         self.registries = (self.telemetry.registry, prometheus_client.REGISTRY)
         if chosen.otlp_endpoint:

@@ -8,7 +8,6 @@ follow. No text of events is recorded, except on spans where a setting asks for 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN, Span
@@ -24,32 +23,17 @@ from worker.domain.questions import STANDARD_QUESTIONS, Question
 from worker.domain.records import Headers, Partition, Record
 from worker.domain.verdicts import Verdict
 from worker.telemetry import attributes, names
+from worker.telemetry.categories import Categories
 from worker.telemetry.chat import Chat
 from worker.telemetry.initial import start_at_zero
 from worker.telemetry.instruments import Instruments
 from worker.telemetry.metric import Metric
+from worker.telemetry.partition_state import PartitionState
 from worker.telemetry.recent import RecentVerdicts
 from worker.telemetry.tracing import Tracing, baggage, carried, carrier, fail, trace_headers
 
 _NO_SPAN = nullcontext(INVALID_SPAN)
 _STATES = ("loading", "running", "stopping")
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionState:
-    """The state of a partition that this worker holds.
-
-    Attributes:
-        lag: records between the committed offset and the end that consumers can read.
-        unsettled: records received and not committed.
-        epoch: of its assignment.
-        unstable: records past that end, behind a producer transaction that is still open.
-    """
-
-    lag: int
-    unsettled: int
-    epoch: int
-    unstable: int = 0
 
 
 class Telemetry:
@@ -59,6 +43,7 @@ class Telemetry:
         tracing: makes the spans; without it none are recorded.
         registry: what a scrape collects.
         questions: of the guard; each label is a time series.
+        codes: of the categories that the guard names; each is a time series.
     """
 
     def __init__(
@@ -68,12 +53,14 @@ class Telemetry:
         tracing: Tracing | None = None,
         registry: CollectorRegistry | None = None,
         questions: Sequence[Question] = STANDARD_QUESTIONS,
+        codes: Sequence[str] = (),
     ) -> None:
         self.registry = registry or CollectorRegistry()
         self._clock = clock
         self._tracing = tracing or Tracing()
         self._instruments = made = Instruments(self.registry)
-        self._recent = RecentVerdicts()
+        self._categories = Categories(made, codes)
+        self._recent = RecentVerdicts(self._categories)
         # instruments that every record uses are looked up once
         self._queue, self._batch, self._judge, self._publish = (
             made.histogram(names.STAGE_DURATION, stage)
@@ -179,6 +166,8 @@ class Telemetry:
             self._tokens_scored.add(verdict.usage.completion_tokens)
         for flag in verdict.flags:
             self._instruments.counter(names.FLAGS, flag).add()
+        if verdict.categories:
+            self._categories.count(verdict)
         age = max(now - record.timestamp_ms / 1000, 0.0)
         self._recent.add(verdict, now, age, record.headers)
 

@@ -103,6 +103,13 @@ JUDGEMENT_TOKENS = Metric(
     "Tokens generated for judgements: `reasoned`, or by `score` alone.",
     ("by",),
 )
+CATEGORIES = Metric(
+    "guardstream.categories",
+    Kind.COUNTER,
+    "{verdict}",
+    "Verdicts with a category, by its code; `other` for codes that the guard does not name.",
+    ("code",),
+)
 FLAGS = Metric("guardstream.flags", Kind.COUNTER, "{flag}", "Flags of verdicts.", ("flag",))
 DEAD_LETTERS = Metric(
     "guardstream.dead_letters",

@@ -5,15 +5,21 @@ from typing import Any
 
 from worker.domain.records import Headers
 from worker.domain.verdicts import Verdict
+from worker.telemetry.categories import Categories
 from worker.telemetry.tracing import trace_id
 
 _KEPT = 50
 
 
 class RecentVerdicts:
-    """Keeps the last verdicts, and shows them without text of events."""
+    """Keeps the last verdicts, and shows them without text of events.
 
-    def __init__(self) -> None:
+    Args:
+        categories: the codes that can be shown.
+    """
+
+    def __init__(self, categories: Categories) -> None:
+        self._categories = categories
         self._verdicts: deque[tuple[Verdict, float, float, Headers]] = deque(maxlen=_KEPT)
 
     def add(self, verdict: Verdict, judged_at: float, age: float, headers: Headers) -> None:
@@ -29,6 +35,8 @@ class RecentVerdicts:
                 "offset": verdict.source.offset,
                 "status": verdict.status,
                 "labels": {name: reading.label for name, reading in verdict.readings().items()},
+                "categories": self._categories.codes_of(verdict),
+                "severity": verdict.severity,
                 "flags": list(verdict.flags),
                 "judged_at": judged_at,
                 "age_seconds": age,

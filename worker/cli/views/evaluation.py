@@ -39,6 +39,9 @@ def _parts(evaluation: Evaluation) -> Iterator[RenderableType]:
     if evaluation.costs:
         yield ""
         yield _costs(evaluation)
+    if evaluation.categories:
+        yield ""
+        yield _categories(evaluation)
     for _, group in groupby(evaluation.slices, key=lambda one: one.field):
         yield ""
         yield from _slices(list(group))
@@ -124,6 +127,24 @@ def _costs(evaluation: Evaluation) -> Table:
         (
             (name, str(one.verdicts), f"{one.tokens:.1f}", f"{one.requests:.2f}")
             for name, one in evaluation.costs.items()
+        ),
+    )
+
+
+def _categories(evaluation: Evaluation) -> Table:
+    share = f"{evaluation.confidence:.0%}"
+    return table(
+        ("category", f"F1 [{share}]", "prec.", "recall", "labelled", "found"),
+        (
+            (
+                printable(code),
+                _estimate(one.f1),
+                _number(one.precision.value),
+                _number(one.recall.value),
+                str(one.support),
+                str(one.predicted),
+            )
+            for code, one in evaluation.categories.items()
         ),
     )
 

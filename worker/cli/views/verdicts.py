@@ -25,6 +25,15 @@ def show_verdict(value: bytes) -> RenderableType:
         head.append(f"{label:<10}", LABEL_STYLES.get(label, "dim"))
         if isinstance(score := answer.get("score"), float | int):
             head.append(f" {score:.2f}", "dim")
+    if severity := verdict.get("severity"):
+        head.append(" severity ", "dim")
+        head.append(printable(severity))
+    if categories := verdict.get("categories"):
+        codes = dict.fromkeys(one["code"] for one in categories)
+        head.append(" categories ", "dim")
+        head.append(printable(", ".join(codes)), _BAD)
+    if turns := verdict.get("context_turns"):
+        head.append(f" after {turns} turns", "dim")
     if verdict["status"] != "complete":
         head.append(f" {printable(verdict['status'])}", _UNKNOWN)
     if verdict["flags"]:

@@ -14,7 +14,7 @@ from worker.domain.chat import ChatTemplate, TemplateSource
 from worker.domain.engines import Completion, Continuation, EngineRequest, LabelPlace
 from worker.domain.errors import InvalidRequest, PromptTooLong, WrongSetting
 from worker.domain.events import CONTEXT_TRUNCATED, Exchange, Turn
-from worker.domain.guard import Asking, CompletionSpan, Guard
+from worker.domain.guard import Asking, CompletionSpan, Guard, NamesCategories
 from worker.domain.judgements import Judgement, status_of
 from worker.domain.prompts import Control, Prompt
 from worker.domain.questions import Question
@@ -56,7 +56,7 @@ class Judging:
     calibration: Calibration = UNCALIBRATED
 
 
-class DeclaredGuard(Guard):
+class DeclaredGuard(Guard, NamesCategories):
     """Asks each call of a description, then for the labels that are missing.
 
     Args:
@@ -99,6 +99,14 @@ class DeclaredGuard(Guard):
     @override
     def questions(self) -> tuple[Question, ...]:
         return self._questions
+
+    @property
+    @override
+    def categories(self) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for call in self._calls:
+            found |= call.categories.names if call.categories is not None else {}
+        return found
 
     @property
     @override

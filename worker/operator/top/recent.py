@@ -16,6 +16,7 @@ class RecentVerdict:
 
     Attributes:
         labels: by the name of the question.
+        categories: their codes, of a worker that reports them; so is `severity`.
         judged_at: Unix seconds.
         age_seconds: from Kafka's timestamp of the event until the verdict was durable.
     """
@@ -29,6 +30,8 @@ class RecentVerdict:
     judged_at: _Seconds
     age_seconds: _Seconds
     trace_id: str | None
+    categories: tuple[str, ...] = ()
+    severity: str | None = None
 
 
 _ANSWER = TypeAdapter(list[RecentVerdict])

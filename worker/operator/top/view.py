@@ -106,6 +106,7 @@ class View:
         load: of all readable workers; None if there are none.
         inconclusive_share: of the judgements; None without judgements.
         reasoned_share: of the judgements, the ones with reasoning; the others are scores alone.
+        categories: the codes and how many verdicts have them; the most frequent first.
         flags: the most frequent first.
         partitions: the greatest lag first.
         recent: newest first; None if no worker reports them.
@@ -118,6 +119,7 @@ class View:
     mixes: tuple[Mix, ...]
     inconclusive_share: float | None
     reasoned_share: float | None
+    categories: tuple[tuple[str, int], ...]
     flags: tuple[tuple[str, int], ...]
     dead_letters: tuple[DeadLetters, ...]
     partitions: tuple[PartitionView, ...]
@@ -138,7 +140,8 @@ def view_of(seen: Sequence[WorkerStatus], now: float) -> View:
         mixes=tuple(_mixes(changes)),
         inconclusive_share=_of_judgements(changes, names.JUDGEMENTS, "inconclusive"),
         reasoned_share=_of_judgements(changes, names.REASONED),
-        flags=tuple((flag, round(count)) for (flag,), count in _ranked(changes, names.FLAGS)),
+        categories=_counted(changes, names.CATEGORIES),
+        flags=_counted(changes, names.FLAGS),
         dead_letters=tuple(_dead_letters(changes)),
         partitions=tuple(_partitions(seen)),
         recent=tuple(newest) if reported else None,
@@ -216,6 +219,11 @@ def _held(worker: str, snapshot: Snapshot) -> Iterable[PartitionView]:
         yield PartitionView(
             worker, topic, partition, lag.get(key), unsettled.get(key), epoch.get(key)
         )
+
+
+def _counted(changes: Sequence[Change], metric: Metric) -> tuple[tuple[str, int], ...]:
+    """The values of a metric's only label, with their rounded counts."""
+    return tuple((name, round(count)) for (name,), count in _ranked(changes, metric))
 
 
 def _ranked(changes: Sequence[Change], metric: Metric) -> Iterable[tuple[tuple[str, ...], float]]:

@@ -110,10 +110,11 @@ def stages(view: View) -> Pane:
 
 
 def verdicts(view: View) -> Pane:
-    """The labels and flags of verdicts."""
+    """The labels, categories and flags of verdicts."""
 
     def body(_: int, width: int) -> RenderableType:
-        flags = ", ".join(f"{shown(flag)} {count(number)}" for flag, number in view.flags[:3])
+        flags = _frequent(view.flags)
+        categories = _frequent(view.categories)
         return lines_of(
             *(_mix(mix, width) for mix in view.mixes),
             fact(
@@ -121,10 +122,17 @@ def verdicts(view: View) -> Pane:
                 f"{share(view.inconclusive_share)} inconclusive,"
                 f" {share(view.reasoned_share)} reasoned",
             ),
+            *([fact("category", categories)] if categories else []),
             fact("flags", flags or "none"),
         )
 
-    return Pane("Verdicts", 5, 5, body)
+    lines = 6 if view.categories else 5
+    return Pane("Verdicts", lines, lines, body)
+
+
+def _frequent(counted: Sequence[tuple[str, int]]) -> str:
+    """The three that are counted most."""
+    return ", ".join(f"{shown(name)} {count(number)}" for name, number in counted[:3])
 
 
 def _mix(mix: Mix, width: int) -> Text:
@@ -198,25 +206,32 @@ def last_verdicts(view: View, now: float) -> Pane:
             return Text("none yet", FAINT)
         traced = width >= _TRACES_FROM
         asked = in_order(name for verdict in recent for name in verdict.labels)
+        with_harm = any(verdict.categories or verdict.severity for verdict in recent)
         table = table_of(
             *(("ago", -5), ("record", 0)),
             *((heading_of(name), 10) for name in asked),
+            *([("category", width // 8)] if with_harm else []),
             *(("took", -5), ("flags", width // 7), *([("trace", 32)] if traced else [])),
         )
         for verdict in recent[: lines - 1]:
-            cells = _verdict(verdict, asked, now)
+            cells = _verdict(verdict, asked, now, with_harm=with_harm)
             add_row(table, *cells, *([_trace(verdict)] if traced else []))
         return table
 
     return Pane("Last verdicts", 3, 1 + len(recent or ()), body)
 
 
-def _verdict(verdict: RecentVerdict, asked: Sequence[str], now: float) -> Iterable[Text]:
+def _verdict(
+    verdict: RecentVerdict, asked: Sequence[str], now: float, *, with_harm: bool
+) -> Iterable[Text]:
     yield Text(duration(max(0.0, now - verdict.judged_at)), FAINT)
     yield Text(f"{shown(verdict.topic)}/{verdict.partition}@{verdict.offset}")
     for name in asked:
         label = verdict.labels.get(name)
         yield Text(shown(label or "-"), LABEL_STYLES.get(label or "", FAINT))
+    if with_harm:
+        harm = [*verdict.categories, *([verdict.severity] if verdict.severity else [])]
+        yield Text(shown(", ".join(harm)), BAD if verdict.categories else FAINT)
     yield Text(duration(max(0.0, verdict.age_seconds)))
     notes = [] if verdict.status == "complete" else [verdict.status]
     yield Text(shown(", ".join((*notes, *verdict.flags))), UNSURE)
