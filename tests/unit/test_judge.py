@@ -6,10 +6,11 @@ import orjson
 import pytest
 
 from tests.unit.clocks import QuickClock
+from tests.unit.guards.declared import declared
 from tests.unit.judges import build_judge
 from worker.adapters.simulated import Behaviour, SimulatedEngine
 from worker.domain.errors import EngineInterrupted, JudgingTimedOut, PoisonRecord
-from worker.domain.records import Partition, Record
+from worker.domain.records import Partition, Record, record_of_line
 
 
 class Frail(SimulatedEngine):
@@ -104,3 +105,14 @@ async def test_an_engine_that_dies_by_chance_condemns_nobody():
         engine.die()
     assert all(verdict.status == "complete" for verdict in await judging)
     assert engine.deaths == 3
+
+
+async def test_a_record_that_is_judged_again_asks_its_further_requests():
+    clock = QuickClock()
+    # the simulated engine gives no such answer, so labels are forced: continuations of the request
+    guard = declared("qwen3guard")
+    judge = build_judge(SimulatedEngine(behaviour=Behaviour(), clock=clock), clock, guard=guard)
+    ((_, (prepared,), _),) = await judge.prepare([record_of_line("t", 0, b'{"prompt": "a"}', 0.0)])
+    first, second = await judge.judge(prepared), await judge.judge(prepared)
+    assert first.usage.requests == second.usage.requests == 2
+    assert first.prompt_harmfulness == second.prompt_harmfulness

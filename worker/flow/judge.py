@@ -78,7 +78,8 @@ class PreparedRecord:
         asking, self._begun = self._begun, None
         if asking is None:
             asking = guard.judge(self.exchange)
-            next(asking)
+            # the requests that continue it name this one
+            self.request = next(asking)
         return asking
 
 
@@ -243,8 +244,9 @@ class Judge:
             RecordError: this record cannot be judged.
             Fatal: no record can.
         """
+        asking = prepared.begin(self.guard)
         return await self._asker.ask(
-            prepared.begin(self.guard),
+            asking,
             prepared.request,
             prepared.prompt_token_ids,
             exchange=prepared.exchange,
