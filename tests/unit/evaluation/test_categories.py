@@ -29,7 +29,6 @@ from worker.evaluation.report import render_report
 from worker.evaluation.results import ScoredRow, encode_evaluation, read_evaluation
 from worker.evaluation.stored import Stored
 
-GUARD = None
 CODES = st.sets(st.sampled_from(["S1", "S2", "S3"]))
 
 
@@ -66,7 +65,7 @@ def test_each_code_is_counted_by_itself(pairs):
     assert supports == sorted(supports, reverse=True)
 
 
-def evaluation_of(tmp_path=None):
+def evaluation_of():
     events = [
         with_codes("a", ["S1", "S2"]),
         with_codes("b", []),
@@ -145,4 +144,4 @@ def test_what_is_no_list_of_codes_is_refused(wrong):
 
 def test_they_are_read_from_stored_verdicts():
     stored = Stored(verdicts={"a": verdict("S1", "S1", "S2")})
-    assert stored.answer(event("a"), GUARD).categories == ("S1", "S2")
+    assert stored.answer(event("a"), None).categories == ("S1", "S2")
