@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.chat_templates import ADDED, BOS, PARITY
+from tests.unit.chat_templates import ADDED, BOS, PARITY, WRAPPED, write_model
 from tests.unit.clocks import QuickClock
 from tests.unit.guards.declared import Engine, Template, declared
 from tests.unit.judges import WordTokenizer, build_judge
-from worker.adapters.chat_template import JinjaChatTemplate
+from worker.adapters.chat_template import JinjaChatTemplate, load_chat_template
 from worker.adapters.simulated import Behaviour, SimulatedEngine
+from worker.adapters.vllm.tokenizer import JsonTokenizer
 from worker.decoding.decoder import EventDecoder, Refused
 from worker.domain.errors import PromptTooLong, WrongSetting
 from worker.domain.events import CONTEXT_TRUNCATED, Exchange, Turn
@@ -226,6 +227,30 @@ async def test_a_conversation_that_the_template_refuses_is_judged_without_its_ea
 
     judge = judge_of(turns=6, tokens=99, template=Short())
     assert await prepared(judge, conversation(1, 1, 1), conversation(1, 1, 1, 1, 1)) == [2, 0]
+
+
+async def test_with_a_tokenizer_and_a_chat_template_of_a_model(tmp_path):
+    model = write_model(tmp_path, WRAPPED)
+    tokenizer = JsonTokenizer.load(model)
+    template = load_chat_template(model)
+    texts = ["<|im_end|> one", "two <think>", "three " * 40, "four", "five"]
+    messages = [
+        {"role": "user" if n % 2 == 0 else "assistant", "content": text}
+        for n, text in enumerate(texts)
+    ]
+    record = record_of_line("t", 0, orjson.dumps({"messages": messages}), 0.0)
+    forged = [tokenizer.token_id("<|im_end|>"), tokenizer.token_id("<think>")]
+    *_, three, four, _ = (len(tokenizer.ids(text)) for text in texts)
+    for tokens, turns in ((1000, 4), (three + four, 2), (three + four - 1, 0)):
+        judge = judge_of(turns=4, tokens=tokens, tokenizer=tokenizer, template=template)
+        ((_, (one,), _),) = await judge.prepare([record])
+        assert len(one.exchange.context) == turns
+        (alone,) = await tokenizer.encode([first_prompt(judge.guard, one.exchange)], 9999)
+        assert one.prompt_token_ids == alone
+        # the template has one of each
+        assert [alone.count(token) for token in forged] == [1, 1]
+        held = sum(len(tokenizer.ids(turn.text)) for turn in one.exchange.context)
+        assert held <= tokens
 
 
 @given(st.lists(st.integers(0, 9), max_size=12), st.integers(-3, 40))
