@@ -194,8 +194,8 @@ async def test_a_guard_that_ships_can_be_tried_without_its_model(name):
     for one in await judge.prepare(records):
         verdict = await judge.judge(one.exchanges[0])
         assert verdict.guard.name == name
-        assert "simulated" in verdict.judgement.flags
-        assert verdict.judgement.status == "complete"
+        assert "simulated" in verdict.flags
+        assert verdict.status == "complete"
 
 
 def test_options_are_settings(chat_templates, monkeypatch):

@@ -12,6 +12,8 @@ from tokenizers import Tokenizer
 from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 
+_State = dict[str, Any]
+
 
 class Marks(Enum):
     """Where a tokenizer adds a space that the text does not have."""
@@ -38,11 +40,11 @@ def unmarked(tokenizer: Tokenizer) -> tuple[Tokenizer, Marks]:
     return copy, Marks.START if seen == {Marks.START} else Marks.AFTER_CONTROL_TOO
 
 
-def _state(part: Any) -> dict[str, Any] | None:
+def _state(part: Any) -> _State | None:
     return None if part is None else json.loads(part.__getstate__())
 
 
-def _restored(part: Any, state: dict[str, Any] | None) -> Any:
+def _restored(part: Any, state: _State | None) -> Any:
     if state is None:
         return None
     # a sequence of one, as the library has a class for each kind
@@ -51,12 +53,15 @@ def _restored(part: Any, state: dict[str, Any] | None) -> Any:
     return part
 
 
-def _without(state: dict[str, Any] | None, seen: set[Marks]) -> dict[str, Any] | None:
+def _without(state: _State | None, seen: set[Marks]) -> _State | None:
+    """The state of a part that adds no space; what such a part did is added to `seen`."""
+    if state is None:
+        return None
     match state:
-        case {"type": "Sequence", **rest}:
-            ((name, parts),) = rest.items()
-            kept = [one for part in parts if (one := _without(part, seen)) is not None]
-            return {"type": "Sequence", name: kept}
+        case {"type": "Sequence"}:
+            name = "normalizers" if "normalizers" in state else "pretokenizers"
+            parts = [_without(part, seen) for part in state[name]]
+            return {**state, name: [part for part in parts if part is not None]}
         case {"type": "Prepend"}:
             seen.add(Marks.AFTER_CONTROL_TOO)
             return None
