@@ -43,7 +43,7 @@ def codes(judgement):
     return [(one.task, one.code) for one in judgement.categories]
 
 
-def test_three_descriptions_ship():
+def test_descriptions_ship():
     assert {"qwen3guard", "llama-guard", "granite-guardian"} <= set(shipped())
     assert known_guards()[0] == "guardreasoner"
     assert set(shipped()) < set(known_guards())
@@ -398,6 +398,9 @@ PIECES = st.sampled_from(
         *("Safety: ", "Safe", "Unsafe", "Controversial", "\n", "Categories: ", "None", "PII", ", "),
         *("Refusal: ", "Yes", "No", "safe", "unsafe", "S1", ",S14", "<think>", "</think>"),
         *("<score> ", "yes", "no", " </score>", " ", "\ud800", "\u200b", "{prompt}"),
+        *("sec", "pc", "a", "<explanation>", "</explanation>", "User Safety: ", "N/A", "."),
+        *("\nResponse Safety: ", "\nSafety Categories: ", "analysis", "assistant", "final", "1"),
+        *("Harmful request: ", "\nResponse refusal: ", "\nHarmful response: ", "0"),
     ]
 )
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=10).map("".join))
