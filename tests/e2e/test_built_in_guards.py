@@ -29,7 +29,7 @@ EVENTS = [
 
 def settings_for(model, family):
     required = read_description(path_of(family.guard)).required
-    options = dict.fromkeys(required, "Be kind.") | family.options
+    options = dict.fromkeys(required, "Be kind.") | dict(family.options)
     return load_settings(
         guard={"name": family.guard, "options": options},
         # a model with random weights is about to give no answer at all

@@ -124,14 +124,14 @@ class Continuation:
 
     @property
     def place(self) -> Place:
-        """What stands before its text."""
+        """What comes before its text."""
         if self.completion is not None and self.completion.token_ids:
             return Place.TEXT
         return place_after(self.of.prompt)
 
 
 def place_after(prompt: Prompt | Continuation) -> Place:
-    """What stands before the text that follows a prompt."""
+    """What comes before the text that follows a prompt."""
     if not prompt.runs:
         return prompt.place
     return Place.CONTROL if isinstance(prompt.runs[-1], Control) else Place.TEXT
@@ -181,7 +181,7 @@ class EngineRequest:
 
 
 def before_labels(request: EngineRequest, place: LabelPlace) -> Place:
-    """What stands before the labels of a place."""
+    """What comes before the labels of a place."""
     return Place.TEXT if place.after else place_after(request.prompt)
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Place(Enum):
-    """What stands before a text: some tokenizers begin a text with a space of their own."""
+    """What comes before a text: some tokenizers add a space at the beginning."""
 
     START = "start"
     CONTROL = "control"
@@ -33,7 +33,7 @@ class Prompt:
     Attributes:
         opening: what the guard begins a text with in each of its prompts, so that a tokenizer
             need not read it each time.
-        place: what stands before it.
+        place: what comes before it.
     """
 
     runs: tuple[str | Control, ...]

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
 from typing_extensions import override
 
-from worker.adapters.chat_files import AddedToken, control_tokens, read_chat_files
+from worker.adapters.chat_files import control_tokens, read_chat_files
 from worker.adapters.model_files import model_file, unavailable
+from worker.adapters.vllm.vocabulary import added_tokens, longest_token
 from worker.adapters.vllm.word_marks import Marks, unmarked
 from worker.domain.engines import Tokenizer as TokenizerPort
 from worker.domain.errors import EngineUnavailable
@@ -68,7 +67,7 @@ class JsonTokenizer(TokenizerPort):
         self._model = model
         self._adds_controls = adds_controls
         self._unmarked, self._marks = unmarked(tokenizer)
-        self._longest = _longest_token(tokenizer)
+        self._longest = longest_token(tokenizer)
         self._before = self.ids("\n", Place.TEXT) if self._marks is not Marks.NOWHERE else []
         self._before_text = self._tokenizer.decode(self._before)
         self._openings: dict[str, _Opening] = {}
@@ -92,7 +91,9 @@ class JsonTokenizer(TokenizerPort):
         except Exception as error:  # the library raises bare Exceptions for unreadable files
             raise EngineUnavailable(f"The tokenizer of {model} cannot be read.") from error
         loaded = cls(tokenizer, model, adds_controls=adds_controls)
-        loaded._keep_out_of_text(token.name for token in control_tokens(_added(tokenizer), source))
+        loaded._keep_out_of_text(
+            token.name for token in control_tokens(added_tokens(tokenizer), source)
+        )
         return loaded
 
     @override
@@ -120,7 +121,7 @@ class JsonTokenizer(TokenizerPort):
 
         Args:
             labels: as they are written.
-            place: what stands before them.
+            place: what comes before them.
 
         Raises:
             EngineUnavailable: two labels do not differ within the shorter one.
@@ -253,7 +254,7 @@ class JsonTokenizer(TokenizerPort):
 
 
 def _placed(prompt: Prompt) -> Iterator[tuple[str | Control, Place]]:
-    """The runs, and what stands before each.
+    """The runs, and what comes before each.
 
     The token at the beginning that the tokenizer itself adds comes before the start of the text.
     """
@@ -264,34 +265,6 @@ def _placed(prompt: Prompt) -> Iterator[tuple[str | Control, Place]]:
             place = Place.TEXT
         elif run.shown:
             place = Place.CONTROL
-
-
-def _added(tokenizer: Tokenizer) -> list[AddedToken]:
-    added = tokenizer.get_added_tokens_decoder().values()
-    return [AddedToken(one.content, one.special, one.lstrip, one.rstrip) for one in added]
-
-
-def _longest_token(tokenizer: Tokenizer) -> int | None:
-    """The most characters that one token covers; None if there is no such bound.
-
-    There is a bound if every byte of a text becomes part of a token: byte-level BPE without a
-    normalizer. The name of a token then has a character for each byte.
-    """
-    if tokenizer.pre_tokenizer is None or not isinstance(tokenizer.model, BPE):
-        return None
-    splitter = tokenizer.pre_tokenizer.__getstate__()
-    names = tokenizer.get_vocab(with_added_tokens=True)
-    added = tokenizer.get_added_tokens_decoder().values()
-    if (
-        tokenizer.normalizer is not None
-        or tokenizer.model.unk_token is not None
-        or b'"ByteLevel"' not in splitter
-        or b'"Removed"' in splitter
-        or not names.keys() >= set(ByteLevel.alphabet())
-        or any(token.lstrip or token.rstrip for token in added)
-    ):
-        return None
-    return max(map(len, names))
 
 
 def _characters(prompt: Prompt) -> int:

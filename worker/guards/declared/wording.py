@@ -51,7 +51,7 @@ class LaterPrompt(Prompt):
 
     @property
     def place(self) -> Place:
-        """What stands before it: nothing."""
+        """What comes before it: nothing."""
         return Place.START
 
     @property
