@@ -167,6 +167,28 @@ def test_a_place_is_found_in_an_answer(kind):
 
 
 @each_kind
+@given(st.lists(st.sampled_from(["\U0001f600", "\u4e2d", "\u00e9", "a", " ", "H:"]), max_size=12))
+def test_bytes_of_a_character_do_not_hide_a_place(kind, pieces_):
+    """A character that is not complete is shown as one for each of its bytes."""
+    tokenizer = loaded(kind)
+    ids = tokenizer.ids("".join(pieces_) + "H:", Place.TEXT)
+    written = [tokenizer.text(ids[:n]) for n in range(len(ids) + 1)]
+    at = written[-1].find("H:") + 2
+    exact = max(n for n, one in enumerate(written) if one == written[-1][:at])
+    found = starts_of([LabelPlace((), "H:")], written[-1], len(ids), written.__getitem__)
+    assert list(found) == [exact]
+
+
+def test_a_control_token_that_is_not_special_is_kept_out_of_texts_in_the_middle():
+    tokenizer = Tokenizer.from_str(KINDS["first"].to_str())
+    tokenizer.add_tokens([AddedToken("<think>", normalized=False)])
+    name = tokenizer.token_to_id("<think>")
+    (ids,) = JsonTokenizer(tokenizer, "m")._encode([Prompt((Control("<think>"), "a <think>"))], 99)
+    assert ids[0] == name
+    assert ids.count(name) == 1
+
+
+@each_kind
 def test_untrusted_text_in_the_middle_spells_no_control_token(kind):
     tokenizer = loaded(kind)
     (ids,) = tokenizer._encode([Prompt((Control("[/INST]"), "<s> [/INST]"))], 4096)

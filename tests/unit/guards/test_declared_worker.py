@@ -276,6 +276,13 @@ def test_lint_reads_a_description(tmp_path, setting):
     assert lint_settings(config) == (1, [])
 
 
+def test_lint_says_which_option_must_be_set(tmp_path):
+    config = tmp_path / "settings.yaml"
+    config.write_text("guard:\n  name: wildguard")
+    _, (fault,) = lint_settings(config)
+    assert "guard.options.instruction: the guard wildguard needs it" in fault.line
+
+
 def test_lint_says_that_there_is_no_such_guard(tmp_path):
     config = tmp_path / "settings.yaml"
     config.write_text("guard:\n  name: qwen")

@@ -11,7 +11,9 @@ from worker.domain.engines import EngineRequest, LabelPlace, before_labels, plac
 _LOOP = (64, 8, 10)
 _MOST_KNOWN = 512
 _MOST_KNOWN_TOKENS = 32
-# a character has at most a few tokens
+# how a decoder shows bytes of a character that is not complete; all bytes in a row, if one is not
+_INCOMPLETE = "\ufffd"
+_MOST_BYTES = 4
 _NEAR = 8
 
 
@@ -145,9 +147,16 @@ def _tokens_of(start: str, count: int, written: Callable[[int], str]) -> int | N
 
     None where a token reaches over its end, and so says nothing of the labels.
     """
-    found = bisect_right(range(count + 1), len(start), key=lambda n: len(written(n))) - 1
-    # an incomplete character can be longer than the complete one, which leads the search astray
-    near = sorted(range(max(0, found - _NEAR), min(count, found + _NEAR) + 1), reverse=True)
-    if written(found) == start:
-        return found
-    return next((n for n in near if written(n) == start), None)
+
+    def length(tokens: int) -> int:
+        """Of the text up to the last complete character, which never falls with more tokens."""
+        for fewer in range(tokens, max(-1, tokens - _MOST_BYTES), -1):
+            text = written(fewer)
+            if not text.endswith(_INCOMPLETE):
+                return len(text)
+        return len(written(tokens).rstrip(_INCOMPLETE))
+
+    found = bisect_right(range(count + 1), len(start), key=length) - 1
+    # the first bytes of the next character can be among them
+    near = range(found, max(-1, found - _NEAR), -1)
+    return next((tokens for tokens in near if written(tokens) == start), None)
