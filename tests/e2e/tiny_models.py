@@ -56,7 +56,7 @@ FAMILIES = {
             "num_local_experts": 2,
             "num_experts_per_tok": 1,
             "sliding_window": 64,
-            "hidden_size": 128,
+            "tie_word_embeddings": False,
         },
     ),
 }
