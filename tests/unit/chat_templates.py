@@ -1,6 +1,7 @@
 """Chat templates of the kinds that guards ship, and a small model that has their tokens."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -120,11 +121,16 @@ def _refuse(message):
     raise TemplateError(message)
 
 
-def plain(source, messages, arguments=None, *, as_parts=False, add_generation_prompt=True):
-    """What the library that ships with models makes of the texts themselves."""
+@cache
+def _compiled(source):
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = _refuse
     environment.filters["tojson"] = json.dumps
+    return environment.from_string(source)
+
+
+def plain(source, messages, arguments=None, *, as_parts=False, add_generation_prompt=True):
+    """What the library that ships with models makes of the texts themselves."""
     given = [
         {
             "role": one.role,
@@ -132,12 +138,11 @@ def plain(source, messages, arguments=None, *, as_parts=False, add_generation_pr
         }
         for one in messages
     ]
-    return environment.from_string(source).render(
+    return _compiled(source).render(
         messages=given,
         add_generation_prompt=add_generation_prompt,
         documents=None,
-        **BOS,
-        **(arguments or {}),
+        **(BOS | (arguments or {})),
     )
 
 

@@ -1,11 +1,11 @@
 """Where a completion has the labels whose probability is wanted."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.adapters.vllm.request_options import starts_of
 from worker.adapters.vllm.tokenizer import JsonTokenizer
+from worker.domain.engines import LabelPlace
 from worker.guards.guardreasoner.answers import headings, places, questions_of, written
 from worker.runtime.engines import demonstration_model
 
@@ -14,8 +14,12 @@ QUESTIONS = questions_of(has_response=True)
 AFTERS = [place.after for place in places(QUESTIONS)]
 
 
-def starts_in(ids, afters=AFTERS):
-    return list(starts_of(afters, *TOKENIZER.ends(ids)))
+def starts_in(ids, afters=AFTERS, tokenizer=TOKENIZER, *, last=False):
+    def written(count):
+        return tokenizer.text(ids[:count])
+
+    wanted = [LabelPlace((), after, last=last) for after in afters]
+    return list(starts_of(wanted, written(len(ids)), len(ids), written))
 
 
 def block(labels):
@@ -47,10 +51,9 @@ def test_what_was_cut_off_has_the_places_before_the_cut(labels, cut):
 
 @given(st.lists(st.integers(6, 2000), max_size=24))
 def test_any_tokens_have_places_or_none(ids):
-    text, ends = TOKENIZER.ends(ids)
     for after, start in zip(AFTERS, starts_in(ids), strict=True):
         if start is not None and after:
-            assert text[: ends[start - 1]].endswith(after)
+            assert TOKENIZER.text(ids[:start]).endswith(after)
 
 
 def test_a_token_that_reaches_over_the_place_is_no_start():
@@ -58,8 +61,52 @@ def test_a_token_that_reaches_over_the_place_is_no_start():
     assert starts_in(ids, ["", "\nComp"]) == [0, None]
 
 
-@pytest.mark.parametrize("text", ["", " harmful"])
-def test_the_end_of_a_text_is_where_its_last_token_ends(text):
-    found, ends = TOKENIZER.ends(TOKENIZER.ids(text))
-    assert found == text
-    assert ends[-1:] == ([len(text)] if text else [])
+# a byte of it that is written alone is a character of its own
+BYTES = st.sampled_from(["\u4e2d", "\U0001f600", "\ud55c\u0301", "a", " ", "\nX:", "X: "])
+
+
+@given(st.lists(BYTES, max_size=30), st.booleans())
+def test_places_are_found_as_if_each_token_was_decoded(pieces, last):
+    text = "".join([*pieces, "\nX: yes", *pieces])
+    ids = TOKENIZER.ids(text)
+    written = [TOKENIZER.text(ids[:n]) for n in range(len(ids) + 1)]
+    at = (text.rfind if last else text.find)("\nX:") + 3
+    exact = [n for n, one in enumerate(written) if one == text[:at]]
+    assert starts_in(ids, ["\nX:"], last=last) == [max(exact, default=None)]
+
+
+@given(st.lists(st.integers(6, 2000), max_size=40), st.integers(0, 40))
+def test_any_bytes_before_a_place_do_not_hide_it(noise, cut):
+    ids = [*noise[:cut], *TOKENIZER.ids("\nX:"), *TOKENIZER.ids(" yes")]
+    written = [TOKENIZER.text(ids[:n]) for n in range(len(ids) + 1)]
+    at = written[-1].rfind("\nX:")
+    exact = [n for n, one in enumerate(written) if at >= 0 and one == written[-1][: at + 3]]
+    assert starts_in(ids, ["\nX:"], last=True) == [max(exact, default=None)]
+
+
+def test_control_tokens_come_before_the_label():
+    end = TOKENIZER.token_id("<|end_header_id|>")
+    ids = [*TOKENIZER.ids("thought final"), end, *TOKENIZER.ids("1")]
+    assert starts_in(ids, ["final"]) == [len(ids) - 1]
+
+
+def test_the_last_place_counts_where_reasoning_comes_before():
+    ids = TOKENIZER.ids("Harm: yes, or Harm: no. Refusal: no")
+    first, second = (starts_in(ids, ["Harm:", "Refusal:"], last=last) for last in (False, True))
+    assert first[1] == second[1]
+    assert TOKENIZER.text(ids[: first[0]]) == "Harm:"
+    assert TOKENIZER.text(ids[: second[0]]) == "Harm: yes, or Harm:"
+
+
+def test_a_long_completion_is_decoded_a_few_times():
+    ids = TOKENIZER.ids("It is a long thought. " * 2000 + "Harm: yes")
+    decoded = []
+
+    def written(count):
+        decoded.append(count)
+        return TOKENIZER.text(ids[:count])
+
+    places_ = [LabelPlace((), "Harm:", last=True)]
+    (start,) = starts_of(places_, TOKENIZER.text(ids), len(ids), written)
+    assert TOKENIZER.text(ids[start:]) == " yes"
+    assert len(decoded) <= len(ids).bit_length() + 2

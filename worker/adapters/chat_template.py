@@ -31,6 +31,12 @@ _MOST_KEPT_MESSAGES = 256
 _SHOWN_ROLES = 6
 _LONGEST_ROLE = 40
 
+_PLAIN = """
+{%- for message in messages -%}
+{{ message.role }}: {{ message.content if message.content is string else message.content[0].text }}
+{% endfor -%}
+"""
+
 Turns = tuple[tuple[str, bool], ...]
 
 
@@ -145,6 +151,15 @@ def load_chat_template(model: str, revision: str | None = None) -> JinjaChatTemp
             " engine.model."
         )
     return JinjaChatTemplate(source, model, read_added_tokens(model, revision), files.tokens)
+
+
+def plain_chat_template(model: str) -> JinjaChatTemplate:
+    """A template that writes each message after its role: where no model reads the prompt.
+
+    Raises:
+        EngineUnavailable: there is no such model.
+    """
+    return JinjaChatTemplate(_PLAIN, model, read_added_tokens(model))
 
 
 def template_source(model: str, revision: str | None = None) -> TemplateSource:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from worker.domain.prompts import Prompt
+from worker.domain.prompts import Control, Place, Prompt, split_at_controls
 
 FinishReason = Literal["stop", "length", "repetition"]
 
@@ -109,12 +109,32 @@ class Continuation:
 
     Its tokens are those of that prompt, then those of the completion if one is given, then those of
     `text`. What was tokenised before is not tokenised again, so that the engine finds it in its
-    prefix cache.
+    prefix cache. `controls` are the control tokens that `text` spells, which is never untrusted.
     """
 
     of: "EngineRequest"
     text: str
     completion: Completion | None = None
+    controls: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> tuple[str | Control, ...]:
+        """Text and control tokens that follow what was tokenised before."""
+        return split_at_controls(self.text, self.controls)
+
+    @property
+    def place(self) -> Place:
+        """What comes before its text."""
+        if self.completion is not None and self.completion.token_ids:
+            return Place.TEXT
+        return place_after(self.of.prompt)
+
+
+def place_after(prompt: Prompt | Continuation) -> Place:
+    """What comes before the text that follows a prompt."""
+    if not prompt.runs:
+        return prompt.place
+    return Place.CONTROL if isinstance(prompt.runs[-1], Control) else Place.TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +146,12 @@ class LabelPlace:
             not differ are refused.
         after: the text before it; the search begins at the place before. The first place without
             such a text is the start of the completion.
+        last: whether the last such text counts, not the first: reasoning before can spell it too.
     """
 
     labels: tuple[str, ...]
     after: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +178,11 @@ class EngineRequest:
     temperature: float = 0.0
     priority: int = 0
     stop_loops: bool = False
+
+
+def before_labels(request: EngineRequest, place: LabelPlace) -> Place:
+    """What comes before the labels of a place."""
+    return Place.TEXT if place.after else place_after(request.prompt)
 
 
 def up_to_stop(text: str, stops: Sequence[str]) -> tuple[str, str | None]:

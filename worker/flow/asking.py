@@ -209,4 +209,4 @@ def prompt_too_long(limit: int) -> PromptTooLong:
 
 
 def _text_of(prompt: Prompt | Continuation) -> Prompt:
-    return prompt if isinstance(prompt, Prompt) else Prompt((prompt.text,))
+    return prompt if isinstance(prompt, Prompt) else Prompt(prompt.runs, place=prompt.place)

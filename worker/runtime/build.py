@@ -14,9 +14,10 @@ from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.base import MOST_BEGUN, Delivery
 from worker.delivery.exactly_once import ExactlyOnce
 from worker.delivery.transaction_pace import TransactionPolicy
+from worker.domain.engines import before_labels
 from worker.domain.guard import Guard, codes_of, sample_requests
 from worker.domain.ports import Source
-from worker.domain.prompts import Control, Prompt
+from worker.domain.prompts import Control
 from worker.engine.retry import RetryPolicy
 from worker.engine.supervisor import SupervisedEngine, SupervisionPolicy
 from worker.flow.asking import Asker, AskingPolicy
@@ -94,7 +95,7 @@ def build_judging(
     exporters = Exporters(settings, guard.questions, codes_of(guard))
     telemetry = exporters.telemetry
     model = load_model(settings, seed)
-    _require_tokens(guard, model.tokenizer)
+    _require_tokens(guard, model.tokenizer, labels=settings.engine.kind != "simulated")
     engine = SupervisedEngine(
         ENGINES[chosen.kind](settings, model),
         policy=SupervisionPolicy(
@@ -126,15 +127,14 @@ def build_judging(
     return Judging(built, engine, judge, exporters, settings.in_flight_limit)
 
 
-def _require_tokens(guard: Guard, tokenizer: JsonTokenizer) -> None:
+def _require_tokens(guard: Guard, tokenizer: JsonTokenizer, *, labels: bool) -> None:
     """Refuse a model that lacks control tokens of the guard, or cannot tell its labels apart."""
     for request in sample_requests(guard):
-        runs = request.prompt.runs if isinstance(request.prompt, Prompt) else ()
-        controls = [run.name for run in runs if isinstance(run, Control)]
+        controls = [run.name for run in request.prompt.runs if isinstance(run, Control)]
         for name in (*controls, *request.stop_tokens):
             tokenizer.token_id(name)
-        for place in request.scores:
-            tokenizer.label_tokens(place.labels)
+        for place in request.scores if labels else ():
+            tokenizer.label_tokens(place.labels, before_labels(request, place))
 
 
 def build_delivery(

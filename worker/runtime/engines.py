@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from worker.adapters.clock import SystemClock
@@ -42,6 +43,13 @@ def model_place(model: str) -> str:
     return demonstration_model() if model == DEMONSTRATION else model
 
 
+def loaded_place(settings: Settings) -> str:
+    """Where tokenizer and chat template come from; a simulated engine downloads nothing."""
+    chosen = settings.engine
+    is_here = chosen.kind != "simulated" or Path(chosen.model).is_dir()
+    return model_place(chosen.model if is_here else DEMONSTRATION)
+
+
 def load_model(settings: Settings, seed: int = 0) -> Model:
     """The model of the settings, by its tokenizer; the engine loads the rest.
 
@@ -50,9 +58,10 @@ def load_model(settings: Settings, seed: int = 0) -> Model:
     """
     chosen = settings.engine
     ships = chosen.model == DEMONSTRATION
-    place = model_place(DEMONSTRATION if chosen.kind == "simulated" else chosen.model)
+    place = loaded_place(settings)
     max_tokens = min(chosen.max_tokens, _DEMONSTRATION_MAX_TOKENS) if ships else chosen.max_tokens
-    return Model(place, JsonTokenizer.load(place, chosen.revision), max_tokens, seed)
+    tokenizer = JsonTokenizer.load(place, chosen.revision, adds_controls=chosen.kind == "simulated")
+    return Model(place, tokenizer, max_tokens, seed)
 
 
 def _simulated(settings: Settings, model: Model) -> Engine:

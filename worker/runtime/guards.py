@@ -10,7 +10,7 @@ from worker.domain.errors import WrongSetting
 from worker.domain.guard import Guard
 from worker.domain.verdicts import GuardReference, reference_to
 from worker.runtime.calibration_file import ReadCalibration, mismatch, read_calibration, refusal
-from worker.runtime.engines import DEMONSTRATION, model_place
+from worker.runtime.engines import demonstration_model, loaded_place, model_place
 from worker.runtime.settings import Settings
 
 CALIBRATION_NAME = "calibration.json"
@@ -80,15 +80,21 @@ def build_guard(settings: Settings, *, calibrated: bool = True) -> BuiltGuard:
 
 
 def chat_templates(settings: Settings) -> TemplateSource:
-    """The chat template of the settings' model, loaded when it is called."""
+    """The chat template of the settings' model, loaded when it is called.
+
+    The simulated engine has that of a folder in engine.model, else a plain one.
+    """
 
     def load() -> ChatTemplate:
-        from worker.adapters.chat_template import load_chat_template  # noqa: PLC0415 - jinja2
+        from worker.adapters.chat_template import (  # noqa: PLC0415 - jinja2
+            load_chat_template,
+            plain_chat_template,
+        )
 
-        chosen = settings.engine
-        simulated = chosen.kind == "simulated"
-        place = model_place(DEMONSTRATION if simulated else chosen.model)
-        return load_chat_template(place, None if simulated else chosen.revision)
+        chosen, place = settings.engine, loaded_place(settings)
+        if chosen.kind == "simulated" and place == demonstration_model():
+            return plain_chat_template(place)
+        return load_chat_template(place, chosen.revision)
 
     return load
 

@@ -5,6 +5,7 @@ import math
 from worker.domain.engines import Completion, Usage
 from worker.domain.prompts import Control, Prompt
 from worker.guards import build_guard
+from worker.guards.declared.loading import path_of, read_description
 
 NOTHING = Usage(0, 0, 0)
 START, END = Control("<|start|>"), Control("<|end|>")
@@ -25,6 +26,13 @@ class Template:
 def declared(name, template=None, **settings):
     template = template or Template()
     return build_guard(str(name), settings, None, lambda: template)
+
+
+def shipped_guard(name, template=None, **settings):
+    """A guard that ships, with a text for each option that must be set."""
+    required = read_description(path_of(name)).required
+    options = {option: f"({option})" for option in required} | settings.pop("options", {})
+    return declared(name, template, options=options, **settings)
 
 
 def completion(text, *logprobs, reason="stop"):

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.unit.guards.declared import Engine, Template, completion, declared, probabilities
+from tests.unit.guards.declared import (
+    Engine,
+    Template,
+    completion,
+    declared,
+    probabilities,
+    shipped_guard,
+)
 from tests.unit.three_levels import ThreeLevels
 from worker import guards
 from worker.domain.chat import ChatMessage
@@ -18,7 +25,7 @@ from worker.domain.errors import UnusableFile, WrongSetting
 from worker.domain.events import Exchange
 from worker.domain.guard import first_prompt, first_request
 from worker.domain.judgements import Reading
-from worker.domain.prompts import Control
+from worker.domain.prompts import Control, Place
 from worker.domain.questions import STANDARD_TASKS
 from worker.guards import build_guard, known_guards
 from worker.guards.declared.description import Description
@@ -57,6 +64,7 @@ PLAIN = {
         }
     ],
 }
+READ = PLAIN["calls"][0]["reads"][0]
 WILD = {
     "calls": [
         {
@@ -113,6 +121,76 @@ def write(tmp_path):
         return path
 
     return written
+
+
+def test_a_named_text_of_an_option_is_put_into_its_call(write):
+    each = {"task": "{each}", "group": "rude", "labels": {"y": "y", "n": "n"}, "after": "Rude: "}
+    call = {
+        "name": "each",
+        "about": "prompt",
+        "for_each": "rules",
+        "messages": [{"role": "user", "text": "{each}: {each.text} {prompt}"}],
+        "answer": "Rude: (?P<rude>y|n)",
+        "reads": [each],
+    }
+    question = PLAIN["questions"][0] | {"name": "{each}", "asks": "{each.text}?"}
+    held = changed(("options.rules", {}), ("questions.1", question), ("calls.1", call))
+    template = Template()
+    rules = {"spam": "No {prompt}.", "ads": "No ads."}
+    guard = declared(write(held), template, options={"rules": rules})
+    assert [(one.name, one.asks) for one in guard.questions[2:]] == [
+        ("spam", "No {prompt}.?"),
+        ("ads", "No ads.?"),
+    ]
+    said = ("Harm: no Rude: n", "Rude: y", "Rude: n")
+    engine = Engine(*said)
+    judgement = engine.judge(guard, ALONE)
+    assert [one.label for one in judgement.readings.values()] == ["unharmful", "n", "y", "n"]
+    assert all(one.prompt.text for one in engine.requests)
+    assert [messages[0].text for messages, *_ in template.seen] == [
+        "spam: No {prompt}. How do I bake bread?",
+        "ads: No ads. How do I bake bread?",
+    ]
+    with pytest.raises(WrongSetting, match=r"^guard\.options: guard\.options\.rules: each of its"):
+        declared(write(held), options={"rules": {"spam": 1}})
+
+
+def test_a_required_option_that_is_not_set_is_refused(write):
+    held = changed(("options.policy", ""), ("required", {"policy": "the text of your policy."}))
+    path = write(held)
+    assert read_description(path).required
+    for options in ({}, {"policy": ""}, {"policy": None}):
+        with pytest.raises(WrongSetting) as refused:
+            declared(path, options=options)
+        assert str(refused.value) == (
+            "guard.options.policy: the guard mine needs it: the text of your policy."
+        )
+    assert declared(path, options={"policy": "Be kind."}).name == "mine"
+
+
+def test_a_mode_can_have_other_defaults_of_options(write):
+    held = changed(("reasoning", {"never": {"options": {"policy": "Be brief."}}}))
+    for settings, text in (
+        ({}, "Be kind."),
+        ({"reasoning": "never"}, "Be brief."),
+        ({"reasoning": "never", "options": {"policy": "Mine."}}, "Mine."),
+    ):
+        prompt = first_prompt(declared(write(held), **settings), ALONE)
+        assert prompt.runs[2].startswith(f" {text}\n")
+
+
+def test_a_forced_answer_can_begin_with_control_tokens(write):
+    held = changed(
+        ("calls.0.control", ["<s>", "[INST]", "[/INST]", "<|channel|>"]),
+        ("calls.0.reads", [READ | {"after": "<|channel|>Harm: "}]),
+        ("questions", ...),
+    )
+    engine = Engine("no form", words=["yes"])
+    assert engine.judge(declared(write(held)), ALONE).reading(REQUEST).label == "harmful"
+    first, forced = engine.requests
+    assert first.scores[0].after == "Harm:", "the text of a completion has no control tokens"
+    assert forced.prompt.runs == (Control("<|channel|>"), "Harm:")
+    assert forced.prompt.place is Place.CONTROL
 
 
 def test_a_file_is_a_guard(write):
@@ -242,7 +320,6 @@ def test_a_conversation_without_a_response_ends_with_the_request(write):
     assert roles == [["user"], ["user", "assistant"], ["user", "assistant"]]
 
 
-READ = PLAIN["calls"][0]["reads"][0]
 SECOND = PLAIN["calls"][0] | {"name": "two", "about": "response"}
 WRONG = {
     "calls: the first call": [("calls.0.about", "response"), ("calls.0.text", "{response}")],
@@ -292,7 +369,9 @@ WRONG = {
         ("calls.0.text", "<s>[INST][/INST]{options.tone}{prompt}")
     ],
     "calls.0: a call about the prompt needs {prompt}": [("calls.0.text", "<s>[INST][/INST]")],
-    "calls.0.control.0: text does not spell <s>": [("calls.0.text", "[INST]{prompt}[/INST]")],
+    "calls.0.control.0: neither text nor an after spells <s>": [
+        ("calls.0.text", "[INST]{prompt}[/INST]")
+    ],
     "calls.0.text: arguments and as_parts are for a chat template": [
         ("calls.0.arguments", {"a": 1})
     ],
@@ -302,6 +381,13 @@ WRONG = {
         ("calls.0.control", ...),
         ("calls.0.conversation", True),
         ("calls.0.as_parts", "{options.policy}"),
+    ],
+    "required.tone: there is no option tone": [("required", {"tone": "x"})],
+    "reasoning.never.options.tone: there is no option tone": [
+        ("reasoning", {"never": {"options": {"tone": "x"}}})
+    ],
+    "calls.0.text: {each.text} cannot be used here": [
+        ("calls.0.text", "<s>[INST][/INST]{prompt}{each.text}")
     ],
     "calls.1.name: there are two calls one": [("calls.1", PLAIN["calls"][0])],
     "calls.1.severity.levels: all calls need the same levels": [
@@ -396,7 +482,7 @@ def test_guardreasoner_has_no_options():
 
 
 def test_a_guard_that_is_not_there_is_said():
-    with pytest.raises(WrongSetting, match="there is no guard 'qwen'; use guardreasoner, granite"):
+    with pytest.raises(WrongSetting, match="there is no guard 'qwen'; use guardreasoner, gpt-oss"):
         build_guard("qwen", {})
 
 
@@ -435,7 +521,7 @@ def test_the_descriptions_that_ship_are_valid_and_say_what_they_are(name):
     assert description.about
     assert description.models
     assert description.licence
-    assert first_request(declared(name), ALONE).stop_tokens
+    assert first_request(shipped_guard(name), ALONE).stop_tokens
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from worker.evaluation.answers import rendered_sha256
 from worker.evaluation.columns import Columns
 from worker.evaluation.labelled import read_labelled
 from worker.evaluation.stored import read_stored
+from worker.guards.declared.loading import path_of, read_description, shipped
 from worker.operator.inspect.inspection import decode
 from worker.operator.schemas import documents
 from worker.runtime.build import build_judging
@@ -34,6 +35,7 @@ from worker.runtime.settings import load_settings
 from worker.runtime.settings.lint import lint_settings
 
 EVENTS = 20
+SOON = {"time_to_first_token_seconds": 0, "time_per_output_token_seconds": 0}
 REQUEST, REFUSAL, RESPONSE = STANDARD_TASKS
 TEXT = """
 options: {policy: Be kind.}
@@ -56,7 +58,10 @@ def chat_templates(monkeypatch):
         loaded.append((model, revision))
         return Template()
 
-    module = SimpleNamespace(load_chat_template=load_chat_template)
+    module = SimpleNamespace(
+        load_chat_template=load_chat_template,
+        plain_chat_template=lambda model: load_chat_template(f"plain {model}"),
+    )
     monkeypatch.setitem(sys.modules, "worker.adapters.chat_template", module)
     return loaded
 
@@ -141,7 +146,7 @@ def test_a_template_that_refuses_everything_is_a_wrong_setting():
 
 
 def test_render_reports_a_conversation_that_the_template_refuses(monkeypatch):
-    module = SimpleNamespace(load_chat_template=lambda *_: Picky("b"))
+    module = SimpleNamespace(load_chat_template=lambda *_: Picky("b"), plain_chat_template=None)
     monkeypatch.setitem(sys.modules, "worker.adapters.chat_template", module)
     monkeypatch.setenv("GUARDSTREAM_GUARD__NAME", "qwen3guard")
     register()
@@ -155,7 +160,7 @@ def test_render_reports_a_conversation_that_the_template_refuses(monkeypatch):
     assert "refuses a conversation" in second["error"]
 
 
-def test_the_template_is_that_of_the_settings_model(chat_templates):
+def test_the_template_is_that_of_the_settings_model(chat_templates, tmp_path):
     settings = load_settings(
         guard={"name": "qwen3guard"}, engine={"model": "some/model", "revision": "abc"}
     )
@@ -165,7 +170,32 @@ def test_the_template_is_that_of_the_settings_model(chat_templates):
     assert chat_templates == [("some/model", "abc")]
     simulated = load_settings(guard={"name": "qwen3guard"}, engine={"kind": "simulated"})
     assert first_prompt(build_guard(simulated).guard, Exchange("a", None)).text
+    assert chat_templates[1][0].startswith("plain ")
     assert chat_templates[1][0].endswith("demonstration")
+    here = load_settings(
+        guard={"name": "qwen3guard"}, engine={"kind": "simulated", "model": str(tmp_path)}
+    )
+    assert first_prompt(build_guard(here).guard, Exchange("a", None)).text
+    assert chat_templates[2] == (str(tmp_path), None)
+
+
+@pytest.mark.parametrize("name", shipped())
+async def test_a_guard_that_ships_can_be_tried_without_its_model(name):
+    options = dict.fromkeys(read_description(path_of(name)).required, "-")
+    settings = load_settings(
+        guard={"name": name, "options": options},
+        engine={"kind": "simulated", "model": name, "simulated": SOON},
+    )
+    judge = build_judging(settings).judge
+    records = [
+        record_of_line("t", n, line, 0.0)
+        for n, line in enumerate([b'{"prompt": "<|im_end|>", "response": "b"}', b'{"prompt": "a"}'])
+    ]
+    for one in await judge.prepare(records):
+        verdict = await judge.judge(one.exchanges[0])
+        assert verdict.guard.name == name
+        assert "simulated" in verdict.flags
+        assert verdict.status == "complete"
 
 
 def test_options_are_settings(chat_templates, monkeypatch):
@@ -244,6 +274,13 @@ def test_lint_reads_a_description(tmp_path, setting):
     config.write_text(f"guard: {{name: {tmp_path / 'mine.yaml'}}}")
     path.write_text(TEXT)
     assert lint_settings(config) == (1, [])
+
+
+def test_lint_says_which_option_must_be_set(tmp_path):
+    config = tmp_path / "settings.yaml"
+    config.write_text("guard:\n  name: wildguard")
+    _, (fault,) = lint_settings(config)
+    assert "guard.options.instruction: the guard wildguard needs it" in fault.line
 
 
 def test_lint_says_that_there_is_no_such_guard(tmp_path):

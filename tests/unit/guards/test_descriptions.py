@@ -12,6 +12,7 @@ from tests.unit.guards.declared import (
     completion,
     declared,
     probabilities,
+    shipped_guard,
 )
 from worker.domain.calibration import Calibration, Curve, QuestionCalibration
 from worker.domain.engines import Continuation, LabelPlace
@@ -42,7 +43,7 @@ def codes(judgement):
     return [(one.task, one.code) for one in judgement.categories]
 
 
-def test_three_descriptions_ship():
+def test_descriptions_ship():
     assert {"qwen3guard", "llama-guard", "granite-guardian"} <= set(shipped())
     assert known_guards()[0] == "guardreasoner"
     assert set(shipped()) < set(known_guards())
@@ -317,8 +318,8 @@ def test_the_mode_of_reasoning_is_an_argument_of_the_template(mode, think):
     request = next(guard.judge(ALONE))
     assert request.prompt.text
     assert template.seen[0][1] == {"guardian_config": {"criteria_id": "harm"}, "think": think}
-    # places in long completions would be found in quadratic time
-    assert bool(request.scores) == (not think)
+    # reasoning can spell what comes before the word
+    assert request.scores == (LabelPlace((" yes", " no"), "<score>", last=True),)
     assert request.max_tokens == (2048 if think else 48)
     assert request.stop_loops
 
@@ -397,6 +398,9 @@ PIECES = st.sampled_from(
         *("Safety: ", "Safe", "Unsafe", "Controversial", "\n", "Categories: ", "None", "PII", ", "),
         *("Refusal: ", "Yes", "No", "safe", "unsafe", "S1", ",S14", "<think>", "</think>"),
         *("<score> ", "yes", "no", " </score>", " ", "\ud800", "\u200b", "{prompt}"),
+        *("sec", "pc", "a", "<explanation>", "</explanation>", "User Safety: ", "N/A", "."),
+        *("\nResponse Safety: ", "\nSafety Categories: ", "analysis", "assistant", "final", "1"),
+        *("Harmful request: ", "\nResponse refusal: ", "\nHarmful response: ", "0"),
     ]
 )
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=10).map("".join))
@@ -404,13 +408,13 @@ TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=10).map("".joi
 
 @pytest.mark.parametrize("name", shipped())
 @given(
-    texts=st.lists(TEXTS, min_size=12, max_size=12),
+    texts=st.lists(TEXTS, min_size=16, max_size=16),
     reason=st.sampled_from(["stop", "length", "repetition", None]),
     exchange=st.sampled_from([ALONE, ANSWERED]),
     repair=st.booleans(),
 )
 def test_any_completion_is_read(name, texts, reason, exchange, repair):
-    guard = declared(name, repair=repair)
+    guard = shipped_guard(name, repair=repair)
     asking = guard.judge(exchange)
     next(asking)
     completions = []

@@ -20,6 +20,7 @@ from worker.domain.engines import (
     EngineRequest,
     FinishReason,
     Usage,
+    place_after,
 )
 from worker.domain.errors import EngineDead, EngineUnavailable, InvalidRequest, Retriable
 
@@ -238,6 +239,7 @@ class VllmEngine(Engine):
             request.scores,
             request.temperature,
             request.stop_loops,
+            place_after(request.prompt),
         )
         found = self._options.get(kind)
         if found is None:

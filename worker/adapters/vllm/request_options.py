@@ -1,14 +1,20 @@
 """Sampling parameters for a kind of requests, and the log probabilities from their completions."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from worker.adapters.vllm.tokenizer import JsonTokenizer
-from worker.domain.engines import EngineRequest
+from worker.domain.engines import EngineRequest, LabelPlace, before_labels, place_after
 
 # the longest and the shortest repeated pattern, in tokens, and how often it must repeat
 _LOOP = (64, 8, 10)
 _MOST_KNOWN = 512
+_MOST_KNOWN_TOKENS = 32
+# how a decoder shows bytes of a character that is not complete; all bytes in a row, if one is not
+_INCOMPLETE = "\ufffd"
+_MOST_BYTES = 4
+_NEAR = 8
 
 
 class RequestOptions:
@@ -30,11 +36,17 @@ class RequestOptions:
         self._tokenizer = tokenizer
         self._known: dict[tuple[int, ...], _Read] = {}
         self._places = [
-            (place.after, *tokenizer.label_tokens(place.labels)) for place in request.scores
+            (place, *tokenizer.label_tokens(place.labels, before_labels(request, place)))
+            for place in request.scores
         ]
+        # what is read back from one of these is that choice, with the space that it begins with
+        self._choices: dict[tuple[int, ...], str] = {}
         chosen: dict[str, Any] = {}
         if request.choices:
-            ids = [tokenizer.ids(choice) for choice in request.choices]
+            ids = [tokenizer.ids(choice, place_after(request.prompt)) for choice in request.choices]
+            self._choices = {
+                tuple(one): choice for one, choice in zip(ids, request.choices, strict=True)
+            }
             if all(len(one) == 1 for one in ids):
                 chosen = {"allowed_token_ids": [one[0] for one in ids], "max_tokens": 1}
             else:
@@ -84,14 +96,20 @@ class RequestOptions:
         return tuple(found)
 
     def _read(self, token_ids: tuple[int, ...]) -> "_Read":
-        """A short completion, from a cache: a request with choices has few completions."""
+        """A completion; a short one from a cache: a request with choices has few completions."""
         read = self._known.get(token_ids)
         if read is None:
-            text, ends = self._tokenizer.ends(token_ids)
-            starts = starts_of([after for after, *_ in self._places], text, ends)
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            read = self._known[token_ids] = _Read(text, tuple(starts))
+
+            def written(count: int) -> str:
+                return self._tokenizer.text(token_ids[:count])
+
+            text = self._choices.get(token_ids) or written(len(token_ids))
+            places = [place for place, *_ in self._places]
+            read = _Read(text, tuple(starts_of(places, text, len(token_ids), written)))
+            if len(token_ids) <= _MOST_KNOWN_TOKENS:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[token_ids] = read
         return read
 
 
@@ -100,20 +118,45 @@ class _Read(NamedTuple):
     starts: tuple[int | None, ...]
 
 
-def starts_of(afters: Sequence[str], text: str, ends: Sequence[int]) -> Iterator[int | None]:
+def starts_of(
+    places: Sequence[LabelPlace], text: str, count: int, written: Callable[[int], str]
+) -> Iterator[int | None]:
     """The token at which each place begins; None where the tokens do not have it.
 
+    Takes `log n` decodings for each place.
+
     Args:
-        afters: the text before each place; empty for the start.
-        text: of a short completion.
-        ends: where the text up to each of its tokens ends.
+        places: in their order in the text.
+        text: of a completion.
+        count: of its tokens.
+        written: the text of the first of its tokens, that many.
     """
     at = 0
-    for after in afters:
-        if not after:
+    for place in places:
+        if not place.after:
             yield 0
             continue
-        found = text.find(after, at)
-        at = found + len(after) if found >= 0 else len(text)
-        # a token that reaches over the end of the text before the place says nothing of the labels
-        yield ends.index(at) + 1 if found >= 0 and at in ends else None
+        find = text.rfind if place.last else text.find
+        found = find(place.after, at)
+        at = found + len(place.after) if found >= 0 else len(text)
+        yield _tokens_of(text[:at], count, written) if found >= 0 else None
+
+
+def _tokens_of(start: str, count: int, written: Callable[[int], str]) -> int | None:
+    """The most tokens that write this text; tokens without text, such as control tokens, count.
+
+    None where a token reaches over its end, and so says nothing of the labels.
+    """
+
+    def length(tokens: int) -> int:
+        """Of the text up to the last complete character, which never falls with more tokens."""
+        for fewer in range(tokens, max(-1, tokens - _MOST_BYTES), -1):
+            text = written(fewer)
+            if not text.endswith(_INCOMPLETE):
+                return len(text)
+        return len(written(tokens).rstrip(_INCOMPLETE))
+
+    found = bisect_right(range(count + 1), len(start), key=length) - 1
+    # the first bytes of the next character can be among them
+    near = range(found, max(-1, found - _NEAR), -1)
+    return next((tokens for tokens in near if written(tokens) == start), None)

@@ -7,19 +7,19 @@ its tokens.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
 from typing_extensions import override
 
-from worker.adapters.chat_files import AddedToken, control_tokens, read_chat_files
+from worker.adapters.chat_files import control_tokens, read_chat_files
 from worker.adapters.model_files import model_file, unavailable
+from worker.adapters.vllm.vocabulary import added_tokens, longest_token
+from worker.adapters.vllm.word_marks import Marks, unmarked
 from worker.domain.engines import Tokenizer as TokenizerPort
 from worker.domain.errors import EngineUnavailable
-from worker.domain.prompts import Control, Prompt
+from worker.domain.prompts import Control, Place, Prompt
 
 # the text that follows can change the last pieces of an opening, up to this number
 _LOOSE_PIECES = 3
@@ -50,20 +50,33 @@ class _Opening:
 
 
 class JsonTokenizer(TokenizerPort):
-    """Encodes prompts with the library `tokenizers`."""
+    """Encodes prompts with the library `tokenizers`.
 
-    def __init__(self, tokenizer: Tokenizer, model: str) -> None:
+    Args:
+        tokenizer: which is changed: special tokens in texts are not recognised.
+        model: for messages.
+        adds_controls: whether a control token that the model lacks is added, since no model reads
+            it: for the simulated engine.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, model: str, *, adds_controls: bool = False) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self._model = model
-        self._longest = _longest_token(tokenizer)
+        self._adds_controls = adds_controls
+        self._unmarked, self._marks = unmarked(tokenizer)
+        self._longest = longest_token(tokenizer)
+        self._before = self.ids("\n", Place.TEXT) if self._marks is not Marks.NOWHERE else []
+        self._before_text = self._tokenizer.decode(self._before)
         self._openings: dict[str, _Opening] = {}
         self._controls: dict[str, int] = {}
 
     @classmethod
-    def load(cls, model: str, revision: str | None = None) -> "JsonTokenizer":
+    def load(
+        cls, model: str, revision: str | None = None, *, adds_controls: bool = False
+    ) -> "JsonTokenizer":
         """Load the tokenizer of a folder or of a Hugging Face name.
 
         Raises:
@@ -77,8 +90,10 @@ class JsonTokenizer(TokenizerPort):
             raise unavailable(model, error) from error
         except Exception as error:  # the library raises bare Exceptions for unreadable files
             raise EngineUnavailable(f"The tokenizer of {model} cannot be read.") from error
-        loaded = cls(tokenizer, model)
-        loaded._keep_out_of_text(token.name for token in control_tokens(_added(tokenizer), source))
+        loaded = cls(tokenizer, model, adds_controls=adds_controls)
+        loaded._keep_out_of_text(
+            token.name for token in control_tokens(added_tokens(tokenizer), source)
+        )
         return loaded
 
     @override
@@ -86,6 +101,10 @@ class JsonTokenizer(TokenizerPort):
         found = self._controls.get(name)
         if found is None:
             token_id = self._tokenizer.token_to_id(name)
+            if token_id is None and self._adds_controls:
+                for one in {id(t): t for t in (self._tokenizer, self._unmarked)}.values():
+                    one.add_special_tokens([name])
+                token_id = self._tokenizer.token_to_id(name)
             if token_id is None:
                 raise EngineUnavailable(
                     f"The model {self._model} has no token {name}, which this guard's prompt needs;"
@@ -95,18 +114,24 @@ class JsonTokenizer(TokenizerPort):
             found = self._controls[name] = int(token_id)
         return found
 
-    def label_tokens(self, labels: Sequence[str]) -> tuple[int, dict[str, int]]:
+    def label_tokens(
+        self, labels: Sequence[str], place: Place = Place.TEXT
+    ) -> tuple[int, dict[str, int]]:
         """The first position at which the tokens of labels differ, and the token of each there.
+
+        Args:
+            labels: as they are written.
+            place: what comes before them.
 
         Raises:
             EngineUnavailable: two labels do not differ within the shorter one.
         """
-        encoded = {label: self._ids(label) for label in labels}
+        encoded = {label: self.ids(label, place) for label in labels}
         shortest = min(map(len, encoded.values()))
-        for place in range(shortest):
-            tokens = {label: ids[place] for label, ids in encoded.items()}
+        for position in range(shortest):
+            tokens = {label: ids[position] for label, ids in encoded.items()}
             if len(set(tokens.values())) == len(labels):
-                return place, tokens
+                return position, tokens
             if len(set(tokens.values())) > 1:
                 break
         raise EngineUnavailable(
@@ -114,14 +139,16 @@ class JsonTokenizer(TokenizerPort):
             " one token, so they have no scores; use another guard.name or engine.model."
         )
 
-    def ids(self, text: str) -> list[int]:
+    def ids(self, text: str, place: Place = Place.START) -> list[int]:
         """The tokens of a text, none of them special."""
-        return self._ids(text)
+        tokenizer = self._at(place)
+        return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def ends(self, token_ids: Sequence[int]) -> tuple[str, list[int]]:
-        """The text of a few tokens, without control tokens, and where it ends after each token."""
-        texts = [self._tokenizer.decode(token_ids[: n + 1]) for n in range(len(token_ids))]
-        return (texts[-1] if texts else ""), [len(text) for text in texts]
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens that follow others, without control tokens."""
+        whole = self._tokenizer.decode([*self._before, *token_ids])
+        # a decoder removes the space at the beginning of its text
+        return whole[len(self._before_text) :]
 
     @override
     async def encode(self, prompts: Sequence[Prompt], limit: int) -> list[list[int] | None]:
@@ -136,10 +163,13 @@ class JsonTokenizer(TokenizerPort):
         ]
         openings = [self._opening(prompt.opening) for prompt in prompts]
         texts = [
-            _printable(run.removeprefix(opening.text))
+            (
+                _printable(run.removeprefix(opening.text) if self._marked(place) else run),
+                place,
+            )
             for prompt, opening, short in zip(prompts, openings, fits, strict=True)
             if short
-            for run in prompt.runs
+            for run, place in _placed(prompt)
             if isinstance(run, str)
         ]
         # first: what a prompt names as a control token is kept out of texts
@@ -149,22 +179,42 @@ class JsonTokenizer(TokenizerPort):
             for run in prompt.runs
             if isinstance(run, Control)
         }
-        encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        encoded = iter(self._encode_texts(texts))
         result: list[list[int] | None] = []
         for prompt, opening, short in zip(prompts, openings, fits, strict=True):
             if not short:
                 result.append(None)
                 continue
             ids: list[int] = []
-            for run in prompt.runs:
+            for run, place in _placed(prompt):
                 if isinstance(run, Control):
                     ids.append(controls[run.name])
                     continue
-                if opening.text and run.startswith(opening.text):
+                if opening.text and self._marked(place) and run.startswith(opening.text):
                     ids.extend(opening.ids)
-                ids.extend(next(encoded).ids)
+                ids.extend(next(encoded))
             result.append(ids if len(ids) <= limit else None)
         return result
+
+    def _encode_texts(self, texts: Sequence[tuple[str, Place]]) -> list[list[int]]:
+        """The tokens of each text, in one batch for each of the tokenizers that are needed."""
+        found: list[list[int]] = [[] for _ in texts]
+        for tokenizer, marked in ((self._tokenizer, True), (self._unmarked, False)):
+            chosen = [n for n, (_, place) in enumerate(texts) if self._marked(place) == marked]
+            batch = [texts[n][0] for n in chosen]
+            encoded = tokenizer.encode_batch_fast(batch, add_special_tokens=False) if batch else []
+            for n, one in zip(chosen, encoded, strict=True):
+                found[n] = one.ids
+        return found
+
+    def _marked(self, place: Place) -> bool:
+        """Whether the tokenizer itself reads a text at such a place; else the unmarked one."""
+        if self._marks is Marks.NOWHERE or place is Place.START:
+            return True
+        return place is Place.CONTROL and self._marks is Marks.AFTER_CONTROL_TOO
+
+    def _at(self, place: Place) -> Tokenizer:
+        return self._tokenizer if self._marked(place) else self._unmarked
 
     def _opening(self, text: str) -> _Opening:
         found = self._openings.get(text)
@@ -187,9 +237,9 @@ class JsonTokenizer(TokenizerPort):
         if len(pieces) <= _LOOSE_PIECES:
             return nothing
         _, (cut, _) = pieces[-_LOOSE_PIECES]
-        fixed = _Opening(text[:cut], self._ids(text[:cut]))
+        fixed = _Opening(text[:cut], self.ids(text[:cut]))
         for more in _CONTINUATIONS:
-            if fixed.ids + self._ids(text[cut:] + more) != self._ids(text + more):
+            if fixed.ids + self.ids(text[cut:] + more) != self.ids(text + more):
                 return nothing
         return fixed
 
@@ -199,37 +249,22 @@ class JsonTokenizer(TokenizerPort):
         others = {one.content: one for one in added if not one.special}
         if found := [others[name] for name in names if name in others]:
             self._tokenizer.add_special_tokens(found)
-
-    def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-
-def _added(tokenizer: Tokenizer) -> list[AddedToken]:
-    added = tokenizer.get_added_tokens_decoder().values()
-    return [AddedToken(one.content, one.special, one.lstrip, one.rstrip) for one in added]
+            if self._unmarked is not self._tokenizer:
+                self._unmarked.add_special_tokens(found)
 
 
-def _longest_token(tokenizer: Tokenizer) -> int | None:
-    """The most characters that one token covers; None if there is no such bound.
+def _placed(prompt: Prompt) -> Iterator[tuple[str | Control, Place]]:
+    """The runs, and what comes before each.
 
-    There is a bound if every byte of a text becomes part of a token: byte-level BPE without a
-    normalizer. The name of a token then has a character for each byte.
+    The token at the beginning that the tokenizer itself adds comes before the start of the text.
     """
-    if tokenizer.pre_tokenizer is None or not isinstance(tokenizer.model, BPE):
-        return None
-    splitter = tokenizer.pre_tokenizer.__getstate__()
-    names = tokenizer.get_vocab(with_added_tokens=True)
-    added = tokenizer.get_added_tokens_decoder().values()
-    if (
-        tokenizer.normalizer is not None
-        or tokenizer.model.unk_token is not None
-        or b'"ByteLevel"' not in splitter
-        or b'"Removed"' in splitter
-        or not names.keys() >= set(ByteLevel.alphabet())
-        or any(token.lstrip or token.rstrip for token in added)
-    ):
-        return None
-    return max(map(len, names))
+    place = prompt.place
+    for run in prompt.runs:
+        yield run, place
+        if isinstance(run, str):
+            place = Place.TEXT
+        elif run.shown:
+            place = Place.CONTROL
 
 
 def _characters(prompt: Prompt) -> int:

@@ -8,7 +8,13 @@ from worker.domain.patterns import InvalidPattern, Pattern
 from worker.domain.questions import STANDARD_TASKS
 from worker.guards.declared.description import TASKS, Call, Description, OwnQuestion, Read
 from worker.guards.declared.grammar import alternatives, group_pattern
-from worker.guards.declared.placeholders import placeholders, resolved, unknown, values_of
+from worker.guards.declared.placeholders import (
+    EACH_TEXT,
+    placeholders,
+    resolved,
+    unknown,
+    values_of,
+)
 from worker.guards.declared.tasks import EACH, entries, labels_of, question_about
 
 Fault = tuple[str, str]
@@ -54,6 +60,17 @@ def _questions(description: Description) -> Iterator[Fault]:
 
 
 def _option_faults(description: Description, options: Mapping[str, Any]) -> Iterator[Fault]:
+    named = {f"required.{name}": name for name in description.required}
+    modes = {"always": description.reasoning.always, "never": description.reasoning.never}
+    for mode, switch in modes.items():
+        named |= {f"reasoning.{mode}.options.{name}": name for name in switch.options}
+    for path, name in named.items():
+        if name not in options:
+            yield path, f"there is no option {name}"
+    yield from _entry_faults(description, options)
+
+
+def _entry_faults(description: Description, options: Mapping[str, Any]) -> Iterator[Fault]:
     taken = Counter(one.name for one in description.questions)
     for number, call in enumerate(description.calls):
         path, option = f"calls.{number}.for_each", call.for_each
@@ -63,18 +80,24 @@ def _option_faults(description: Description, options: Mapping[str, Any]) -> Iter
             yield path, f"there is no option {option}"
             continue
         values = options[option]
-        if not isinstance(values, list) or not all(
-            isinstance(one, str) and _NAME.fullmatch(one) for one in values
-        ):
-            yield (
-                f"options.{option}",
-                "it must be a list of names of a-z, 0-9 and underscores",
-            )
+        if (why := _not_entries(values)) is not None:
+            yield f"options.{option}", why
             continue
-        taken.update(values if any(read.task == EACH for read in call.reads) else ())
+        taken.update(list(values) if any(read.task == EACH for read in call.reads) else ())
         for one in values:
             if taken[one] > 1 or one in (*TASKS, *STANDARD_TASKS):
                 yield f"options.{option}", f"the name {one} is already in use"
+
+
+def _not_entries(values: Any) -> str | None:
+    """Why the value of an option has no entries that can be asked about; None if it has."""
+    if not isinstance(values, list | dict) or not all(
+        isinstance(one, str) and _NAME.fullmatch(one) for one in values
+    ):
+        return "it must be a list of names of a-z, 0-9 and underscores, or such names with texts"
+    if isinstance(values, dict) and not all(isinstance(one, str) for one in values.values()):
+        return "each of its values must be a text"
+    return None
 
 
 def _wording(call: Call, path: str, options: Mapping[str, Any]) -> Iterator[Fault]:
@@ -93,9 +116,9 @@ def _wording(call: Call, path: str, options: Mapping[str, Any]) -> Iterator[Faul
     if call.text is not None and (call.arguments or call.as_parts):
         yield f"{path}.text", "arguments and as_parts are for a chat template"
     for number, token in enumerate(call.control):
-        if token not in (call.text or ""):
-            yield f"{path}.control.{number}", f"text does not spell {token}"
-    each = ("each",) if call.for_each is not None else ()
+        if not any(token in one for one in (call.text or "", *_afters(call))):
+            yield f"{path}.control.{number}", f"neither text nor an after spells {token}"
+    each = _each(call, options)
     about = ("prompt",) if call.about == "prompt" else ("prompt", "response")
     texts = {f"messages.{number}.text": one.text for number, one in enumerate(call.messages)}
     if call.text is not None:
@@ -113,6 +136,16 @@ def _wording(call: Call, path: str, options: Mapping[str, Any]) -> Iterator[Faul
     wanted = "response" if call.about == "response" else "prompt"
     if texts and wanted not in set(placeholders(list(texts.values()))):
         yield path, f"a call about the {call.about} needs {{{wanted}}} in its text"
+
+
+def _each(call: Call, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The placeholders of the entry that a call asks about."""
+    has_texts = isinstance(options.get(call.for_each or ""), dict)
+    return ("each", EACH_TEXT)[: (call.for_each is not None) + has_texts]
+
+
+def _afters(call: Call) -> list[str]:
+    return [read.after for read in call.reads if read.after is not None]
 
 
 def _placeholders(

@@ -87,14 +87,18 @@ class Call(_Strict):
         " with its response, which is empty where there is none."
     )
     for_each: str | None = Field(
-        None, description="An option that is a list: one call for each entry, which is `{each}`."
+        None,
+        description="An option that is a list or a mapping of names: one call for each, which is"
+        " `{each}`; its text in a mapping is `{each.text}`.",
     )
     conversation: StrictBool = Field(
         False, description="Give the exchange as a conversation to the chat template."
     )
     messages: list[Message] = Field([], description="Messages for the chat template.")
     text: str | None = Field(None, description="The prompt itself, without a chat template.")
-    control: list[Text] = Field([], description="Control tokens that `text` spells.")
+    control: list[Text] = Field(
+        [], description="Control tokens that `text`, or `after` of a label, spells."
+    )
     arguments: dict[str, Any] = Field(
         {}, description="Variables of the chat template; one whose option is null is left out."
     )
@@ -120,6 +124,7 @@ class Switch(_Strict):
 
     arguments: dict[str, Any] = {}
     max_tokens: Count | None = None
+    options: dict[str, Any] = Field({}, description="Other defaults of options in this mode.")
 
 
 class ReasoningSwitch(_Strict):
@@ -137,6 +142,9 @@ class Description(_Strict):
     licence: str = Field("", description="Of the models.")
     options: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Any] = Field(
         {}, description="What `guard.options` can set, with defaults of the same type."
+    )
+    required: dict[str, Text] = Field(
+        {}, description="Options that must be set, and what each is, for people."
     )
     questions: list[OwnQuestion] = []
     calls: list[Call] = Field(min_length=1)

@@ -231,7 +231,7 @@ class DeclaredGuard(Guard, NamesCategories):
                 text += read.lead + answer.words[read.group]
                 continue
             forced = EngineRequest(
-                Continuation(of, text, after),
+                Continuation(of, text, after, tuple(call.source.control)),
                 max_tokens=_MOST_FORCED_TOKENS,
                 choices=read.choices,
                 scores=(LabelPlace(read.choices),),

@@ -12,7 +12,7 @@ from worker.domain.calibration import UNCALIBRATED, Calibration
 from worker.domain.chat import TemplateSource
 from worker.domain.errors import UnusableFile, WrongSetting
 from worker.guards.declared.checking import faults
-from worker.guards.declared.description import Description
+from worker.guards.declared.description import Description, Switch
 from worker.guards.declared.guard import DeclaredGuard, Judging
 from worker.guards.declared.plan import plan
 
@@ -84,8 +84,8 @@ def declared_guard(
             f"guard.context_turns: the guard {path.stem} takes no earlier turns, as no call has"
             " `conversation: true`; set it to 0."
         )
-    options = _options(description, settings.get("options") or {}, path)
     switch = description.reasoning.never if mode == "never" else description.reasoning.always
+    options = _options(description, switch, settings.get("options") or {}, path)
     answered_by = [
         description.model_dump(exclude={"about", "models", "licence", "reasoning"}),
         options,
@@ -132,9 +132,11 @@ def _known() -> str:
     return f"the descriptions that ship are {', '.join(shipped())}"
 
 
-def _options(description: Description, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _options(
+    description: Description, switch: Switch, given: Mapping[str, Any], path: Path
+) -> dict[str, Any]:
     """The options with what was set."""
-    defaults = description.options
+    defaults = {**description.options, **switch.options}
     for name, value in given.items():
         if name not in defaults:
             known = f"; use {', '.join(defaults)}" if defaults else ""
@@ -149,6 +151,11 @@ def _options(description: Description, given: Mapping[str, Any], path: Path) -> 
             )
             raise WrongSetting(f"guard.options.{name}: it must be {kind}.")
     options = {**defaults, **given}
+    for name, what in description.required.items():
+        if not options[name]:
+            raise WrongSetting(
+                f"guard.options.{name}: the guard {path.stem} needs it: {what.rstrip('.')}."
+            )
     if wrong := "; ".join(f"{where}: {why}" for where, why in faults(description, options)):
         raise WrongSetting(f"guard.options: {wrong.replace('options.', 'guard.options.')}.")
     return options

@@ -1,4 +1,4 @@
-"""Placeholders in the texts of a description: `{prompt}`, `{response}`, `{each}`, `{options.x}`.
+"""Placeholders in the texts of a description: `{prompt}`, `{each}`, `{options.x}` and others.
 
 A text is split once, when the description is loaded. What is put in a place is not read again, so
 a placeholder in untrusted text or in an option stays as it is.
@@ -14,7 +14,8 @@ from worker.domain.patterns import Pattern
 # text in braces that is not one of these is a misspelling; other braces are text, as in JSON
 _PLACEHOLDER = Pattern(r"\{([a-z][a-z0-9_.]*)\}")
 _OPTION = "options."
-_KNOWN = ("prompt", "response", "each")
+EACH_TEXT = "each.text"
+_KNOWN = ("prompt", "response", "each", EACH_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,16 @@ def resolved(value: Any, values: Mapping[str, Any]) -> Any:
     return value
 
 
-def values_of(options: Mapping[str, Any], each: str | None = None) -> dict[str, Any]:
-    """The values of placeholders that are known when a guard is built."""
+def values_of(
+    options: Mapping[str, Any], each: str | None = None, text: str | None = None
+) -> dict[str, Any]:
+    """The values of placeholders that are known when a guard is built.
+
+    Args:
+        options: with the values of `guard.options`.
+        each: an entry of the option of `for_each`.
+        text: of the entry, where that option is a mapping.
+    """
     values = {f"{_OPTION}{name}": value for name, value in options.items()}
-    return values if each is None else {**values, "each": each}
+    given = {"each": each, EACH_TEXT: text}
+    return values | {name: value for name, value in given.items() if value is not None}

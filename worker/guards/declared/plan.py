@@ -7,14 +7,12 @@ from typing import Any
 from worker.domain.calibration import ReasoningMode
 from worker.domain.engines import LabelPlace
 from worker.domain.patterns import Pattern
+from worker.domain.prompts import split_at_controls
 from worker.domain.questions import Question
 from worker.guards.declared.description import Call, Description, Switch
 from worker.guards.declared.placeholders import resolved, values_of
-from worker.guards.declared.tasks import entries, question_of
+from worker.guards.declared.tasks import entries, question_of, text_of
 from worker.guards.declared.wording import Wording, wording_of
-
-# the positions of places in a completion are found in time that grows with the square of its tokens
-_MOST_SCORED_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,8 @@ class PlannedRead:
     Attributes:
         group: of the pattern.
         labels: the label of each word.
-        before: the text before the word, as a forced answer has it; None where none can be forced.
+        before: the text before the word, as a forced answer has it, with its control tokens; None
+            where none can be forced.
         lead: the blank between that text and the word, which belongs to the word's token.
         place: where the words' probabilities are read; None for no score.
     """
@@ -93,7 +92,13 @@ def plan(
     """
     switch = description.reasoning.never if mode == "never" else description.reasoning.always
     return tuple(
-        _planned(call, description, values_of(options, each), options, switch)
+        _planned(
+            call,
+            description,
+            values_of(options, each, text_of(call, each, options)),
+            options,
+            switch,
+        )
         for call in description.calls
         for each in entries(call, options)
     )
@@ -111,9 +116,8 @@ def _planned(
     prefill = str(resolved(call.prefill, values))
     max_tokens = switch.max_tokens or call.max_tokens
     questions = {read.task: question_of(read.task, call.about, own, values) for read in call.reads}
-    reads = tuple(
-        _reads(call, questions, values, prefill, scored=max_tokens <= _MOST_SCORED_TOKENS)
-    )
+    pattern = Pattern(call.answer)
+    reads = tuple(_reads(call, questions, values, prefill, pattern))
     categories = None
     if (given := call.categories) is not None:
         more = options.get(given.names_option) if given.names_option else None
@@ -128,7 +132,7 @@ def _planned(
         call,
         wording_of(call, values, arguments),
         prefill,
-        Pattern(call.answer),
+        pattern,
         max_tokens,
         reads,
         categories,
@@ -140,8 +144,7 @@ def _reads(
     questions: Mapping[str, Question],
     values: Mapping[str, Any],
     prefill: str,
-    *,
-    scored: bool,
+    pattern: Pattern,
 ) -> Iterator[PlannedRead]:
     for number, read in enumerate(call.reads):
         labels = {word: str(resolved(label, values)) for word, label in read.labels.items()}
@@ -156,10 +159,15 @@ def _reads(
             before, lead = "", ""
         elif number == 0 and prefill and prefill.endswith(before):
             before = ""
-        place = LabelPlace(tuple(lead + word for word in labels), before)
-        scored_here = scored and len(labels) > 1
+        # control tokens are no part of a completion's text
+        shown = "".join(
+            run for run in split_at_controls(before, call.control) if isinstance(run, str)
+        )
+        groups = pattern.groups
+        follows_reasoning = groups.get(call.reasoning or "", len(groups)) < groups[read.group]
+        place = LabelPlace(tuple(lead + word for word in labels), shown, last=follows_reasoning)
         yield PlannedRead(
-            question, read.group, labels, before, lead, place if scored_here else None
+            question, read.group, labels, before, lead, place if len(labels) > 1 else None
         )
 
 

@@ -71,6 +71,8 @@ def read_answer(
         return Answer(flags=(UNREADABLE, cut) if cut else (UNREADABLE,))
     answer = Answer(words={name: text for name, (text, _) in groups.items()})
     thoughts = answer.words.get(call.source.reasoning or "", "").strip()
+    # an explanation can follow the label
+    thought_at = groups.get(call.source.reasoning or "", ("", 0))[1]
     if thoughts:
         answer.reasoning = (Reasoning(call.reads[0].question.name, (thoughts,), None),)
     given = dict(zip((id(read) for read in _scored(call)), completion.logprobs, strict=False))
@@ -81,7 +83,8 @@ def read_answer(
         if label is None:
             answer.flags = (UNREADABLE,)
             continue
-        score = stage_score(read, given.get(id(read), {}), "reasoned" if thoughts else "first")
+        stage: Stage = "reasoned" if thoughts and thought_at < groups[read.group][1] else "first"
+        score = stage_score(read, given.get(id(read), {}), stage)
         value = None
         if score is not None:
             answer.scores.append(score)

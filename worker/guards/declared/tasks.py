@@ -24,7 +24,13 @@ def entries(call: Call, options: Mapping[str, Any]) -> Iterator[str | None]:
         yield None
         return
     given = options.get(call.for_each)
-    yield from given if isinstance(given, list) else ()
+    yield from given if isinstance(given, list | dict) else ()
+
+
+def text_of(call: Call, each: str | None, options: Mapping[str, Any]) -> str | None:
+    """The text of an entry, where the option of `for_each` is a mapping."""
+    given = options.get(call.for_each or "")
+    return given[each] if isinstance(given, dict) and each is not None else None
 
 
 def question_about(task: str, about: str, own: Sequence[OwnQuestion]) -> About | None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from worker.domain.chat import ChatMessage, ChatTemplate
 from worker.domain.events import Exchange
-from worker.domain.prompts import Control, Prompt
+from worker.domain.prompts import Control, Place, Prompt, split_at_controls
 from worker.guards.declared.description import Call
 from worker.guards.declared.placeholders import Part, Slot, filled, parts, resolved
 
@@ -50,6 +50,11 @@ class LaterPrompt(Prompt):
         return self._prompt.opening
 
     @property
+    def place(self) -> Place:
+        """What comes before it: nothing."""
+        return Place.START
+
+    @property
     def _prompt(self) -> Prompt:
         if self._made is None:
             object.__setattr__(self, "_made", self._make())
@@ -86,9 +91,14 @@ class ChatWording:
             earlier = [ChatMessage(turn.role, turn.text) for turn in exchange.context]
             messages = earlier + messages
         prompt = template().render(messages, self.arguments, as_parts=self.as_parts)
-        if not self.prefill:
+        if not self.prefill or self._is_there(prompt):
             return prompt
         return Prompt(joined([*prompt.runs, self.prefill]), prompt.opening)
+
+    def _is_there(self, prompt: Prompt) -> bool:
+        """Whether the template itself ends with the white space that is given with the prompt."""
+        last = prompt.runs[-1] if prompt.runs else ""
+        return not self.prefill.strip() and isinstance(last, str) and last.endswith(self.prefill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +171,8 @@ def _with_controls(
 ) -> list[Part | Control]:
     """The parts of a text; control tokens are found in the text of the description only."""
     found: list[Part | Control] = []
-    rest = text
-    while rest:
-        at, name = min(
-            ((at, name) for name in names if (at := rest.find(name)) >= 0),
-            # of two names at a place, the longer one
-            key=lambda one: (one[0], -len(one[1])),
-            default=(len(rest), ""),
-        )
-        found += parts(rest[:at], values)
-        if name:
-            found.append(Control(name))
-        rest = rest[at + len(name) :]
+    for run in split_at_controls(text, names):
+        found += [run] if isinstance(run, Control) else parts(run, values)
     return found
 
 
