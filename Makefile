@@ -47,7 +47,8 @@ unit: $(VENV)/.developing ## Run the tests of the worker's pure layer
 	@$(BIN)/python -m tests.lanes unit
 
 nightly: $(VENV)/.developing ## Run all tests with many more examples, and faults for half an hour
-	@HYPOTHESIS_PROFILE=nightly GUARDSTREAM_TEST_FUZZ_EVENTS=20000 $(BIN)/python -m tests.lanes
+	@HYPOTHESIS_PROFILE=nightly GUARDSTREAM_TEST_FUZZ_EVENTS=20000 GUARDSTREAM_TEST_ALL_FAMILIES=1 \
+	  $(BIN)/python -m tests.lanes
 	@$(BIN)/python -m tests.chaos --seconds 1800
 
 lint: $(VENV)/.developing ## Check style, types and import layers
