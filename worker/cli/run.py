@@ -81,5 +81,6 @@ def _announce(plan: "ReplayPlan", start_ms: int | None) -> None:
     if plan.ends:
         what += f", {plan.offsets:,} offsets until the end of now"
     logger.info("Reading %s, in the group %s.", what, settings.input.group_id)
-    goes = ", ".join(f"{topic.holds} to {topic.name}" for topic in output_topics(settings))
-    logger.info("What goes out: %s.", goes)
+    verdicts, *others = output_topics(settings)
+    rest = "".join(f", {topic.holds} to {topic.name}" for topic in others)
+    logger.info("Verdicts go to %s%s.", verdicts.name, rest)

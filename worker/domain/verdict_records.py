@@ -83,7 +83,7 @@ _SCHEMA = "guardstream.schema"
 _EVENT_ID = "guardstream.event_id"
 _SAME_FOR_ALL: Headers = (_JSON, (_SCHEMA, VERDICT_SCHEMA.encode()))
 _SAME_FOR_ALL_DECISIONS: Headers = (_JSON, (_SCHEMA, DECISION_SCHEMA.encode()))
-# what is to be done, on verdicts, decisions and dead letters
+# what to do, on verdicts, decisions and dead letters
 ACTION = "guardstream.action"
 
 

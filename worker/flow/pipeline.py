@@ -57,7 +57,7 @@ class Pipeline:
     """Runs the flow from `run` until `stop`, or until something fatal happens.
 
     Args:
-        deciding: what to do about verdicts; nothing where it is not given.
+        deciding: what to do about verdicts; nothing by default.
     """
 
     def __init__(

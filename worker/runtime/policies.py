@@ -107,7 +107,7 @@ class WatchedPolicy:
         )
 
     def _read(self) -> _Content:
-        # read as a whole, since neither time nor size tells that a file is the same
+        # read as a whole: a file of the same time and size can be another one
         try:
             with self._path.open("rb") as file:
                 status, held = os.fstat(file.fileno()), file.read()

@@ -154,7 +154,7 @@ class GuardSettings(Group):
 
 
 class PolicySettings(Group):
-    """What is to be done about a verdict. A change of a file counts without a restart."""
+    """What a verdict leads to. A change of a file counts without a restart."""
 
     file: str | None = Field(
         None,
