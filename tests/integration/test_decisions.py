@@ -132,18 +132,23 @@ async def test_a_changed_file_decides_without_a_restart(kafka_settings, connecti
     assert [one["action"] for _, one in found] == ["review", "block", "block", "log"]
 
 
-async def test_check_wants_the_decision_topic_where_a_policy_decides(
+async def test_check_wants_policy_and_decision_topic_where_a_policy_decides(
     kafka_settings, connection, policy_file
 ):
     settings = await kafka_settings(policy={"file": str(policy_file)})
-    found = {one.name: one for one in await check_settings(settings)}
+    found = {one.check: one for one in await check_settings(settings)}
     assert found["decision topic"].passed
     assert settings.output.decision_topic in found["decision topic"].text
+    assert found["policy"].text == "test, version 1 (1 rules)"
+    policy_file.write_bytes(b"name: broken")
+    found = {one.check: one for one in await check_settings(settings)}
+    assert not found["policy"].passed
+    assert str(policy_file) in found["policy"].text
     missing = settings.model_copy(
         update={"output": settings.output.model_copy(update={"decision_topic": "not-there"})}
     )
-    found = {one.name: one for one in await check_settings(missing)}
+    found = {one.check: one for one in await check_settings(missing)}
     assert not found["decision topic"].passed
     assert "not-there" in found["decision topic"].text
     without = await kafka_settings()
-    assert "decision topic" not in {one.name for one in await check_settings(without)}
+    assert "decision topic" not in {one.check for one in await check_settings(without)}
