@@ -146,8 +146,8 @@ async def _transactions(settings: Settings, connection: Connection) -> str:
 
 async def _policy(path: str) -> str:
     policy = load_policy(Path(path))
-    file = policy.file
-    return f"{file.name}, version {file.version} ({len(file.rules)} rules)"
+    file, count = policy.file, len(policy.file.rules)
+    return f"{file.name}, version {file.version}: {count} rule{'' if count == 1 else 's'}"
 
 
 async def _model(settings: Settings, *, load: bool) -> str:
