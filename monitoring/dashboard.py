@@ -15,7 +15,7 @@ from monitoring.grafana import (
 )
 from monitoring.process import kafka, runtime
 from monitoring.promql import total
-from monitoring.verdicts import failing, gpu, labelling
+from monitoring.verdicts import deciding, failing, gpu, labelling
 from worker.telemetry import names
 
 UID = "guardstream"
@@ -35,6 +35,7 @@ def build(docs: str) -> Json:
         waiting(),
         failing(),
         labelling(),
+        deciding(),
         cost(),
         gpu(),
         kafka(),

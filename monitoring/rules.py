@@ -108,7 +108,14 @@ def recordings() -> dict[str, str]:
 
 def alerts() -> list[Alert]:
     """All alerts; `critical` ones are pages."""
-    return [*_of_presence(), *_of_lag(), *_of_outcomes(), *_of_the_engine(), *_of_kafka()]
+    return [
+        *_of_presence(),
+        *_of_lag(),
+        *_of_outcomes(),
+        *_of_policies(),
+        *_of_the_engine(),
+        *_of_kafka(),
+    ]
 
 
 def _of_presence() -> list[Alert]:
@@ -234,6 +241,19 @@ def _of_outcomes() -> list[Alert]:
             "Scores of {{ $labels.job }} say something else than its reasoning.",
             "{{ $value | humanizePercentage }} of the audited verdicts have another label with"
             " reasoning.",
+        ),
+    ]
+
+
+def _of_policies() -> list[Alert]:
+    return [
+        Alert(
+            "GuardstreamPolicyBroken",
+            "warning",
+            "5m",
+            f"{OVER_5M.select(names.POLICY_BROKEN)} == 1",
+            "Worker {{ $labels.instance }} cannot use the file of its {{ $labels.policy }} policy.",
+            "It decides by the policy that it read before; after a restart it would not start.",
         ),
     ]
 

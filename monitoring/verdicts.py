@@ -121,6 +121,82 @@ def labelling() -> list[Json]:
     )
 
 
+def deciding() -> list[Json]:
+    """What is decided?"""
+    acting, shadow = 'policy="acting"', 'policy="shadow"'
+    decided = SHOWN.rate(names.DECISIONS, acting)
+    return row(
+        "What is decided?",
+        panel(
+            "Actions",
+            "Shares of the actions that the policy decides. A sudden shift indicates another"
+            " policy, other traffic or another guard.",
+            "percentunit",
+            {
+                "{{action}}": ratio(
+                    SHOWN.rate(names.DECISIONS, acting, by=("action",)), f"scalar({decided})"
+                )
+            },
+            width=6,
+            stacked=True,
+            max=1,
+        ),
+        panel(
+            "Actions of the shadow policy",
+            "Shares of the actions that the policy of `policy.shadow_file` would take.",
+            "percentunit",
+            {
+                "{{action}}": ratio(
+                    SHOWN.rate(names.DECISIONS, shadow, by=("action",)),
+                    f"scalar({SHOWN.rate(names.DECISIONS, shadow)})",
+                )
+            },
+            width=6,
+            stacked=True,
+            max=1,
+        ),
+        panel(
+            "Where the shadow policy differs",
+            "Share of the decisions for which the shadow policy has another action: what would"
+            " change if it acted.",
+            "percentunit",
+            {
+                "{{action}} → {{shadow_action}}": ratio(
+                    SHOWN.rate(names.DECISIONS_DIFFER, by=("action", "shadow_action")),
+                    f"scalar({decided})",
+                )
+            },
+            width=6,
+            stacked=True,
+        ),
+        panel(
+            "Rules that failed",
+            "Rules that could not be evaluated on a verdict, such as a comparison with a score that"
+            " is null; the action is at least `on_error`.",
+            "suffix: errors/s",
+            {"{{policy}} {{rule}}": SHOWN.rate(names.RULE_ERRORS, by=("policy", "rule"))},
+            width=6,
+            stacked=True,
+        ),
+        panel(
+            "Policies in use",
+            "Name, version and SHA-256 of the file; several versions for longer than a rollout mean"
+            " that a worker has not read the new one.",
+            "short",
+            {"": SHOWN.level(names.POLICY_INFO, by=names.POLICY_INFO.attributes)},
+            kind="table",
+            width=16,
+        ),
+        panel(
+            "Broken policy files",
+            "Workers that cannot use a policy's file, and decide by the one that they read before.",
+            "short",
+            {"{{policy}}": SHOWN.level(names.POLICY_BROKEN, by=("policy",))},
+            width=8,
+        ),
+    )
+
+
 def gpu() -> list[Json]:
     """Is the GPU busy?"""
     prompt = SHOWN.rate(names.TOKEN_USAGE, 'gen_ai_token_type="input"', part="sum")

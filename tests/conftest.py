@@ -66,12 +66,16 @@ async def kafka_settings(
         await create_topics(
             connection, topics[:1], partitions=partitions, max_message_bytes=str(input_bytes)
         )
+        output = {"verdict_topic": topics[1], "dead_letter_topic": topics[2]}
+        if "policy" in groups:
+            topics.append(f"decisions-{name}")
+            output["decision_topic"] = topics[3]
         await create_topics(connection, topics[1:], partitions=2, max_message_bytes=str(1 << 20))
         quick = {"time_to_first_token_seconds": 0.01, "time_per_output_token_seconds": 0.0}
         return load_settings(
             kafka={"bootstrap_servers": connection.bootstrap_servers},
             input={"topics": topics[:1], "group_id": f"group-{name}"},
-            output={"verdict_topic": topics[1], "dead_letter_topic": topics[2]},
+            output=output,
             engine={"kind": "simulated", "simulated": quick} | groups.pop("engine", {}),
             delivery={"guarantee": getattr(request, "param", "at_least_once")}
             | groups.pop("delivery", {}),

@@ -9,19 +9,24 @@ from dataclasses import replace
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from pydantic import TypeAdapter
 
 from tests.chaos.exchanges import conversation, prompt_tokens
 from tests.chaos.feed import KIND, NUMBER
 from tests.chaos.oracle import Found, Given
+from tests.chaos.policies import FoundDecision, found_decision
 from tests.chaos.staged import heading_tokens
 from worker.adapters.kafka import reader
 from worker.adapters.kafka.connection import Connection
 from worker.adapters.kafka.reader import committed_offsets, held_offsets
 from worker.domain.dead_letters import ERROR, ORIGIN_OFFSET, ORIGIN_PARTITION
+from worker.domain.decisions import Decision
 from worker.domain.errors import BusUnavailable
 from worker.domain.exchange_numbers import EXCHANGES, read_ranges
 from worker.domain.records import Record
+from worker.domain.verdict_records import action_of
 
+_DECISION = TypeAdapter(Decision)
 _POLL_SECONDS = 1.0
 # of a record
 _MOST_EXCHANGES = 100
@@ -80,6 +85,20 @@ async def verdicts(connection: Connection, topic: str) -> list[Found]:
         tokens = tokens if usage["requests"] == 1 else None
         found.append(replace(one, prompt_tokens=tokens, exchange=source["exchange"]))
     return found
+
+
+async def decisions(connection: Connection, topic: str) -> list[FoundDecision]:
+    """All decisions."""
+    return [
+        found_decision(
+            _DECISION.validate_json(record.value or b""),
+            action_of(record.headers) or "",
+            (record.partition.topic, record.partition.number),
+            record.offset,
+            record.timestamp_ms / 1000,
+        )
+        async for record in _records(connection, topic)
+    ]
 
 
 async def dead_letters(connection: Connection, topic: str) -> list[Found]:
@@ -177,4 +196,6 @@ def _found(record: Record, partition: int, offset: int, error: str, verdict_id: 
         (where.topic, where.number),
         record.offset,
         record.timestamp_ms / 1000,
+        # the last one, since a dead letter keeps the headers of its record
+        action=action_of(record.headers),
     )

@@ -68,6 +68,7 @@ class Found:
         output: topic and partition it lies in, at `position`.
         prompt_tokens: of the prompt that was judged; None for a dead letter.
         exchange: which exchange of the record; None for a record as a whole.
+        action: what its headers say of the policy; None where they do not.
     """
 
     partition: int
@@ -79,6 +80,7 @@ class Found:
     at: float
     prompt_tokens: int | None = None
     exchange: int | None = None
+    action: str | None = None
 
 
 # partition, offset, and exchange

@@ -83,9 +83,9 @@ class Report:
         told = f"{self.seconds:.0f} s of faults, all judged {self.settling_seconds:.0f} s later"
         lines = [
             f"{self.guarantee}, seed {self.seed}: {told}",
-            f"  records   {_told(self.records)}",
-            f"  outcomes  {_told(self.outcomes)}; {self.redelivered} of them repeat another",
-            f"  faults    {_told(Counter(fault.kind for fault in self.faults))}",
+            f"  records   {told_counts(self.records)}",
+            f"  outcomes  {told_counts(self.outcomes)}; {self.redelivered} of them repeat another",
+            f"  faults    {told_counts(Counter(fault.kind for fault in self.faults))}",
             f"  result    {', '.join(f'{counts[kind]} {kind}' for kind in kinds)}",
             *(f"  note      {note}" for note in self.notes),
             *(f"  VIOLATION {incident}" for incident in self.incidents[:_MOST_SHOWN]),
@@ -95,6 +95,7 @@ class Report:
         return "\n".join(lines)
 
 
-def _told(counts: Counter[str]) -> str:
+def told_counts(counts: Counter[str]) -> str:
+    """The total, and how many of each."""
     parts = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     return f"{counts.total()}" + (f" ({parts})" if parts else "")

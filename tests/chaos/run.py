@@ -20,10 +20,12 @@ from tests.chaos.faults import TWIN, WEIGHTS, Mayhem, Planned, System, plan
 from tests.chaos.feed import Feed
 from tests.chaos.network import TROUBLES, Network, proxy_program
 from tests.chaos.oracle import Guarantee, Violation, redelivered, violations
+from tests.chaos.oracle_of_decisions import undecided
 from tests.chaos.pending import PENDING
 from tests.chaos.poisoned import MARKERS
+from tests.chaos.policies import change_policies, policy_settings
 from tests.chaos.produces import HELD, Produces, Route
-from tests.chaos.report import Incident, Report
+from tests.chaos.report import Incident, Report, told_counts
 from tests.chaos.staged import staged_settings
 from tests.chaos.workers import ENGINES, Exit, Platform, worker_command
 from worker.demo.kafka.broker import free_ports
@@ -124,20 +126,27 @@ class Topics:
 
     events: str
     verdicts: str
+    decisions: str
     dead_letters: str
     group: str
+
+    @property
+    def outputs(self) -> tuple[str, str, str]:
+        """What the workers write."""
+        return self.verdicts, self.decisions, self.dead_letters
 
     @classmethod
     def named_anew(cls) -> "Topics":
         """Names that no other run has."""
         name = uuid.uuid4().hex[:6]
-        return cls(f"events-{name}", f"verdicts-{name}", f"dead-{name}", f"group-{name}")
+        kinds = ("events", "verdicts", "decisions", "dead", "group")
+        return cls(*(f"{kind}-{name}" for kind in kinds))
 
     async def create(self, cluster: Cluster) -> None:
         """Make the topics."""
         largest = {"max_message_bytes": str(MAX_RECORD_BYTES)}
         await cluster.create(self.events, _INPUT_PARTITIONS, largest)
-        for topic in (self.verdicts, self.dead_letters):
+        for topic in self.outputs:
             await cluster.create(topic, _OUTPUT_PARTITIONS)
 
 
@@ -150,6 +159,7 @@ def environment(topics: Topics, plan: Plan, servers: str, folder: Path) -> dict[
         "INPUT__JUDGE": "every" if plan.judges_every else "last",
         "INPUT__SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
         "OUTPUT__VERDICT_TOPIC": topics.verdicts,
+        "OUTPUT__DECISION_TOPIC": topics.decisions,
         "OUTPUT__DEAD_LETTER_TOPIC": topics.dead_letters,
         "DELIVERY__GUARANTEE": plan.guarantee,
         "DELIVERY__TRANSACTION_TIMEOUT_SECONDS": str(_TRANSACTION_SECONDS),
@@ -159,6 +169,7 @@ def environment(topics: Topics, plan: Plan, servers: str, folder: Path) -> dict[
         "SHUTDOWN__DRAIN_SECONDS": "5",
         "HEALTH__HOST": HOST,
     }
+    settings |= policy_settings(folder)
     settings |= staged_settings(folder) if plan.is_staged else {}
     return {f"GUARDSTREAM_{name}": value for name, value in (settings | plan.settings).items()}
 
@@ -210,7 +221,7 @@ async def execute(
             )
         )
         try:
-            async with _kept_up(platform):
+            async with _kept_up(platform), _changing(folder):
                 notes = await _trouble(plan_of_run, mayhem, platform, feed, cluster, topics)
                 tell("No more faults; waiting until everything is judged.")
                 calm_at = time.time()
@@ -230,12 +241,14 @@ async def execute(
     ]
     broken += _ends(platform)
     broken += mayhem.violations
-    given, found, more = await _evidence(plan_of_run, cluster, topics, feed, platform)
+    given, found, decisions, more = await _evidence(plan_of_run, cluster, topics, feed, platform)
     broken += more
     if plan_of_run.judges_every:
         notes.append("the workers judged every exchange of each conversation")
     if plan_of_run.is_staged:
         notes.append("the workers scored first, and reasoned where the score was unsure")
+    actions = Counter(one.action for one in decisions)
+    notes.append(f"decisions: {told_counts(actions)}")
     notes += _notes(platform, feed, network, produces)
     condemned = {(one.partition, one.offset) for one in found if one.error == "PoisonRecord"}
     if excused := condemned & platform.excused():
@@ -265,6 +278,19 @@ async def _kept_up(platform: Platform) -> AsyncIterator[None]:
     finally:
         keeping.cancel()
         (end,) = await asyncio.gather(keeping, return_exceptions=True)
+        if isinstance(end, Exception):
+            raise end
+
+
+@asynccontextmanager
+async def _changing(folder: Path) -> AsyncIterator[None]:
+    """The policy changes meanwhile."""
+    changing = asyncio.create_task(change_policies(folder))
+    try:
+        yield
+    finally:
+        changing.cancel()
+        (end,) = await asyncio.gather(changing, return_exceptions=True)
         if isinstance(end, Exception):
             raise end
 
@@ -391,7 +417,7 @@ async def _evidence(
 ):
     connection = cluster.connection
     broken = []
-    for topic in (topics.verdicts, topics.dead_letters):
+    for topic in topics.outputs:
         left = await evidence.open_transactions(connection, topic, seconds=3 * _TRANSACTION_SECONDS)
         broken += [
             Violation("transaction left open", f"{topic}/{number}", time.time()) for number in left
@@ -406,7 +432,9 @@ async def _evidence(
         acknowledged=feed.acknowledged,
         excused=platform.excused(),
     )
-    return given, found, broken
+    decisions = await evidence.decisions(connection, topics.decisions)
+    broken += undecided(found, decisions, guarantee=plan_of_run.guarantee)
+    return given, found, decisions, broken
 
 
 def _notes(

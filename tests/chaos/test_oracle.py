@@ -6,7 +6,9 @@ import pytest
 from tests.chaos import alone
 from tests.chaos.exchanges import EXCHANGES, conversation, prompt_tokens
 from tests.chaos.oracle import Found, Given, redelivered, violations
+from tests.chaos.oracle_of_decisions import undecided
 from tests.chaos.poisoned import KILLS_ENGINE, KILLS_PROCESS, MARKERS
+from tests.chaos.policies import FoundDecision
 from worker.decoding.decoder import EventDecoder
 from worker.domain.records import record_of_line
 
@@ -176,3 +178,41 @@ def test_only_what_no_poison_record_ended_is_excused():
     )
     assert alone.unfinished(log) == {(0, 5): [11, 12], (1, 6): [14], (2, 7): [15, 16]}
     assert alone.excused(log, {16}) == {(0, 5)}
+
+
+DECIDED = [dataclasses.replace(one, action="log") for one in VERDICTS]
+DECISIONS = [
+    FoundDecision(one.verdict_id, "log", "log", "log", True, ("decisions", 0), n, one.at)
+    for n, one in enumerate(DECIDED)
+]
+OTHER = dataclasses.replace(DECISIONS[0], action="block", header="block", expected="block")
+
+
+def faults(found=DECIDED, decisions=DECISIONS, guarantee="exactly_once"):
+    return [one.kind for one in undecided(found, decisions, guarantee=guarantee)]
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_every_verdict_has_its_decision(guarantee):
+    assert faults(guarantee=guarantee) == []
+    assert faults(decisions=DECISIONS[1:], guarantee=guarantee) == ["undecided"]
+    assert faults(DECIDED[1:], guarantee=guarantee) == ["decided on nothing"]
+    otherwise = [OTHER, DECISIONS[1]]
+    assert faults(decisions=otherwise, guarantee=guarantee) == ["decided otherwise"]
+    for wrong in ({"expected": "block"}, {"header": "block"}, {"is_named_well": False}):
+        one = dataclasses.replace(DECISIONS[0], **wrong)
+        assert faults(decisions=[one, DECISIONS[1]], guarantee=guarantee) == ["wrongly decided"]
+
+
+def test_a_second_decision_is_a_violation_of_exactly_once_alone():
+    assert faults(decisions=[*DECISIONS, DECISIONS[0]]) == ["decided again"]
+    assert faults(decisions=[*DECISIONS, DECISIONS[0]], guarantee="at_least_once") == []
+    # judged again after the policy has changed, and what the first worker left is not complete
+    again = [*DECIDED, dataclasses.replace(DECIDED[0], action="block")]
+    assert faults(again, [OTHER, DECISIONS[1]], "at_least_once") == []
+    assert faults(again, [OTHER, DECISIONS[1]]) == ["decided again"]
+
+
+def test_a_dead_letter_has_an_action():
+    assert faults([*DECIDED, LETTER]) == ["without an action"]
+    assert faults([*DECIDED, dataclasses.replace(LETTER, action="review")]) == []

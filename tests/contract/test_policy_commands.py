@@ -63,6 +63,19 @@ def test_decide_makes_a_decision_of_each_verdict(files):
     assert (second["action"], second["reason"]) == ("allow", None)
 
 
+def test_decide_takes_the_policy_of_the_settings(files):
+    given = f"{line(0.9)}\n"
+    held = {"GUARDSTREAM_POLICY__FILE": str(files / "strict.yaml")}
+    done = guardstream("decide", given=given, **held)
+    assert json.loads(done.stdout)["policy"]["name"] == "p"
+    # one that is given counts first
+    strict, given_one = (
+        json.loads(guardstream("decide", *more, given=given, **held).stdout)["policy"]["sha256"]
+        for more in ((), ("--policy", files / "policy.yaml"))
+    )
+    assert strict != given_one
+
+
 def test_decide_reports_a_bad_line_and_reads_the_next():
     done = guardstream("decide", given=f'{line(0.9)}\n{{"a": 1}}\nnot JSON\n{line(0.2)}\n')
     first, other, text, last = map(json.loads, done.stdout.splitlines())

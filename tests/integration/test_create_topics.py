@@ -9,6 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.integration.harness import start_process
 from worker.adapters.kafka.connection import create_topics, describe_topics
+from worker.policy.file import STARTER
 from worker.runtime.settings import load_settings
 
 pytestmark = pytest.mark.integration
@@ -20,12 +21,23 @@ def settings(connection):
     return load_settings(
         kafka={"bootstrap_servers": connection.bootstrap_servers},
         input={"topics": [f"events-{name}"]},
-        output={"verdict_topic": f"verdicts-{name}", "dead_letter_topic": f"dead-{name}"},
+        output={
+            "verdict_topic": f"verdicts-{name}",
+            "decision_topic": f"decisions-{name}",
+            "dead_letter_topic": f"dead-{name}",
+        },
+        policy={"file": str(STARTER)},
     )
 
 
 async def topics(settings, *options):
-    process = await start_process(settings, "topics", *options)
+    process = await start_process(
+        settings,
+        "topics",
+        *options,
+        OUTPUT__DECISION_TOPIC=settings.output.decision_topic,
+        POLICY__FILE=str(settings.policy.file),
+    )
     async with asyncio.timeout(60):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
@@ -52,10 +64,12 @@ async def test_what_is_missing_is_created_and_what_is_there_stays(connection, se
     assert code == 0
     assert f"{events}: created, with 4 partitions" in said
     assert f"{output.verdict_topic}: was there, with 3 partitions" in said
-    names = (events, output.verdict_topic, output.dead_letter_topic)
+    names = (events, output.verdict_topic, output.decision_topic, output.dead_letter_topic)
     found = await describe_topics(connection, names)
-    assert [found[name].partitions for name in names] == [4, 3, 2]
+    assert [found[name].partitions for name in names] == [4, 3, 2, 2]
     assert (await configuration(connection, events))["retention.ms"] == "7200000"
+    decisions = await configuration(connection, output.decision_topic)
+    assert decisions["retention.ms"] == "7200000"
     dead = await configuration(connection, output.dead_letter_topic)
     assert dead["retention.ms"] == str(720 * 3_600_000)
     assert dead["min.insync.replicas"] == "1"

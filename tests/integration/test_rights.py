@@ -18,6 +18,7 @@ from worker.demo.kafka.broker import Broker, free_ports
 from worker.demo.kafka.broker_properties import HOST, Node
 from worker.domain.records import OutgoingRecord
 from worker.operator.preflight import check_settings
+from worker.policy.file import STARTER
 from worker.runtime.settings import load_settings
 from worker.runtime.worker import Worker
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.integration
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
 ROW = re.compile(
     r"^\| (Read|Write) \| (Topic|Group|TransactionalId) \| `([a-z_.]+)`( and `\.`, prefixed)?"
-    r" \| (both guarantees|`exactly_once`) \|$",
+    r" \| (both guarantees|`exactly_once`)(?:, with `policy\.file`)? \|$",
     re.MULTILINE,
 )
 RIGHTS = [
@@ -76,7 +77,7 @@ async def world(node):
 
     async def make(guarantee, partitions=1):
         name = uuid.uuid4().hex[:8]
-        topics = [f"events-{name}", f"verdicts-{name}", f"dead-{name}"]
+        topics = [f"events-{name}", f"verdicts-{name}", f"dead-{name}", f"decisions-{name}"]
         await create_topics(connection, topics, partitions=partitions)
         quick = {"time_to_first_token_seconds": 0.01, "time_per_output_token_seconds": 0.0}
         return load_settings(
@@ -87,7 +88,14 @@ async def world(node):
                 "password": "secret",
             },
             input={"topics": topics[:1], "group_id": f"group-{name}"},
-            output={"verdict_topic": topics[1], "dead_letter_topic": topics[2]},
+            output=dict(
+                zip(
+                    ("verdict_topic", "dead_letter_topic", "decision_topic"),
+                    topics[1:],
+                    strict=True,
+                )
+            ),
+            policy={"file": str(STARTER)},
             delivery={"guarantee": guarantee},
             engine={"kind": "simulated", "simulated": quick | {"allowed": True}},
             health={"port": 0},
@@ -224,7 +232,7 @@ async def test_with_describe_configs_sizes_are_known(world):
     settings = await make("at_least_once")
     sized = [
         ("DescribeConfigs", "Topic", setting, "", "")
-        for setting in ("output.verdict_topic", "output.dead_letter_topic")
+        for setting in ("output.verdict_topic", "output.dead_letter_topic", "output.decision_topic")
     ]
     await grant(connection, settings, [*needed("at_least_once"), *sized])
     found, _ = await check(settings, lambda failing: not failing)

@@ -20,6 +20,7 @@ from worker.domain.records import Partition
 from worker.engine.circuit_breaker import BreakerPolicy
 from worker.flow.admission import AdmissionPolicy
 from worker.flow.batching import BatchPolicy
+from worker.flow.deciding import Deciding
 from worker.flow.partition_queues import QueueBounds
 from worker.flow.pipeline import FlowPolicy, Pipeline
 from worker.telemetry import Telemetry
@@ -75,6 +76,8 @@ class WorkerHarness:
         guard=None,
         decoder=None,
         source=None,
+        policy=None,
+        shadow=None,
         **queue_bounds,
     ):
         self.clock = clock = QuickClock()
@@ -123,9 +126,12 @@ class WorkerHarness:
                 commit_interval_seconds=commit_interval_seconds,
                 drain_seconds=drain_seconds,
             ),
-            destinations=Destinations("verdicts", "dead", "group", delivery.max_bytes, cloudevents),
+            destinations=Destinations(
+                "verdicts", "dead", "group", delivery.max_bytes, cloudevents, "decisions"
+            ),
             telemetry=telemetry,
             clock=clock,
+            deciding=Deciding(telemetry, clock, policy, shadow),
         )
 
     def refuse(self, times):

@@ -55,6 +55,16 @@ def test_a_score_is_shown_after_its_label(score, said):
     )
 
 
+def test_the_action_of_the_headers_is_shown():
+    headers = (("guardstream.action", b"block"),)
+    assert " action block" in shown(show_verdict(verdict(), headers))
+    assert "action" not in shown(show_verdict(verdict()))
+    assert "[action: review]" in shown(show_dead_letter((("guardstream.action", b"review"),)))
+    nasty = (("guardstream.action", NASTY.encode()),)
+    for text in (shown(show_verdict(verdict(), nasty)), shown(show_dead_letter(nasty))):
+        assert ESCAPED in text
+
+
 @pytest.mark.parametrize("score", [None, "0.9", [], NASTY])
 def test_what_is_no_number_is_no_score(score):
     given = {"label": "harmful", "score": score}

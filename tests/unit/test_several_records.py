@@ -1,15 +1,14 @@
 """An outcome of several records is durable when all of them are."""
 
-import dataclasses
 from functools import partial
 
 import pytest
 
 from tests.unit.harness import WorkerHarness
+from tests.unit.policy.policies import policy
 from worker.adapters.memory import MemoryBus
 from worker.domain.errors import NotWritten
-from worker.domain.records import OutgoingRecord, Partition
-from worker.flow.outcomes import Outcomes
+from worker.domain.records import Partition
 
 PARTITIONS = [Partition("events", n) for n in range(3)]
 EACH = 40
@@ -17,33 +16,20 @@ EACH = 40
 
 @pytest.fixture(params=["at_least_once", "exactly_once"])
 def build(request):
-    return partial(WorkerHarness, request.param, drain_seconds=0.05)
-
-
-@pytest.fixture(autouse=True)
-def _decisions(monkeypatch):
-    """Each verdict comes with a record for another topic, which names the event."""
-    verdict = Outcomes.verdict
-
-    def with_decision(self, prepared, *more):
-        size = 5000 if prepared.event_id == "large" else 1
-        value = prepared.event_id.encode() + b" " * size
-        decision = OutgoingRecord("decisions", b"key", value, (), prepared.record.partition.number)
-        self._destinations.require_fit(decision)
-        outcome = verdict(self, prepared, *more)
-        return dataclasses.replace(outcome, outgoing=(*outcome.outgoing, decision))
-
-    monkeypatch.setattr(Outcomes, "verdict", with_decision)
+    made = policy()
+    return partial(WorkerHarness, request.param, drain_seconds=0.05, policy=lambda: made)
 
 
 def bus_of_events(*more):
+    """Events in all partitions, and then in each one more for each of these headers."""
     bus = MemoryBus(partitions=3)
     for partition in PARTITIONS:
         for number in range(EACH):
             value = b'{"id": "%d-%d", "prompt": "hello"}' % (partition.number, number)
             bus.append("events", value=value, partition=partition.number)
-        for value in more:
-            bus.append("events", value=value, partition=partition.number)
+        for headers in more:
+            value = b'{"id": "more", "prompt": "hello"}'
+            bus.append("events", value=value, headers=headers, partition=partition.number)
     return bus
 
 
@@ -87,13 +73,16 @@ async def test_an_offset_waits_for_the_last_record_of_its_outcome(build):
 
 
 async def test_an_outcome_whose_record_is_too_large_becomes_a_dead_letter(build):
-    bus = bus_of_events(b'{"id": "large", "prompt": "hello"}')
-    bus.takes["decisions"] = 1000
+    bus = bus_of_events((("x-large", b"x" * 2000),))
+    bus.takes["decisions"] = 2000
     harness = build(bus=bus)
     async with harness.running():
         await harness.until(lambda: committed(bus) == [EACH + 1] * 3)
-    letters = bus.topic("dead")
-    assert [dict(one.headers)["guardstream.error"] for one in letters] == [b"VerdictTooLarge"] * 3
+    letters = [dict(one.headers) for one in bus.topic("dead")]
+    assert [one["guardstream.error"] for one in letters] == [b"VerdictTooLarge"] * 3
+    for one in letters:
+        assert one["__dlq.errors.message"].startswith(b"The decision exceeds the 2")
+        assert one["guardstream.action"] == b"review"
     assert len(bus.topic("decisions")) == 3 * EACH
     for partition in PARTITIONS:
         assert harness.delivery.backlog(partition) == (0, 0)

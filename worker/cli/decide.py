@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from worker.cli import app
+from worker.cli import Config, app, read_settings
 from worker.cli.lines import write_line
 
 if TYPE_CHECKING:
     from worker.policy.judged import Judged
 
 _STDIN = Path("-")
-_POLICY = "YAML file of a policy; the starter policy if unset."
+_POLICY = "YAML file of a policy; else `policy.file` of the settings, else the starter policy."
 
 
 @app.command()
@@ -34,6 +34,7 @@ def decide(
         Path | None,
         typer.Option("--policy", exists=True, dir_okay=False, help=_POLICY, show_default=False),
     ] = None,
+    config: Config = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -61,7 +62,8 @@ def decide(
             raise typer.BadParameter("give --policy or --compare")
         _compare(reading, compare, examples, json=json)
     else:
-        _decide(reading, policy)
+        held = None if policy else read_settings(config).policy.file
+        _decide(reading, Path(held) if held else policy)
     if reading.failed:
         raise typer.Exit(1)
 

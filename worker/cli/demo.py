@@ -14,6 +14,7 @@ from worker.domain.records import OutgoingRecord, Record
 _TOPICS = {
     "input": "chat-events",
     "verdicts": "moderation-verdicts",
+    "decisions": "moderation-decisions",
     "dead": "moderation-dead-letters",
 }
 _PARTITIONS = 3
@@ -53,6 +54,7 @@ async def _demo(kind: str, mapping: str) -> None:  # noqa: PLR0915 - a linear sc
     from worker.demo.kafka.broker import Broker
     from worker.demo.samples import keyed, sample_lines
     from worker.demo.shapes import shaped
+    from worker.policy.file import STARTER
     from worker.runtime.build import build_judging
     from worker.runtime.connection import build_connection
     from worker.runtime.engines import DEMONSTRATION
@@ -71,6 +73,7 @@ async def _demo(kind: str, mapping: str) -> None:  # noqa: PLR0915 - a linear sc
             engine={"kind": kind, "model": DEMONSTRATION},
             health={"port": 0},
             input={"mapping": mapping},
+            policy={"file": str(STARTER)},
         )
         connection = build_connection(settings)
         console.print(f"Apache Kafka listens on {broker.bootstrap_servers}.")
@@ -104,7 +107,7 @@ async def _demo(kind: str, mapping: str) -> None:  # noqa: PLR0915 - a linear sc
                     if record.partition.topic == _TOPICS["dead"]:
                         console.print(show_dead_letter(record.headers))
                     else:
-                        console.print(show_verdict(record.value or b""))
+                        console.print(show_verdict(record.value or b"", record.headers))
             seconds = time.monotonic() - started
         finally:
             worker.stop()

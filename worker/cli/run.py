@@ -71,6 +71,8 @@ async def _replay(
 
 def _announce(plan: "ReplayPlan", start_ms: int | None) -> None:
     """Log what will be read, and where outcomes go."""
+    from worker.runtime.topics import output_topics
+
     settings = plan.settings
     what = f"{', '.join(settings.input.topics)} ({len(plan.starts)} partitions)"
     if start_ms is not None:
@@ -79,8 +81,6 @@ def _announce(plan: "ReplayPlan", start_ms: int | None) -> None:
     if plan.ends:
         what += f", {plan.offsets:,} offsets until the end of now"
     logger.info("Reading %s, in the group %s.", what, settings.input.group_id)
-    logger.info(
-        "Verdicts go to %s, dead letters to %s.",
-        settings.output.verdict_topic,
-        settings.output.dead_letter_topic,
-    )
+    verdicts, *others = output_topics(settings)
+    rest = "".join(f", {topic.holds} to {topic.name}" for topic in others)
+    logger.info("Verdicts go to %s%s.", verdicts.name, rest)

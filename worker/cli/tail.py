@@ -41,7 +41,7 @@ def tail(
                 sys.stdout.buffer.write((record.value or b"null") + b"\n")
                 sys.stdout.buffer.flush()
             elif record.value is not None:
-                console.print(show_verdict(record.value))
+                console.print(show_verdict(record.value, record.headers))
             seen += 1
             if seen == count:
                 break

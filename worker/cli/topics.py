@@ -16,13 +16,15 @@ def topics(
     ],
     config: Config = None,
     output_partitions: Annotated[
-        int | None, typer.Option(min=1, help="Of verdicts and dead letters; else as the input.")
+        int | None, typer.Option(min=1, help="Of each output topic; else as the input.")
     ] = None,
     replicas: Annotated[int, typer.Option(min=1)] = 3,
     min_insync_replicas: Annotated[
         int, typer.Option(min=1, help="Less than 2 can lose what Kafka acknowledged.")
     ] = 2,
-    retention_hours: Annotated[int, typer.Option(min=1, help="Of input and verdicts.")] = 168,
+    retention_hours: Annotated[
+        int, typer.Option(min=1, help="Of input, verdicts and decisions.")
+    ] = 168,
     dead_letter_retention_hours: Annotated[int, typer.Option(min=1)] = 720,
 ) -> None:
     """Create the topics of the settings that are missing; change none that is there."""
@@ -32,9 +34,9 @@ def topics(
 
     settings = read_settings(config)
     connection = build_connection(settings)
-    hours_of = {"dead letters": dead_letter_retention_hours, "verdicts": retention_hours}
+    hours_of = {"dead letters": dead_letter_retention_hours}
     wanted = {
-        topic.name: (output_partitions or partitions, hours_of[topic.holds])
+        topic.name: (output_partitions or partitions, hours_of.get(topic.holds, retention_hours))
         for topic in output_topics(settings)
     }
     wanted |= dict.fromkeys(settings.input.topics, (partitions, retention_hours))

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from worker.domain.errors import RecordError
 from worker.domain.exchange_numbers import EXCHANGES, NumberRanges
 from worker.domain.records import Headers, OutgoingRecord, Record
+from worker.domain.verdict_records import ACTION
 
 ORIGIN_TOPIC = "__dlq.errors.topic"
 ORIGIN_PARTITION = "__dlq.errors.partition"
@@ -32,7 +33,7 @@ DELIVERED_BEFORE = "guardstream.delivery.count"
 
 _CUT_VALUE_BYTES = 64 * 1024
 # left out when a topic takes only a few hundred bytes
-_EXPENDABLE = {GROUP, DELIVERY_COUNT, MESSAGE, STAGE}
+_EXPENDABLE = {GROUP, DELIVERY_COUNT, MESSAGE, STAGE, ACTION}
 _MOST_DIGITS = 18
 
 
@@ -59,11 +60,13 @@ def dead_letter(
     max_bytes: int,
     delivery_count: int = 1,
     exchanges: Collection[int] = (),
+    action: str | None = None,
 ) -> OutgoingRecord:
     """The dead letter of a record, for a topic that takes at most `max_bytes` per record.
 
     `delivery_count` is the number of deliveries of the record, this one included; `exchanges` are
-    those that could not be judged, of a record that holds others too.
+    those that could not be judged, of a record that holds others too; `action` is that of the
+    policy for an event without a verdict.
     """
     why: Headers = (
         (ORIGIN_TOPIC, record.partition.topic.encode()),
@@ -78,6 +81,8 @@ def dead_letter(
     if exchanges:
         numbers = NumberRanges((number, number) for number in exchanges)
         why = (*why, (EXCHANGES, numbers.encode()))
+    if action is not None:
+        why = (*why, (ACTION, action.encode()))
     complete = OutgoingRecord(topic, record.key, record.value, (*record.headers, *why))
     if complete.size_bytes <= max_bytes:
         return complete

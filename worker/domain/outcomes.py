@@ -7,19 +7,28 @@ from typing import Literal, NamedTuple
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from worker.domain.dead_letters import dead_letter, delivered_before
+from worker.domain.decisions import Decision
 from worker.domain.errors import RecordError, VerdictTooLarge
 from worker.domain.records import Headers, OutgoingRecord, Record
-from worker.domain.verdict_records import cloudevent_headers, verdict_record
+from worker.domain.verdict_records import (
+    cloudevent_headers,
+    decision_record,
+    verdict_record,
+)
 from worker.domain.verdicts import Verdict
 
 OutcomeKind = Literal["verdict", "dead_letter", "tombstone", "skipped"]
 
 
 class ExchangeOutcome(NamedTuple):
-    """What became of one exchange of a record that holds several: a verdict, or an error."""
+    """What became of one exchange of a record that holds several: a verdict, or an error.
+
+    Attributes:
+        judged: the record of the verdict, and that of the decision on it.
+    """
 
     number: int
-    verdict: OutgoingRecord | None = None
+    judged: tuple[OutgoingRecord, ...] = ()
     error: RecordError | None = None
 
 
@@ -57,7 +66,8 @@ class Destinations:
 
     Attributes:
         max_bytes: the largest record that a topic takes.
-        cloudevents: whether verdicts are CloudEvents too.
+        cloudevents: whether verdicts and decisions are CloudEvents too.
+        decision_topic: for decisions; None where no policy decides.
     """
 
     verdict_topic: str
@@ -65,19 +75,36 @@ class Destinations:
     group: str
     max_bytes: Callable[[str], int]
     cloudevents: bool = False
+    decision_topic: str | None = None
 
-    def verdict(self, record: Record, verdict: Verdict, trace: Headers) -> OutgoingRecord:
-        """The record of a verdict.
+    def verdict(
+        self, record: Record, verdict: Verdict, trace: Headers, decision: Decision | None = None
+    ) -> tuple[OutgoingRecord, ...]:
+        """The record of a verdict, and that of the decision on it.
 
         Raises:
-            VerdictTooLarge: its topic does not take it.
+            VerdictTooLarge: a topic does not take its record.
         """
-        envelope = cloudevent_headers(verdict, self.group) if self.cloudevents else ()
-        outgoing = verdict_record(
-            verdict, topic=self.verdict_topic, record=record, added=(*envelope, *trace)
-        )
-        self.require_fit(outgoing)
-        return outgoing
+        made = [
+            verdict_record(
+                verdict,
+                topic=self.verdict_topic,
+                record=record,
+                added=(*self._envelope(verdict), *trace),
+                action=decision.action if decision else None,
+            )
+        ]
+        if decision is not None and self.decision_topic is not None:
+            added = (*self._envelope(decision), *trace)
+            made.append(
+                decision_record(decision, topic=self.decision_topic, record=record, added=added)
+            )
+        for outgoing in made:
+            self.require_fit(outgoing)
+        return tuple(made)
+
+    def _envelope(self, made: Verdict | Decision) -> Headers:
+        return cloudevent_headers(made, self.group) if self.cloudevents else ()
 
     def require_fit(self, outgoing: OutgoingRecord) -> None:
         """Refuse a record that its topic does not take.
@@ -87,12 +114,17 @@ class Destinations:
         """
         limit = self.max_bytes(outgoing.topic)
         if outgoing.size_bytes > limit:
+            what = "decision" if outgoing.topic == self.decision_topic else "verdict"
             raise VerdictTooLarge(
-                f"The verdict exceeds the {limit} bytes that {outgoing.topic} takes."
+                f"The {what} exceeds the {limit} bytes that {outgoing.topic} takes."
             )
 
     def dead_letter(
-        self, record: Record, error: RecordError, exchanges: Collection[int] = ()
+        self,
+        record: Record,
+        error: RecordError,
+        exchanges: Collection[int] = (),
+        action: str | None = None,
     ) -> OutgoingRecord:
         """The dead letter of a record, or of some of its exchanges; truncated if it must be."""
         return dead_letter(
@@ -103,4 +135,5 @@ class Destinations:
             max_bytes=self.max_bytes(self.dead_letter_topic),
             delivery_count=delivered_before(record.headers) + 1,
             exchanges=exchanges,
+            action=action,
         )

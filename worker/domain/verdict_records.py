@@ -1,4 +1,4 @@
-"""The Kafka record of a verdict: its key, its headers, and the copied headers of the input."""
+"""The Kafka records of a verdict and of its decision: key, headers, copied headers of the input."""
 
 from collections.abc import Mapping
 from operator import attrgetter
@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
+from worker.domain.decisions import DECISION_SCHEMA, Decision, encode_decision
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.records import Headers, OutgoingRecord, Record
 from worker.domain.verdicts import VERDICT_SCHEMA, Verdict, encode_verdict
@@ -77,36 +78,55 @@ _SINCE_VERSION_2: dict[str, Any] = {
 }
 _LABEL_HEADERS = tuple(f"guardstream.{question.name}" for question in STANDARD_QUESTIONS)
 _STANDARD_LABELS = attrgetter(*(f"{question.name}.label" for question in STANDARD_QUESTIONS))
-_SAME_FOR_ALL: Headers = (
-    ("content-type", b"application/json"),
-    ("guardstream.schema", VERDICT_SCHEMA.encode()),
-)
+_JSON = ("content-type", b"application/json")
+_SCHEMA = "guardstream.schema"
+_EVENT_ID = "guardstream.event_id"
+_SAME_FOR_ALL: Headers = (_JSON, (_SCHEMA, VERDICT_SCHEMA.encode()))
+_SAME_FOR_ALL_DECISIONS: Headers = (_JSON, (_SCHEMA, DECISION_SCHEMA.encode()))
+# what to do, on verdicts, decisions and dead letters
+ACTION = "guardstream.action"
 
 
-def cloudevent_headers(verdict: Verdict, group: str) -> Headers:
-    """Headers that make a verdict a CloudEvent (1.0.2, Kafka protocol binding, binary mode)."""
+def cloudevent_headers(made: Verdict | Decision, group: str) -> Headers:
+    """Headers that make a verdict or a decision a CloudEvent.
+
+    Version 1.0.2, Kafka protocol binding, binary mode.
+    """
+    if isinstance(made, Verdict):
+        own_id, time = made.verdict_id, made.judged_at
+    else:
+        own_id, time = made.decision_id, made.decided_at
     attributes = {
         "specversion": "1.0",
-        "id": verdict.verdict_id,
+        "id": own_id,
         "source": f"/guardstream/{quote(group, safe='')}",
-        "type": VERDICT_SCHEMA.replace("/", "."),
-        "subject": verdict.event_id,
-        "time": verdict.judged_at,
+        "type": made.schema.replace("/", "."),
+        "subject": made.event_id,
+        "time": time,
     }
     return tuple((f"ce_{name}", v.encode("utf-8", "replace")) for name, v in attributes.items())
 
 
 def verdict_record(
-    verdict: Verdict, *, topic: str, record: Record, added: Headers = ()
+    verdict: Verdict,
+    *,
+    topic: str,
+    record: Record,
+    added: Headers = (),
+    action: str | None = None,
 ) -> OutgoingRecord:
     """The record of a verdict; a consumer can route by its headers without parsing the value.
 
-    `added` are further headers, of the trace or of a CloudEvent.
+    Args:
+        verdict: the value.
+        topic: where it goes.
+        record: the input record.
+        added: further headers, of the trace or of a CloudEvent.
+        action: what a policy decided.
     """
-    copied = [header for header in record.headers if _is_copied(header[0].lower())]
     own = [
         *_SAME_FOR_ALL,
-        ("guardstream.event_id", verdict.event_id.encode("utf-8", "replace")),
+        (_EVENT_ID, verdict.event_id.encode("utf-8", "replace")),
         ("guardstream.status", verdict.status.encode()),
     ]
     for name, label in zip(_LABEL_HEADERS, _STANDARD_LABELS(verdict), strict=True):
@@ -120,10 +140,45 @@ def verdict_record(
         ]
     if verdict.categories and (codes := _codes(verdict)):
         own.append(("guardstream.categories", codes))
-    key = record.key
-    if key is None:
-        key = (verdict.conversation_id or verdict.event_id).encode("utf-8", "replace")
-    return OutgoingRecord(topic, key, encode_verdict(verdict), (*copied, *own, *added))
+    if action is not None:
+        own.append((ACTION, action.encode()))
+    key = _key(record, verdict.conversation_id, verdict.event_id)
+    return OutgoingRecord(topic, key, encode_verdict(verdict), (*_copied(record), *own, *added))
+
+
+def decision_record(
+    decision: Decision, *, topic: str, record: Record, added: Headers = ()
+) -> OutgoingRecord:
+    """The record of a decision, with the key of its verdict's record.
+
+    `added` are further headers, of the trace or of a CloudEvent.
+    """
+    own = (
+        *_SAME_FOR_ALL_DECISIONS,
+        (_EVENT_ID, decision.event_id.encode("utf-8", "replace")),
+        ("guardstream.verdict_id", decision.verdict_id.encode()),
+        (ACTION, decision.action.encode()),
+    )
+    key = _key(record, decision.conversation_id, decision.event_id)
+    value = encode_decision(decision)
+    return OutgoingRecord(topic, key, value, (*_copied(record), *own, *added))
+
+
+def action_of(headers: Headers) -> str | None:
+    """The action in the headers of a verdict; None where no policy decided."""
+    # the worker's own headers follow those that it copies
+    found = [value for name, value in headers if name == ACTION]
+    return found[-1].decode("utf-8", "replace") if found else None
+
+
+def _key(record: Record, conversation_id: str | None, event_id: str) -> bytes:
+    if record.key is not None:
+        return record.key
+    return (conversation_id or event_id).encode("utf-8", "replace")
+
+
+def _copied(record: Record) -> list[tuple[str, bytes]]:
+    return [header for header in record.headers if _is_copied(header[0].lower())]
 
 
 def _codes(verdict: Verdict) -> bytes:

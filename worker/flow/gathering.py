@@ -1,5 +1,6 @@
 """Records with several exchanges: one outcome, when the last exchange is judged or refused."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.errors import RecordError
@@ -21,15 +22,15 @@ class GatheredRecord:
     def add(
         self,
         number: int | None,
-        verdict: OutgoingRecord | None = None,
+        judged: Sequence[OutgoingRecord] = (),
         error: RecordError | None = None,
     ) -> list[ExchangeOutcome]:
-        """Add the verdict on an exchange, or its error.
+        """Add the records of the verdict on an exchange, or its error.
 
         Returns all outcomes in the order of the record if this was the last one, else none.
         """
         if number is None:
             raise ValueError("an exchange of several has a number")
-        self._outcomes.append(ExchangeOutcome(number, verdict, error))
+        self._outcomes.append(ExchangeOutcome(number, tuple(judged), error))
         self.left -= 1
         return [] if self.left else sorted(self._outcomes, key=lambda one: one.number)

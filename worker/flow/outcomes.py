@@ -1,17 +1,18 @@
-"""The outcomes of records: verdicts, dead letters and tombstones, made and counted."""
+"""The outcomes of records: verdicts with decisions, dead letters, tombstones, made and counted."""
 
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from opentelemetry.trace import Span
 
 from worker.domain.errors import RecordError, VerdictTooLarge
 from worker.domain.outcomes import Destinations, ExchangeOutcome, Outcome, OutcomeKind
 from worker.domain.ports import Clock
-from worker.domain.records import OutgoingRecord, Record
+from worker.domain.records import Headers, OutgoingRecord, Record
 from worker.domain.verdicts import Verdict
+from worker.flow.deciding import Deciding
 from worker.flow.judge import PreparedRecord
 from worker.telemetry import Telemetry
 from worker.telemetry.tracing import carried
@@ -26,8 +27,15 @@ class Outcomes:
         counts: how many of each kind.
     """
 
-    def __init__(self, destinations: Destinations, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self,
+        destinations: Destinations,
+        telemetry: Telemetry,
+        clock: Clock,
+        deciding: Deciding,
+    ) -> None:
         self._destinations = destinations
+        self._deciding = deciding
         self._telemetry = telemetry
         self._clock = clock
         self.counts: Counter[str] = Counter()
@@ -36,14 +44,13 @@ class Outcomes:
         """The outcome of a record that was judged.
 
         Raises:
-            VerdictTooLarge: its topic does not take it.
+            VerdictTooLarge: a topic does not take its record.
         """
         record, topic = prepared.record, self._destinations.verdict_topic
         span, trace = self._telemetry.sending(record, topic)
-        outgoing = self._destinations.verdict(record, verdict, trace)
-        self._telemetry.judged(record, verdict, taken_at=prepared.taken_at, admitted_at=admitted_at)
+        outgoing = self._decided(prepared, verdict, trace, admitted_at)
         self.counts["verdict"] += 1
-        return Outcome(record, "verdict", (outgoing,), self._clock.now(), span)
+        return Outcome(record, "verdict", outgoing, self._clock.now(), span)
 
     def dead_letter(
         self, record: Record, error: RecordError, taken_at: float, process: Span
@@ -53,21 +60,34 @@ class Outcomes:
         span, _ = self._telemetry.sending(record, self._destinations.dead_letter_topic)
         self.counts["dead_letter"] += 1
         _log(error)
-        outgoing = self._destinations.dead_letter(record, error)
+        outgoing = self._dead_letter(record, error)
         return Outcome(record, "dead_letter", (outgoing,), self._clock.now(), span, error)
 
     def exchange_verdict(
         self, prepared: PreparedRecord, verdict: Verdict, admitted_at: float
-    ) -> OutgoingRecord:
-        """The record of the verdict on one exchange of several.
+    ) -> tuple[OutgoingRecord, ...]:
+        """The records of the verdict on one exchange of several.
 
         Raises:
-            VerdictTooLarge: its topic does not take it.
+            VerdictTooLarge: a topic does not take its record.
         """
-        record = prepared.record
-        outgoing = self._destinations.verdict(record, verdict, carried(record.headers))
+        return self._decided(prepared, verdict, carried(prepared.record.headers), admitted_at)
+
+    def _decided(
+        self, prepared: PreparedRecord, verdict: Verdict, trace: Headers, admitted_at: float
+    ) -> tuple[OutgoingRecord, ...]:
+        """The records of a verdict and of what the policy makes of it."""
+        record, decided = prepared.record, self._deciding.decide(verdict)
+        outgoing = self._destinations.verdict(record, verdict, trace, decided.acting)
         self._telemetry.judged(record, verdict, taken_at=prepared.taken_at, admitted_at=admitted_at)
+        self._deciding.count(decided)
         return outgoing
+
+    def _dead_letter(
+        self, record: Record, error: RecordError, exchanges: Collection[int] = ()
+    ) -> OutgoingRecord:
+        action = self._deciding.without_verdict()
+        return self._destinations.dead_letter(record, error, exchanges, action)
 
     def refused(self, error: RecordError, taken_at: float, process: Span) -> None:
         """An exchange of several cannot be judged; `process` is the span of its work."""
@@ -79,13 +99,13 @@ class Outcomes:
 
         Those that are refused share one dead letter, which names their numbers.
         """
-        outgoing = [one.verdict for one in exchanges if one.verdict is not None]
+        outgoing = [judged for one in exchanges for judged in one.judged]
         kind: OutcomeKind = "verdict" if outgoing else "dead_letter"
         refused = {one.number: one.error for one in exchanges if one.error is not None}
         error = next(iter(refused.values()), None)
         if error is not None:
             error = _summed_up(error, len(refused), len(exchanges))
-            outgoing.append(self._destinations.dead_letter(record, error, refused))
+            outgoing.append(self._dead_letter(record, error, refused))
         span, _ = self._telemetry.sending(record, outgoing[0].topic)
         self.counts[kind] += 1
         now = self._clock.now()
@@ -119,7 +139,7 @@ class Outcomes:
             _log(error)
         if error is None:
             return outcome
-        outgoing = self._destinations.dead_letter(outcome.record, error)
+        outgoing = self._dead_letter(outcome.record, error)
         return dataclasses.replace(outcome, kind="dead_letter", outgoing=(outgoing,), error=error)
 
     def _rebuild_exchanges(self, outcome: Outcome) -> Outcome:
@@ -129,15 +149,14 @@ class Outcomes:
         return dataclasses.replace(rebuilt, span=outcome.span, concluded_at=outcome.concluded_at)
 
     def _refuse_too_large(self, exchange: ExchangeOutcome) -> ExchangeOutcome:
-        """The outcome of an exchange, by what the verdict topic takes now."""
-        if exchange.verdict is None:
-            return exchange
+        """The outcome of an exchange, by what its topics take now."""
         try:
-            self._destinations.require_fit(exchange.verdict)
+            for outgoing in exchange.judged:
+                self._destinations.require_fit(outgoing)
         except VerdictTooLarge as too_large:
             self._telemetry.replaced(too_large)
             _log(too_large)
-            return ExchangeOutcome(exchange.number, None, too_large)
+            return ExchangeOutcome(exchange.number, (), too_large)
         return exchange
 
 

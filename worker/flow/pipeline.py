@@ -1,10 +1,10 @@
-"""The flow: receive → decode → batch → judge → publish → settle.
+"""The flow: receive → decode → batch → judge → decide → publish → settle.
 
 A few tasks share one event loop. `_receive` polls without pause into bounded queues; `_batch` has
 what the scheduler takes from there decoded, rendered and tokenised, and admits micro-batches to the
-engine as soon as there is room; one short task per record (`processing`) judges it and hands the
-outcome to the delivery, which publishes it; `_settle` moves offsets on an interval. A rebalance
-(`assignment`) settles what it can before partitions go.
+engine as soon as there is room; one short task per record (`processing`) judges it, has the policy
+decide (`deciding`), and hands the outcome to the delivery, which publishes it; `_settle` moves
+offsets on an interval. A rebalance (`assignment`) settles what it can before partitions go.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from worker.flow.admission import Admission, AdmissionPolicy
 from worker.flow.assignment import Assignment
 from worker.flow.batching import BatchPolicy, MicroBatcher
 from worker.flow.circuit_breaking import CircuitBreakingJudge
+from worker.flow.deciding import Deciding
 from worker.flow.judge import Judge, PreparedRecord
 from worker.flow.load_monitor import LoadMonitor
 from worker.flow.outcomes import Outcomes
@@ -39,6 +40,7 @@ class FlowPolicy:
     Attributes:
         drain_seconds: what in-flight records get when the worker stops or partitions go.
         stuck_seconds: how long a partition with lag may stand still before that is trouble.
+        devices: GPUs that the engine runs on.
     """
 
     admission: AdmissionPolicy
@@ -48,13 +50,14 @@ class FlowPolicy:
     commit_interval_seconds: float = 1.0
     drain_seconds: float = 20.0
     stuck_seconds: float = 300.0
+    devices: int = 1
 
 
 class Pipeline:
     """Runs the flow from `run` until `stop`, or until something fatal happens.
 
     Args:
-        devices: GPUs that the engine runs on.
+        deciding: what to do about verdicts; nothing by default.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Pipeline:
         destinations: Destinations,
         telemetry: Telemetry,
         clock: Clock,
-        devices: int = 1,
+        deciding: Deciding | None = None,
     ) -> None:
         self._source = source
         self._delivery = delivery
@@ -77,7 +80,9 @@ class Pipeline:
         self._circuit = CircuitBreakingJudge(judge, policy.breaker, clock)
         self._batcher: MicroBatcher[PreparedRecord] = MicroBatcher(policy.batch)
         self._queues = queues = PartitionQueues(policy.queues)
-        self._outcomes = Outcomes(destinations, telemetry, clock)
+        self._outcomes = Outcomes(
+            destinations, telemetry, clock, deciding or Deciding(telemetry, clock)
+        )
         self._ownership = ownership = Ownership(delivery)
         self._admission = admission = Admission(
             policy.admission,
@@ -125,7 +130,7 @@ class Pipeline:
             clock=clock,
             ownership=ownership,
             admission=admission,
-            devices=devices,
+            devices=policy.devices,
             stuck_seconds=policy.stuck_seconds,
         )
         delivery.attend(changed=self._make_room, rebuild=self._outcomes.rebuild, began=queues.drop)

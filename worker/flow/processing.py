@@ -1,4 +1,4 @@
-"""The way of a record from its queue to its outcome: decode → judge → publish."""
+"""The way of a record from its queue to its outcome: decode → judge → decide → publish."""
 
 import asyncio
 from collections.abc import Sequence
@@ -165,8 +165,8 @@ class Processor:
         """The outcome of a record that was judged; None while exchanges of it are left."""
         if prepared.gathered is None:
             return self._outcomes.verdict(prepared, verdict, admitted_at)
-        outgoing = self._outcomes.exchange_verdict(prepared, verdict, admitted_at)
-        complete = prepared.gathered.add(prepared.number, verdict=outgoing)
+        judged = self._outcomes.exchange_verdict(prepared, verdict, admitted_at)
+        complete = prepared.gathered.add(prepared.number, judged)
         return self._outcomes.of_exchanges(prepared.record, complete) if complete else None
 
     def _refused(self, prepared: PreparedRecord, error: RecordError, span: Span) -> Outcome | None:

@@ -1,15 +1,24 @@
-"""Checks the settings against the actual brokers, topics, access rights and model."""
+"""Checks the settings against the actual brokers, topics, access rights, policies and model."""
 
 import asyncio
 from collections.abc import Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
 from worker.adapters.kafka.connection import Connection, require_topics
 from worker.adapters.kafka.reader import newest_records
 from worker.adapters.kafka.rights import find_missing_rights
-from worker.domain.errors import BusUnavailable, EngineUnavailable, Fatal, Retriable, WrongSetting
+from worker.domain.errors import (
+    BusUnavailable,
+    EngineUnavailable,
+    Fatal,
+    Retriable,
+    UnusableFile,
+    WrongSetting,
+)
 from worker.operator.understanding import Understanding
+from worker.policy.policy import load_policy
 from worker.runtime.build import build_judging, build_transactions
 from worker.runtime.connection import build_connection
 from worker.runtime.decoding import build_decoder
@@ -51,6 +60,12 @@ async def check_settings(settings: Settings, *, load: bool = False) -> list[Chec
         results.append(await _attempt("rights", _rights(settings, connection)))
         if settings.delivery.guarantee == "exactly_once":
             results.append(await _attempt("transactions", _transactions(settings, connection)))
+    for use, path in (
+        ("policy", settings.policy.file),
+        ("shadow policy", settings.policy.shadow_file),
+    ):
+        if path is not None:
+            results.append(await _attempt(use, _policy(path)))
     results.append(await _attempt("model", _model(settings, load=load)))
     return results
 
@@ -58,7 +73,7 @@ async def check_settings(settings: Settings, *, load: bool = False) -> list[Chec
 async def _attempt(name: str, check: Awaitable[str]) -> CheckResult:
     try:
         return CheckResult(name, passed=True, text=await check)
-    except Fatal as error:
+    except (Fatal, UnusableFile) as error:
         return CheckResult(name, passed=False, text=str(error))
 
 
@@ -127,6 +142,12 @@ async def _transactions(settings: Settings, connection: Connection) -> str:
         raise BusUnavailable(f"Transactions are not possible: {error}") from error
     await transactor.close()
     return f"group {group} may use transactional ids that begin with {group}."
+
+
+async def _policy(path: str) -> str:
+    policy = load_policy(Path(path))
+    file, count = policy.file, len(policy.file.rules)
+    return f"{file.name}, version {file.version}: {count} rule{'' if count == 1 else 's'}"
 
 
 async def _model(settings: Settings, *, load: bool) -> str:

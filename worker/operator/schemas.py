@@ -13,6 +13,7 @@ from worker.domain.decisions import Decision
 from worker.domain.events import Event
 from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.questions import STANDARD_QUESTIONS
+from worker.domain.verdict_records import ACTION
 from worker.domain.verdicts import Verdict
 from worker.guards.declared.description import Description
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
@@ -89,6 +90,7 @@ def _dead_letter_headers() -> dict[str, Any]:
     of_some = {
         EXCHANGES: "Of a record that holds several exchanges, the numbers of those that cannot be"
         " judged, as ranges: 0,3-5. The others have verdicts.",
+        ACTION: "Where a policy decides: its action for an event without a verdict.",
     }
     when_truncated = {
         dead_letters.VALUE_SIZE: "The value was truncated; its original size, in bytes.",
@@ -144,6 +146,7 @@ def _asyncapi() -> dict[str, Any]:
             ("deadLetter", "redriveNote"),
             "send",
         ),
+        "decisions": (settings["output"].decision_topic, ("decision",), "send"),
     }
     labels = {f"guardstream.{question.name}": {"type": "string"} for question in STANDARD_QUESTIONS}
     routing = ("content-type", "guardstream.schema", "guardstream.event_id", "guardstream.status")
@@ -153,14 +156,18 @@ def _asyncapi() -> dict[str, Any]:
             "description": "The codes of the categories, if there are any, with commas between.",
         }
     }
-    headers = {name: {"type": "string"} for name in routing} | labels | categories
+    action = {ACTION: {"type": "string", "description": "What the policy decided."}}
+    headers = {name: {"type": "string"} for name in routing} | labels | categories | action
+    decision_headers = {
+        name: {"type": "string"} for name in (*routing[:3], "guardstream.verdict_id", ACTION)
+    }
     json_type = "application/json"
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Guardstream",
             "version": version("guardstream"),
-            "description": "Chat events in, moderation verdicts with their reasoning out.",
+            "description": "Chat events in, moderation verdicts with reasoning out, and decisions.",
         },
         "defaultContentType": json_type,
         "channels": {
@@ -193,6 +200,11 @@ def _asyncapi() -> dict[str, Any]:
                     "contentType": json_type,
                     "headers": {"type": "object", "properties": headers},
                     "payload": _ref("verdict.schema.json"),
+                },
+                "decision": {
+                    "contentType": json_type,
+                    "headers": {"type": "object", "properties": decision_headers},
+                    "payload": _ref("decision.schema.json"),
                 },
                 "deadLetter": {
                     "headers": _ref("dead-letter-headers.schema.json"),

@@ -1,5 +1,6 @@
 """A policy, ready to decide."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from worker.policy.file import STARTER, InvalidPolicy, ReadPolicy, RuleFile, rea
 from worker.policy.judged import Judged
 from worker.policy.program import Matches, Program, compile_rules
 from worker.policy.thresholds import TenantThresholds, faults_of_levels, resolve, with_heirs
+
+logger = logging.getLogger(__name__)
 
 _SIMULATED = "simulated"
 _LAST_RESORTS = ("default", "inconclusive", "dead_letter", "on_error", "simulated")
@@ -90,7 +93,7 @@ class Policy:
         elif _SIMULATED in verdict.flags:
             action, reason = file.simulated, _NOT_JUDGED
         else:
-            matched, failed = self.matches(verdict)
+            matched, failed = self._evaluate(verdict)
             action, reason = self._outcome(verdict, matched, failed)
         rules = self._rules
         return Decision(
@@ -107,6 +110,14 @@ class Policy:
             rfc3339(decided_at),
             errors=tuple([rules[number][0] for number in failed]),
         )
+
+    def _evaluate(self, verdict: Judged) -> Matches:
+        try:
+            return self.matches(verdict)
+        except Exception:
+            # rules do not raise; one that did would stop the worker at the same verdict each time
+            logger.exception("No rule could be evaluated on the verdict %s", verdict.verdict_id)
+            return [], list(range(len(self._rules)))
 
     def _outcome(
         self, verdict: Judged, matched: list[int], failed: list[int]

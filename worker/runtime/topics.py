@@ -17,7 +17,7 @@ class OutputTopic:
     """
 
     name: str
-    holds: Literal["verdicts", "dead letters"]
+    holds: Literal["verdicts", "decisions", "dead letters"]
     title: str
     compactable: bool
 
@@ -25,12 +25,14 @@ class OutputTopic:
 def output_topics(settings: Settings) -> tuple[OutputTopic, ...]:
     """The output topics of the settings."""
     output = settings.output
-    return (
-        OutputTopic(output.verdict_topic, "verdicts", "verdict topic", compactable=True),
-        OutputTopic(
-            output.dead_letter_topic, "dead letters", "dead-letter topic", compactable=False
-        ),
+    verdicts = OutputTopic(output.verdict_topic, "verdicts", "verdict topic", compactable=True)
+    dead_letters = OutputTopic(
+        output.dead_letter_topic, "dead letters", "dead-letter topic", compactable=False
     )
+    if settings.policy.file is None:
+        return verdicts, dead_letters
+    decisions = OutputTopic(output.decision_topic, "decisions", "decision topic", compactable=True)
+    return verdicts, decisions, dead_letters
 
 
 def names_of(topics: tuple[OutputTopic, ...]) -> list[str]:

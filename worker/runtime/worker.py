@@ -24,6 +24,7 @@ from worker.runtime.build import Judging, build_delivery, build_judging, count_d
 from worker.runtime.connection import build_connection
 from worker.runtime.exporters import Exporters
 from worker.runtime.health import HealthServer, Probes, Report
+from worker.runtime.policies import build_deciding
 from worker.runtime.settings import Settings
 from worker.telemetry import names
 
@@ -91,6 +92,7 @@ class Worker:
                 commit_interval_seconds=settings.delivery.commit_interval_seconds,
                 drain_seconds=settings.shutdown.drain_seconds,
                 stuck_seconds=settings.health.stuck_seconds,
+                devices=count_devices(settings),
             ),
             destinations=Destinations(
                 output.verdict_topic,
@@ -98,10 +100,11 @@ class Worker:
                 settings.input.group_id,
                 self._delivery.max_bytes,
                 output.cloudevents,
+                output.decision_topic,
             ),
             telemetry=telemetry,
             clock=clock,
-            devices=count_devices(settings),
+            deciding=build_deciding(settings, telemetry, clock),
         )
         self._enter("loading")
         telemetry.watch(names.READY, lambda: not self._ready().reasons)

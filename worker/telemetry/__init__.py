@@ -25,6 +25,7 @@ from worker.domain.verdicts import Verdict
 from worker.telemetry import attributes, names
 from worker.telemetry.categories import Categories
 from worker.telemetry.chat import Chat
+from worker.telemetry.decisions import DecisionMetrics
 from worker.telemetry.initial import start_at_zero
 from worker.telemetry.instruments import Instruments
 from worker.telemetry.metric import Metric
@@ -61,6 +62,7 @@ class Telemetry:
         self._instruments = made = Instruments(self.registry)
         self._categories = Categories(made, codes)
         self._recent = RecentVerdicts(self._categories)
+        self.decisions = DecisionMetrics(made)
         # instruments that every record uses are looked up once
         self._queue, self._batch, self._judge, self._publish = (
             made.histogram(names.STAGE_DURATION, stage)

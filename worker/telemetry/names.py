@@ -4,17 +4,8 @@ Names follow OpenTelemetry's semantic conventions, as those of `attributes` do.
 """
 
 from worker.telemetry import attributes
+from worker.telemetry.buckets import AGES, LONG, POWERS, SHORT, TOKENS
 from worker.telemetry.metric import Kind, Metric
-
-# buckets
-
-_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0)
-_AGES = (*_LONG, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
-_TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768)
-_POWERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-# metrics
 
 CONSUMED = Metric(
     "messaging.client.consumed.messages",
@@ -36,7 +27,7 @@ OPERATION_DURATION = Metric(
     "s",
     "Calls to Kafka: `commit` of offsets, `transaction` of outcomes with offsets, `publish`.",
     (attributes.OPERATION, attributes.ERROR_TYPE),
-    _SHORT,
+    SHORT,
 )
 PROCESS_DURATION = Metric(
     "messaging.process.duration",
@@ -44,7 +35,7 @@ PROCESS_DURATION = Metric(
     "s",
     "From taking a record out of its queue until its outcome is known.",
     (),
-    _LONG,
+    LONG,
 )
 CHAT_DURATION = Metric(
     "gen_ai.client.operation.duration",
@@ -52,7 +43,7 @@ CHAT_DURATION = Metric(
     "s",
     "Duration of one completion, including the wait at the engine.",
     (attributes.ERROR_TYPE,),
-    _LONG,
+    LONG,
 )
 TOKEN_USAGE = Metric(
     "gen_ai.client.token.usage",
@@ -60,7 +51,7 @@ TOKEN_USAGE = Metric(
     "{token}",
     "Tokens of a prompt (`input`) and of its completion (`output`).",
     (attributes.TOKEN_TYPE,),
-    _TOKENS,
+    TOKENS,
 )
 TOKENS_CACHED = Metric(
     "guardstream.tokens.cached",
@@ -111,6 +102,27 @@ CATEGORIES = Metric(
     ("code",),
 )
 FLAGS = Metric("guardstream.flags", Kind.COUNTER, "{flag}", "Flags of verdicts.", ("flag",))
+DECISIONS = Metric(
+    "guardstream.decisions",
+    Kind.COUNTER,
+    "{decision}",
+    "Decisions on verdicts, by action: of the `acting` policy, and of the `shadow` policy.",
+    ("policy", "action"),
+)
+DECISIONS_DIFFER = Metric(
+    "guardstream.decisions.differ",
+    Kind.COUNTER,
+    "{decision}",
+    "Decisions for which the shadow policy has another action.",
+    ("action", "shadow_action"),
+)
+RULE_ERRORS = Metric(
+    "guardstream.decisions.rule_errors",
+    Kind.COUNTER,
+    "{error}",
+    "Rules that could not be evaluated on a verdict.",
+    ("policy", "rule"),
+)
 DEAD_LETTERS = Metric(
     "guardstream.dead_letters",
     Kind.COUNTER,
@@ -131,7 +143,7 @@ VERDICT_AGE = Metric(
     "s",
     "From Kafka's timestamp of the event until its verdict is durable.",
     (),
-    _AGES,
+    AGES,
 )
 STAGE_DURATION = Metric(
     "guardstream.stage.duration",
@@ -140,7 +152,7 @@ STAGE_DURATION = Metric(
     "Time of a record in each stage: `queue` (received), `batch` (decoded; waits for the batch and"
     " for a free slot), `judge` (at the engine, retries included), `publish` (until durable).",
     ("stage",),
-    _LONG,
+    LONG,
 )
 BATCH_SIZE = Metric(
     "guardstream.batch.size",
@@ -148,7 +160,7 @@ BATCH_SIZE = Metric(
     "{record}",
     "Records per micro-batch, by the reason for closing it.",
     ("reason",),
-    _POWERS,
+    POWERS,
 )
 BATCH_TOKENS = Metric(
     "guardstream.batch.tokens",
@@ -264,6 +276,20 @@ INFO = Metric(
     "1",
     "1, with version, guard, model, engine, guarantee and group as labels.",
     ("version", "guard", "model", "engine", "guarantee", "group"),
+)
+POLICY_INFO = Metric(
+    "guardstream.policy.info",
+    Kind.GAUGE,
+    "1",
+    "1, with name, version and SHA-256 of each policy in use as labels.",
+    ("policy", "name", "version", "sha256"),
+)
+POLICY_BROKEN = Metric(
+    "guardstream.policy.broken",
+    Kind.GAUGE,
+    "1",
+    "1 while a policy's file cannot be used, and the policy that was read before is.",
+    ("policy",),
 )
 
 METRICS: tuple[Metric, ...] = tuple(

@@ -34,7 +34,7 @@ def fits(lines, width, height):
     return len(lines) <= height and all(cell_len(line) <= width for line in lines)
 
 
-def worker(name="w:1", *, text="events", partitions=2, verdicts=3, **page):
+def worker(name="w:1", *, text="events", partitions=2, verdicts=3, decides=False, **page):
     def act(page):
         for number in range(partitions):
             page.of(names.LAG_RECORDS, text, str(number)).set(12_000 + number)
@@ -47,6 +47,11 @@ def worker(name="w:1", *, text="events", partitions=2, verdicts=3, **page):
         page.of(names.FLAGS, text).inc(2)
         page.of(names.DEAD_LETTERS, "judge", text).inc(4)
         page.of(names.VERDICT_AGE).observe(90_000)
+        if decides:
+            page.of(names.DECISIONS, "acting", text).inc(3)
+            page.of(names.DECISIONS, "shadow", text).inc(4)
+            page.of(names.DECISIONS_DIFFER, text, "block").inc(1)
+            page.of(names.POLICY_BROKEN, "acting").set(1)
         for stage in ("queue", "batch", "judge", "publish"):
             page.of(names.STAGE_DURATION, stage).observe(3)
 
@@ -58,7 +63,8 @@ def worker(name="w:1", *, text="events", partitions=2, verdicts=3, **page):
 FLOWS = [Flow(at, at, 2 * at) for at in range(20, 200, 2)]
 SCENES = {
     "one": [worker(vllm=True)],
-    "nasty": [worker(NASTY, text=NASTY, group=NASTY, state=NASTY)],
+    "deciding": [worker(text="review", decides=True)],
+    "nasty": [worker(NASTY, text=NASTY, decides=True, group=NASTY, state=NASTY)],
     "busy": [worker(partitions=40, verdicts=50)],
     "many": [worker(f"w:{n}") for n in range(12)],
     "mixed": [worker(), WorkerStatus("w:2", fault=NASTY)],
@@ -187,3 +193,9 @@ def test_lines_are_shared_out_within_the_room(room, bands):
         assert given_lines == wanted
     elif room >= sum(least):
         assert sum(given_lines) == room
+
+
+def test_what_the_policy_decides_has_a_line_where_there_is_one():
+    (line,) = [one for one in lines_of(SCENES["deciding"], 160) if "decided" in one]
+    assert "review 100 %, shadow differs 25 % policy file broken" in line
+    assert not any("decided" in one for one in lines_of(SCENES["one"], 160))

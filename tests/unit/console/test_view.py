@@ -192,3 +192,24 @@ def test_verdicts_that_nobody_tells_are_none_with_the_reason():
     view = view_of([seen(recent_fault="its /recent answers 404")], now=0.0)
     assert (view.recent, view.recent_fault) == (None, "its /recent answers 404")
     assert view_of([seen(recent=())], now=0.0).recent == ()
+
+
+def test_actions_are_shares_of_what_the_policy_decided():
+    def decide(page):
+        page.of(names.DECISIONS, "acting", "allow").inc(6)
+        page.of(names.DECISIONS, "acting", "block").inc(2)
+        page.of(names.DECISIONS, "acting", "log").inc(0)
+        page.of(names.DECISIONS, "shadow", "allow").inc(8)
+        page.of(names.DECISIONS_DIFFER, "block", "allow").inc(2)
+
+    view = view_of([seen(decide), seen(decide, name="w:2")], 0.0)
+    assert view.decisions == (("allow", 0.75), ("block", 0.25))
+    assert view.shadow_differs == 0.25
+    assert not view.policy_broken
+    without = view_of([seen()], 0.0)
+    assert (without.decisions, without.shadow_differs) == ((), None)
+
+
+def test_a_broken_policy_file_is_seen():
+    view = view_of([seen(), seen(lambda page: page.of(names.POLICY_BROKEN, "shadow").set(1))], 0.0)
+    assert view.policy_broken

@@ -108,6 +108,9 @@ class View:
         reasoned_share: of the judgements, the ones with reasoning; the others are scores alone.
         categories: the codes and how many verdicts have them; the most frequent first.
         flags: the most frequent first.
+        decisions: shares of the actions of the policy, the most frequent first; none without one.
+        shadow_differs: share of them for which the shadow policy has another action.
+        policy_broken: whether a worker cannot use a policy's file.
         partitions: the greatest lag first.
         recent: newest first; None if no worker reports them.
     """
@@ -121,6 +124,9 @@ class View:
     reasoned_share: float | None
     categories: tuple[tuple[str, int], ...]
     flags: tuple[tuple[str, int], ...]
+    decisions: tuple[tuple[str, float], ...]
+    shadow_differs: float | None
+    policy_broken: bool
     dead_letters: tuple[DeadLetters, ...]
     partitions: tuple[PartitionView, ...]
     recent: tuple[RecentVerdict, ...] | None
@@ -142,6 +148,9 @@ def view_of(seen: Sequence[WorkerStatus], now: float) -> View:
         reasoned_share=_of_judgements(changes, names.REASONED),
         categories=_counted(changes, names.CATEGORIES),
         flags=_counted(changes, names.FLAGS),
+        decisions=tuple(_shares(changes, "acting").items()),
+        shadow_differs=_shadow_differs(changes),
+        policy_broken=any(change.later.total(names.POLICY_BROKEN) for change in changes),
         dead_letters=tuple(_dead_letters(changes)),
         partitions=tuple(_partitions(seen)),
         recent=tuple(newest) if reported else None,
@@ -192,6 +201,22 @@ def _of_judgements(changes: Sequence[Change], metric: Metric, *values: str) -> f
     total = sum(_sums(changes, names.JUDGEMENTS).values())
     counted = _sums(changes, metric, *metric.labels[: len(values)])
     return counted.get(values, 0.0) / total if total else None
+
+
+def _decisions(changes: Sequence[Change], policy: str) -> dict[str, float]:
+    """How often each action was decided, the most frequent first."""
+    found = _ranked(changes, names.DECISIONS)
+    return {action: count for (by, action), count in found if by == policy}
+
+
+def _shares(changes: Sequence[Change], policy: str) -> dict[str, float]:
+    counts = _decisions(changes, policy)
+    return {action: count / sum(counts.values()) for action, count in counts.items()}
+
+
+def _shadow_differs(changes: Sequence[Change]) -> float | None:
+    decided = sum(_decisions(changes, "shadow").values())
+    return sum(_sums(changes, names.DECISIONS_DIFFER).values()) / decided if decided else None
 
 
 def _dead_letters(changes: Sequence[Change]) -> Iterable[DeadLetters]:

@@ -153,6 +153,19 @@ class GuardSettings(Group):
         return name
 
 
+class PolicySettings(Group):
+    """What a verdict leads to. A change of a file counts without a restart."""
+
+    file: str | None = Field(
+        None,
+        description="Policy that decides on each verdict; unset, there are no decisions.",
+    )
+    shadow_file: str | None = Field(
+        None,
+        description="Policy that is tried: its actions are counted, and published nowhere.",
+    )
+
+
 class BreakerSettings(Group):
     """When the worker waits, rather than turn everything into dead letters."""
 

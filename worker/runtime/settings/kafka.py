@@ -182,13 +182,18 @@ class OutputSettings(Group):
         min_length=1,
         description="Gets the records that cannot be judged, with the reason in their headers.",
     )
+    decision_topic: str = Field(
+        "moderation-decisions",
+        min_length=1,
+        description="Gets a decision for each verdict, where `policy.file` is set.",
+    )
     reasoning: Literal["full", "none"] = Field(
         "full",
         description="`none` leaves the reasoning out of verdicts; reasoning can quote chat text.",
     )
     cloudevents: bool = Field(
         False,
-        description="Add `ce_*` headers, so that verdicts are CloudEvents (Kafka's binary mode).",
+        description="Add `ce_*` headers, which make verdicts and decisions CloudEvents (binary).",
     )
 
 

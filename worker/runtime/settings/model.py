@@ -13,6 +13,7 @@ from worker.runtime.settings.judging import (
     EngineSettings,
     GuardSettings,
     JudgingSettings,
+    PolicySettings,
 )
 from worker.runtime.settings.kafka import (
     DeliverySettings,
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     guard: GuardSettings = GuardSettings()
     judging: JudgingSettings = JudgingSettings()
+    policy: PolicySettings = PolicySettings()
     breaker: BreakerSettings = BreakerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()

@@ -124,15 +124,28 @@ def verdicts(view: View) -> Pane:
             ),
             *([fact("category", categories)] if categories else []),
             fact("flags", flags or "none"),
+            *([_decided(view)] if has_policy else []),
         )
 
-    lines = 6 if view.categories else 5
-    return Pane("Verdicts", lines, lines, body)
+    has_policy = bool(view.decisions) or view.policy_broken
+    least = 6 if view.categories else 5
+    return Pane("Verdicts", least, least + has_policy, body)
 
 
 def _frequent(counted: Sequence[tuple[str, int]]) -> str:
     """The three that are counted most."""
     return ", ".join(f"{shown(name)} {count(number)}" for name, number in counted[:3])
+
+
+def _decided(view: View) -> Text:
+    """What the policy decides, and whether its file or its shadow says something else."""
+    actions = ", ".join(f"{shown(action)} {share(part)}" for action, part in view.decisions[:4])
+    line = fact("decided", actions or "nothing yet")
+    if view.shadow_differs is not None:
+        line.append(f", shadow differs {share(view.shadow_differs)}")
+    if view.policy_broken:
+        line.append(" policy file broken", BAD)
+    return line
 
 
 def _mix(mix: Mix, width: int) -> Text:
