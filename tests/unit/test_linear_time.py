@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.unit import hostile
-from tests.unit.guards.declared import completion, declared
+from tests.unit.guards.declared import completion, shipped_guard
 from worker.cli.views.quoting import quoted_completion
 from worker.decoding.events import decode_event
 from worker.domain.dead_letters import ORIGIN_TOPIC, dead_letter
@@ -31,7 +31,7 @@ from worker.telemetry.tracing import _context, trace_id
 
 GUARD = GuardReasoner()
 PATTERNS = hostile.patterns()
-DECLARED = {name: declared(name) for name in shipped()}
+DECLARED = {name: shipped_guard(name) for name in shipped()}
 ANSWERS = {
     f"{name}: {call.name}": (name, Pattern(call.answer))
     for name in shipped()

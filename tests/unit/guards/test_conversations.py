@@ -262,7 +262,7 @@ def test_the_most_of_the_newest_turns_fit(counts, tokens):
 
 def test_the_settings_reach_decoder_and_judge(monkeypatch):
     # the control tokens are those of no model
-    monkeypatch.setattr("worker.runtime.build._require_tokens", lambda *_: None)
+    monkeypatch.setattr("worker.runtime.build._require_tokens", lambda *_, **__: None)
     monkeypatch.setattr("worker.adapters.chat_template.load_chat_template", lambda *_: Template())
     settings = load_settings(
         engine={"kind": "simulated"},

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 
 from tests.unit.policy.expressions import expressions, reference, verdicts
-from tests.unit.policy.policies import policy, rule
+from tests.unit.policy.policies import policy, rule, verdict_document
 from worker.policy.judged import read_judged
 
 
@@ -16,3 +16,13 @@ def outcome(when, document):
 @given(expressions, verdicts)
 def test_a_rule_means_what_the_library_makes_of_it(when, document):
     assert outcome(when, document) is reference(when, document)
+
+
+def test_an_error_in_a_macro_is_absorbed_as_any_other():
+    # of each the first operand fails on a score that is null
+    unscored = {"task": "", "code": "S1", "name": "", "score": None}
+    document = verdict_document(categories=[unscored])
+    for failing in ("exists_one(c, c.score > 0.5)", "filter(c, c.score > 0.5).size() == 1"):
+        assert outcome(f"categories.{failing} || true", document) is True
+        assert outcome(f"categories.{failing} && false", document) is False
+        assert outcome(f"categories.{failing}", document) is None
