@@ -26,3 +26,10 @@ def test_an_error_in_a_macro_is_absorbed_as_any_other():
         assert outcome(f"categories.{failing} || true", document) is True
         assert outcome(f"categories.{failing} && false", document) is False
         assert outcome(f"categories.{failing}", document) is None
+
+
+def test_a_negative_place_in_a_list_is_an_error():
+    held = {"task": "", "code": "S1", "name": "", "score": 0.9}
+    document = verdict_document(categories=[held])
+    assert outcome("categories[0].score > 0.5", document) is True
+    assert outcome("categories[-1].score > 0.5", document) is None
