@@ -121,3 +121,26 @@ def test_one_that_is_there_and_hangs_up_is_not_waited_for():
         ConnectionResetError(), "kafka:9092", {"security_protocol": "PLAINTEXT"}
     )
     assert not cause.may_pass
+
+
+async def test_a_topic_that_one_broker_does_not_know_yet_is_not_missing(monkeypatch):
+    topic = adapter.Topic("events", 3, 1_000)
+    answers = [({}, set()), ({}, set()), ({"events": topic}, set())]
+
+    async def look_up(*_):
+        return answers.pop(0)
+
+    monkeypatch.setattr(adapter, "_ASK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(adapter, "_look_up", look_up)
+    assert await adapter.require_topics(Connection("localhost:1"), ["events"]) == {"events": topic}
+    assert not answers
+
+
+async def test_a_topic_that_no_broker_knows_is_missing(monkeypatch):
+    async def look_up(*_):
+        return {}, set()
+
+    monkeypatch.setattr(adapter, "_MISSING_SECONDS", 0)
+    monkeypatch.setattr(adapter, "_look_up", look_up)
+    with pytest.raises(BusUnavailable, match="has no topic events; create it"):
+        await adapter.require_topics(Connection("localhost:1"), ["events"])

@@ -32,6 +32,8 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _CONNECT_SECONDS = 15.0
 _ASK_AGAIN_SECONDS = 0.2
 _LOOK_AGAIN_SECONDS = 0.02
+# how long a topic may be unknown to some brokers until it counts as missing
+_MISSING_SECONDS = 3.0
 _DEFAULT_MAX_BYTES = 1_048_588
 _NOT_THERE = (UnknownTopicOrPartitionError, InvalidTopicError, TopicAuthorizationFailedError)
 _NOT_YET = (UnknownTopicOrPartitionError, LeaderNotAvailableError)
@@ -130,7 +132,12 @@ async def require_topics(
         BusUnavailable: no broker answers, or a topic is missing, or is not visible, or is
             compacted though it is one of `uncompacted`.
     """
+    until = asyncio.get_running_loop().time() + _MISSING_SECONDS
     topics, hidden = await _look_up(connection, names)
+    while set(names) - set(topics) - hidden and asyncio.get_running_loop().time() < until:
+        # a broker knows of a new topic later than another one
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        topics, hidden = await _look_up(connection, names)
     if hidden:
         raise BusUnavailable(
             f"Kafka at {connection.bootstrap_servers} does not grant access to topic"
