@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.contract.test_commands import guardstream
+from tests.unit.policy.test_decision_shapes import VERDICT
+from worker.domain.verdicts import encode_verdict
 
 POLICY = """
 name: p
@@ -52,6 +54,21 @@ def files(tmp_path):
     }.items():
         (tmp_path / name).write_text(text)
     return tmp_path
+
+
+def test_decide_makes_decisions_in_another_shape(files):
+    verdicts = encode_verdict(VERDICT).decode() + "\n" + line(0.9)
+    done = guardstream(
+        *("decide", "--policy", files / "policy.yaml", "--shape", "coop"),
+        given=verdicts,
+        GUARDSTREAM_OUTPUT__COOP_ITEM_TYPE="type-7",
+    )
+    first, second = map(json.loads, done.stdout.splitlines())
+    (item,) = first["items"]
+    assert (item["typeId"], item["data"]["action"]) == ("type-7", "block")
+    assert second["line"] == 2
+    assert "all fields" in second["error"]
+    assert done.returncode == 1
 
 
 def test_decide_makes_a_decision_of_each_verdict(files):

@@ -78,6 +78,7 @@ class WorkerHarness:
         source=None,
         policy=None,
         shadow=None,
+        shape=None,
         **queue_bounds,
     ):
         self.clock = clock = QuickClock()
@@ -127,7 +128,7 @@ class WorkerHarness:
                 drain_seconds=drain_seconds,
             ),
             destinations=Destinations(
-                "verdicts", "dead", "group", delivery.max_bytes, cloudevents, "decisions"
+                "verdicts", "dead", "group", delivery.max_bytes, cloudevents, "decisions", shape
             ),
             telemetry=telemetry,
             clock=clock,

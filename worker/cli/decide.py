@@ -2,19 +2,24 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
 from worker.cli import Config, app, read_settings
 from worker.cli.lines import write_line
+from worker.policy.shapes.names import ShapeName
 
 if TYPE_CHECKING:
+    from worker.domain.verdicts import Verdict
     from worker.policy.judged import Judged
 
+Read = TypeVar("Read")
+
 _STDIN = Path("-")
+_SHAPE = "JSON of the decisions; docs/policy.md shows each."
 _POLICY = "YAML file of a policy; else `policy.file` of the settings, else the starter policy."
 
 
@@ -33,6 +38,10 @@ def decide(
     policy: Annotated[
         Path | None,
         typer.Option("--policy", exists=True, dir_okay=False, help=_POLICY, show_default=False),
+    ] = None,
+    shape: Annotated[
+        ShapeName | None,
+        typer.Option("--shape", help=_SHAPE, show_default="guardstream"),
     ] = None,
     config: Config = None,
     compare: Annotated[
@@ -54,16 +63,17 @@ def decide(
     """Verdicts as JSON Lines to one decision line each, by a policy.
 
     A line that is no verdict gives `{"line", "error"}`, and exit code 1 at the end. The same policy
-    makes the same decision of a verdict at any time; only `decided_at` differs.
+    makes the same decision of a verdict at any time; only `decided_at` differs. A shape other than
+    `guardstream` needs verdicts with all their fields.
     """
     reading = _Reading(files or [_STDIN])
     if compare:
-        if policy:
-            raise typer.BadParameter("give --policy or --compare")
+        if policy or shape:
+            other = "--policy" if policy else "--shape"
+            raise typer.BadParameter(f"give {other} or --compare")
         _compare(reading, compare, examples, json=json)
     else:
-        held = None if policy else read_settings(config).policy.file
-        _decide(reading, Path(held) if held else policy)
+        _decide(reading, policy, config, shape)
     if reading.failed:
         raise typer.Exit(1)
 
@@ -80,15 +90,24 @@ class _Reading:
         self.failed = False
 
     def verdicts(self) -> Iterator["Judged"]:
-        """The verdicts; what is none is reported on stdout."""
+        """What a policy sees of the verdicts; what is none is reported on stdout."""
+        from worker.policy.judged import read_judged
+
+        return self._read(read_judged)
+
+    def whole_verdicts(self) -> Iterator[tuple["Judged", "Verdict"]]:
+        """The same, each with the verdict itself."""
+        return self._read(_read_whole)
+
+    def _read(self, read: Callable[[Any], Read]) -> Iterator[Read]:
         import orjson
 
-        from worker.policy.judged import NotAVerdict, read_judged
+        from worker.policy.judged import NotAVerdict
 
         for path in self._files:
             for number, line in enumerate(_lines(path), start=1):
                 try:
-                    yield read_judged(orjson.loads(line))
+                    yield read(orjson.loads(line))
                 except orjson.JSONDecodeError:
                     if line.strip():
                         self._report(path, number, "not JSON")
@@ -121,13 +140,38 @@ def _flushed(lines: BinaryIO) -> Iterator[bytes]:
         sys.stdout.buffer.flush()
 
 
-def _decide(reading: _Reading, path: Path | None) -> None:
+def _read_whole(document: Any) -> tuple["Judged", "Verdict"]:
+    from worker.domain.verdict_records import read_verdict
+    from worker.policy.judged import NotAVerdict, read_judged
+
+    seen = read_judged(document)
+    try:
+        return seen, read_verdict(document)
+    except ValueError:
+        raise NotAVerdict("a shape needs all fields of schemas/verdict.schema.json") from None
+
+
+def _decide(
+    reading: _Reading, path: Path | None, config: Path | None, shape: ShapeName | None
+) -> None:
     from worker.domain.decisions import encode_decision
     from worker.policy.policy import load_policy
+    from worker.policy.shapes.choice import decision_shape
 
+    is_shaped = shape not in (None, "guardstream")
+    settings = read_settings(config) if is_shaped or path is None else None
+    if path is None and settings and settings.policy.file:
+        path = Path(settings.policy.file)
     policy, write = load_policy(path), sys.stdout.buffer.write
-    for verdict in reading.verdicts():
-        write(encode_decision(policy.decide(verdict, time.time())) + b"\n")
+    made = None
+    if shape and settings:
+        made = decision_shape(shape, coop_item_type=settings.output.coop_item_type)
+    if made is None:
+        for verdict in reading.verdicts():
+            write(encode_decision(policy.decide(verdict, time.time())) + b"\n")
+    else:
+        for seen, whole in reading.whole_verdicts():
+            write(made.encode(policy.decide(seen, time.time()), whole) + b"\n")
     sys.stdout.buffer.flush()
 
 

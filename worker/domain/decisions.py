@@ -34,6 +34,24 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementOfReasons:
+    """What a rule gives to a statement of reasons of the EU's Digital Services Act (article 17).
+
+    The names are those of the Commission's transparency database. Of the two pairs of ground and
+    explanation, the one of the decision ground is set.
+    """
+
+    decision_ground: str
+    category: str
+    illegal_content_legal_ground: str | None = None
+    illegal_content_explanation: str | None = None
+    incompatible_content_ground: str | None = None
+    incompatible_content_explanation: str | None = None
+    automated_detection: Literal["Yes"] = "Yes"
+    automated_decision: Literal["AUTOMATED_DECISION_FULLY"] = "AUTOMATED_DECISION_FULLY"
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What a policy makes of one verdict. Times are RFC 3339, UTC.
 
@@ -42,6 +60,7 @@ class Decision:
         reason: of the first of them that has this action; null for the policy's default action.
         automated: whether no person was part of it: always so for a policy.
         errors: the names of rules that failed on this verdict.
+        dsa: of the rule that gives the reason, if that rule has it.
     """
 
     decision_id: str
@@ -57,6 +76,7 @@ class Decision:
     decided_at: str
     automated: Literal[True] = True
     errors: tuple[str, ...] = ()
+    dsa: StatementOfReasons | None = None
     schema: Literal["guardstream.decision/1"] = "guardstream.decision/1"
 
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from worker.domain.dead_letters import dead_letter, delivered_before
+from worker.domain.decision_shape import DecisionShape
 from worker.domain.decisions import Decision
 from worker.domain.errors import RecordError, VerdictTooLarge
 from worker.domain.records import Headers, OutgoingRecord, Record
@@ -68,6 +69,7 @@ class Destinations:
         max_bytes: the largest record that a topic takes.
         cloudevents: whether verdicts and decisions are CloudEvents too.
         decision_topic: for decisions; None where no policy decides.
+        shape: in which decisions are published; None for `guardstream`.
     """
 
     verdict_topic: str
@@ -76,6 +78,7 @@ class Destinations:
     max_bytes: Callable[[str], int]
     cloudevents: bool = False
     decision_topic: str | None = None
+    shape: DecisionShape | None = None
 
     def verdict(
         self, record: Record, verdict: Verdict, trace: Headers, decision: Decision | None = None
@@ -97,7 +100,14 @@ class Destinations:
         if decision is not None and self.decision_topic is not None:
             added = (*self._envelope(decision), *trace)
             made.append(
-                decision_record(decision, topic=self.decision_topic, record=record, added=added)
+                decision_record(
+                    decision,
+                    verdict,
+                    topic=self.decision_topic,
+                    record=record,
+                    added=added,
+                    shape=self.shape,
+                )
             )
         for outgoing in made:
             self.require_fit(outgoing)

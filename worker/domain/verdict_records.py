@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
+from worker.domain.decision_shape import DecisionShape
 from worker.domain.decisions import DECISION_SCHEMA, Decision, encode_decision
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.records import Headers, OutgoingRecord, Record
@@ -85,6 +86,8 @@ _SAME_FOR_ALL: Headers = (_JSON, (_SCHEMA, VERDICT_SCHEMA.encode()))
 _SAME_FOR_ALL_DECISIONS: Headers = (_JSON, (_SCHEMA, DECISION_SCHEMA.encode()))
 # what to do, on verdicts, decisions and dead letters
 ACTION = "guardstream.action"
+# of the value of a decision's record, where it is another one than `guardstream`
+SHAPE = "guardstream.shape"
 
 
 def cloudevent_headers(made: Verdict | Decision, group: str) -> Headers:
@@ -147,20 +150,36 @@ def verdict_record(
 
 
 def decision_record(
-    decision: Decision, *, topic: str, record: Record, added: Headers = ()
+    decision: Decision,
+    verdict: Verdict,
+    *,
+    topic: str,
+    record: Record,
+    added: Headers = (),
+    shape: DecisionShape | None = None,
 ) -> OutgoingRecord:
     """The record of a decision, with the key of its verdict's record.
 
-    `added` are further headers, of the trace or of a CloudEvent.
+    Args:
+        decision: what is published.
+        verdict: what it was decided on.
+        topic: where it goes.
+        record: the input record.
+        added: further headers, of the trace or of a CloudEvent.
+        shape: of the value; by default, the decision is written as it is.
     """
-    own = (
+    own = [
         *_SAME_FOR_ALL_DECISIONS,
         (_EVENT_ID, decision.event_id.encode("utf-8", "replace")),
         ("guardstream.verdict_id", decision.verdict_id.encode()),
         (ACTION, decision.action.encode()),
-    )
+    ]
     key = _key(record, decision.conversation_id, decision.event_id)
-    value = encode_decision(decision)
+    if shape is None:
+        value = encode_decision(decision)
+    else:
+        value = shape.encode(decision, verdict)
+        own.append((SHAPE, shape.name.encode()))
     return OutgoingRecord(topic, key, value, (*_copied(record), *own, *added))
 
 

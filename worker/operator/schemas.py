@@ -13,7 +13,7 @@ from worker.domain.decisions import Decision
 from worker.domain.events import Event
 from worker.domain.exchange_numbers import EXCHANGES
 from worker.domain.questions import STANDARD_QUESTIONS
-from worker.domain.verdict_records import ACTION
+from worker.domain.verdict_records import ACTION, SHAPE
 from worker.domain.verdicts import Verdict
 from worker.guards.declared.description import Description
 from worker.operator.redrive.redriving import REDRIVEN_OFFSETS
@@ -158,9 +158,16 @@ def _asyncapi() -> dict[str, Any]:
     }
     action = {ACTION: {"type": "string", "description": "What the policy decided."}}
     headers = {name: {"type": "string"} for name in routing} | labels | categories | action
+    shape = {
+        SHAPE: {
+            "type": "string",
+            "description": "The shape of the value, where `output.decision_shape` sets another one"
+            " than guardstream: docs/policy.md.",
+        }
+    }
     decision_headers = {
         name: {"type": "string"} for name in (*routing[:3], "guardstream.verdict_id", ACTION)
-    }
+    } | shape
     json_type = "application/json"
     return {
         "asyncapi": "3.0.0",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from worker.domain.decisions import StatementOfReasons
 from worker.domain.errors import UnusableFile
 
 STARTER = Path(__file__).parent / "starter.yaml"
@@ -54,6 +55,13 @@ class DigitalServicesAct(_Strict):
     category: Annotated[str, Field(pattern="^STATEMENT_CATEGORY_[A-Z_]+$")]
     ground_text: str = Field("", max_length=2_000, description="The law, or the term of use.")
     explanation: str = Field("", max_length=2_000)
+
+    def statement(self) -> StatementOfReasons:
+        """The same by the names of the transparency database."""
+        pair = self.ground_text or None, self.explanation or None
+        if self.decision_ground == "DECISION_GROUND_ILLEGAL_CONTENT":
+            return StatementOfReasons(self.decision_ground, self.category, *pair)
+        return StatementOfReasons(self.decision_ground, self.category, None, None, *pair)
 
 
 class RuleFile(Dates):

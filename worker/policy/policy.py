@@ -4,7 +4,13 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from worker.domain.decisions import Decision, PolicyReference, Reason, decision_id
+from worker.domain.decisions import (
+    Decision,
+    PolicyReference,
+    Reason,
+    StatementOfReasons,
+    decision_id,
+)
 from worker.domain.verdicts import rfc3339
 from worker.policy.file import STARTER, InvalidPolicy, ReadPolicy, RuleFile, read_policy
 from worker.policy.judged import Judged
@@ -43,7 +49,12 @@ class Policy:
         self._others, self._tenants = resolve(file)
         self._severity = {action: at for at, action in enumerate(file.actions)}
         self._rules = [
-            (rule.name, self._severity[rule.action], Reason(rule.reason.code, rule.reason.text))
+            (
+                rule.name,
+                self._severity[rule.action],
+                Reason(rule.reason.code, rule.reason.text),
+                rule.dsa.statement() if rule.dsa else None,
+            )
             for rule in file.rules
         ]
         first, last = file.effective_from, file.effective_until
@@ -88,13 +99,14 @@ class Policy:
         failed: list[int] = []
         file = self.file
         reason: Reason | None
+        dsa: StatementOfReasons | None = None
         if not self.is_in_effect(verdict):
             action, reason = file.default, _NOT_IN_EFFECT
         elif _SIMULATED in verdict.flags:
             action, reason = file.simulated, _NOT_JUDGED
         else:
             matched, failed = self._evaluate(verdict)
-            action, reason = self._outcome(verdict, matched, failed)
+            action, reason, dsa = self._outcome(verdict, matched, failed)
         rules = self._rules
         return Decision(
             decision_id(verdict.verdict_id, self.reference.sha256),
@@ -109,6 +121,7 @@ class Policy:
             self.reference,
             rfc3339(decided_at),
             errors=tuple([rules[number][0] for number in failed]),
+            dsa=dsa,
         )
 
     def _evaluate(self, verdict: Judged) -> Matches:
@@ -121,20 +134,21 @@ class Policy:
 
     def _outcome(
         self, verdict: Judged, matched: list[int], failed: list[int]
-    ) -> tuple[str, Reason | None]:
+    ) -> tuple[str, Reason | None, StatementOfReasons | None]:
         file, worst = self.file, -1
-        action, reason = file.default, None
+        reason: Reason | None = None
+        dsa: StatementOfReasons | None = None
         for number in matched:
-            _, severity, text = self._rules[number]
+            _, severity, text, statement = self._rules[number]
             if severity > worst:
-                worst, reason = severity, text
+                worst, reason, dsa = severity, text, statement
         if failed and (severity := self._severity[file.on_error]) > worst:
-            worst, reason = severity, _FAILED
+            worst, reason, dsa = severity, _FAILED, None
         if verdict.status == "inconclusive" and (
             (severity := self._severity[file.inconclusive]) > worst
         ):
-            worst, reason = severity, _INCONCLUSIVE
-        return (action if worst < 0 else file.actions[worst]), reason
+            worst, reason, dsa = severity, _INCONCLUSIVE, None
+        return (file.default if worst < 0 else file.actions[worst]), reason, dsa
 
 
 _NOT_IN_EFFECT = Reason("not_in_effect", "The policy was not in effect when the verdict was made.")

@@ -19,6 +19,7 @@ from worker.flow.batching import BatchPolicy
 from worker.flow.bounded_source import BoundedSource
 from worker.flow.partition_queues import QueueBounds
 from worker.flow.pipeline import FlowPolicy, Pipeline
+from worker.policy.shapes.choice import decision_shape
 from worker.runtime.broker_wait import wait_for_brokers
 from worker.runtime.build import Judging, build_delivery, build_judging, count_devices
 from worker.runtime.connection import build_connection
@@ -101,6 +102,7 @@ class Worker:
                 self._delivery.max_bytes,
                 output.cloudevents,
                 output.decision_topic,
+                decision_shape(output.decision_shape, coop_item_type=output.coop_item_type),
             ),
             telemetry=telemetry,
             clock=clock,

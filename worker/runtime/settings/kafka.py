@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from worker.decoding.mapping import JmesPath
+from worker.policy.shapes.names import ShapeName
 from worker.runtime.settings.group import Count, Group, PositiveSeconds, Seconds, Share
 from worker.runtime.settings.registry import RegistrySettings
 
@@ -186,6 +187,14 @@ class OutputSettings(Group):
         "moderation-decisions",
         min_length=1,
         description="Gets a decision for each verdict, where `policy.file` is set.",
+    )
+    decision_shape: ShapeName = Field(
+        "guardstream", description="The JSON of decisions: Guardstream's own, or another system's."
+    )
+    coop_item_type: str = Field(
+        "guardstream-decision",
+        min_length=1,
+        description="Shape `coop`: the id of the item type, as Coop's dashboard shows it.",
     )
     reasoning: Literal["full", "none"] = Field(
         "full",
