@@ -10,6 +10,7 @@ from uuid import UUID
 
 from worker.domain.decisions import Decision
 from worker.domain.verdicts import Verdict
+from worker.policy.judged import judged
 
 ACTION_NAME = "guardstream_verdict"
 # Osprey's action ids are signed 64-bit integers
@@ -29,8 +30,8 @@ def osprey(decision: Decision, verdict: Verdict) -> Mapping[str, Any]:
 
 
 def _features(decision: Decision, verdict: Verdict) -> dict[str, Any]:
-    prompt, response = verdict.prompt_harmfulness, verdict.response_harmfulness
-    refusal, reason = verdict.response_refusal, decision.reason
+    seen, reason = judged(verdict), decision.reason
+    prompt, refusal, response = seen.prompt, seen.refusal, seen.response
     return {
         "Action": decision.action,
         "ReasonCode": reason.code if reason else None,

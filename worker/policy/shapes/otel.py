@@ -12,6 +12,7 @@ from typing import Any
 from worker.domain.decisions import Decision
 from worker.domain.questions import STANDARD_QUESTIONS
 from worker.domain.verdicts import Verdict
+from worker.policy.judged import judged
 
 EVENT = "gen_ai.guardrail.security.finding"
 _OVERLAY = "gen_ai.guardrail.security"
@@ -73,10 +74,10 @@ def _findings(verdict: Verdict) -> Iterator[dict[str, Any]]:
             f"{_OVERLAY}.risk.score": one.score,
         }
     if not verdict.categories:
-        task = verdict.response_harmfulness
-        target, reading = "output", task
-        if task.label is None:
-            target, reading = "input", verdict.prompt_harmfulness
+        seen = judged(verdict)
+        target, reading = "output", seen.response
+        if reading.label is None:
+            target, reading = "input", seen.prompt
         yield {
             "gen_ai.guardrail.target.type": target,
             f"{_OVERLAY}.risk.category": "harmful" if reading.label == "harmful" else _NO_FINDING,
