@@ -180,15 +180,31 @@ def test_opentelemetry_has_a_finding_for_each_category():
     assert [one.get(score) for one in found] == [{"doubleValue": 0.9}, None]
 
 
-def test_without_a_category_openai_and_opentelemetry_have_one_finding_each():
-    calm = replace(VERDICT, categories=(), prompt_harmfulness=NO_READING)
-    (result,) = orjson.loads(shaped("openai-moderation", calm))["results"]
+def test_without_a_category_openai_reports_none():
+    (result,) = orjson.loads(shaped("openai-moderation", replace(VERDICT, categories=())))[
+        "results"
+    ]
     assert not any(result["categories"].values())
-    found = orjson.loads(shaped("otel-guardrail", calm))["resourceLogs"][0]["scopeLogs"][0]
-    (record,) = found["logRecords"]
+    assert not any(result["category_scores"].values())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response", "target", "category"),
+    [
+        ("unharmful", "unharmful", "output", "none"),
+        ("harmful", "unharmful", "input", "harmful"),
+        ("harmful", "harmful", "output", "harmful"),
+        ("unharmful", None, "input", "none"),
+        ("harmful", None, "input", "harmful"),
+    ],
+)
+def test_without_a_category_opentelemetry_has_one_finding(prompt, response, target, category):
+    answers = {"prompt_harmfulness": Reading(prompt), "response_harmfulness": Reading(response)}
+    found = orjson.loads(shaped("otel-guardrail", replace(VERDICT, categories=(), **answers)))
+    (record,) = found["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
     values = {one["key"]: one["value"] for one in record["attributes"]}
-    assert values["gen_ai.guardrail.security.risk.category"] == {"stringValue": "none"}
-    assert values["gen_ai.guardrail.target.type"] == {"stringValue": "output"}
+    assert values["gen_ai.guardrail.security.risk.category"] == {"stringValue": category}
+    assert values["gen_ai.guardrail.target.type"] == {"stringValue": target}
 
 
 def test_guardstream_is_the_decision_itself():

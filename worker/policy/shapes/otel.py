@@ -76,7 +76,7 @@ def _findings(verdict: Verdict) -> Iterator[dict[str, Any]]:
     if not verdict.categories:
         seen = judged(verdict)
         target, reading = "output", seen.response
-        if reading.label is None:
+        if reading.label is None or (seen.prompt.label == "harmful" != reading.label):
             target, reading = "input", seen.prompt
         yield {
             "gen_ai.guardrail.target.type": target,
