@@ -82,13 +82,22 @@ async def test_labels_agree_with_what_is_known_and_vllm_joins_the_trace(
     verdicts, examples = await judged(kafka_settings, connection, shared)
     agree(verdicts, examples)
     vllms = [span for span in collector.spans["llm_request"] if span.trace_id == TRACE_ID]
-    assert len(vllms) == COUNT
+    # a repair is a request of its own
+    assert len(vllms) == requests(verdicts) >= COUNT
     for span in vllms:
         assert span.parent_span_id in {c.span_id for c in collector.spans[f"chat {DEMONSTRATION}"]}
     ours = {"vllm:num_requests_running", "guardstream.verdict.age"}
     async with asyncio.timeout(60):
         while not ours <= set(collector.metrics):
             await asyncio.sleep(0.1)
+
+
+def requests(verdicts):
+    return sum(one["usage"]["requests"] for one in verdicts.values())
+
+
+def spans_of_the_trace(collector, name):
+    return sum(span.trace_id == TRACE_ID for span in collector.spans[name])
 
 
 async def judged(kafka_settings, connection, shared):
@@ -127,7 +136,7 @@ async def judged(kafka_settings, connection, shared):
     # our exporter and vLLM's each have an interval
     for name in ("llm_request", f"chat {DEMONSTRATION}"):
         async with asyncio.timeout(60):
-            while sum(s.trace_id == TRACE_ID for s in shared.collector.spans[name]) < COUNT:
+            while spans_of_the_trace(shared.collector, name) < requests(verdicts):
                 await asyncio.sleep(0.1)
     return verdicts, examples
 
@@ -211,8 +220,10 @@ async def test_reasoning_after_a_score_computes_no_prompt_again(shared):
         score, reasoning, *answers = answer.completions
         assert len(score.logprobs) == (1 if exchange.response is None else 3)
         assert score.usage.completion_tokens <= 32
-        for one in (reasoning, *answers):
-            assert one.usage.cached_tokens >= (one.usage.prompt_tokens - 1) // block * block
+        assert reasoning.usage.cached_tokens >= (reasoning.usage.prompt_tokens - 1) // block * block
+        for one in answers:
+            # the last token of a completion was never computed, and can be the last of a block
+            assert one.usage.cached_tokens >= (one.usage.prompt_tokens // block - 1) * block
         stages = {one.stage for one in answer.judgement.scores}
         assert stages == {"first", "reasoned"}
         assert answer.judgement.reasoned
