@@ -52,6 +52,7 @@ async def start_process(settings, command="run", *options, **environment):
         "INPUT__GROUP_ID": settings.input.group_id,
         "OUTPUT__VERDICT_TOPIC": settings.output.verdict_topic,
         "OUTPUT__DEAD_LETTER_TOPIC": settings.output.dead_letter_topic,
+        "OUTPUT__DECISION_TOPIC": settings.output.decision_topic,
         "DELIVERY__GUARANTEE": settings.delivery.guarantee,
         "ENGINE__KIND": "simulated",
         "HEALTH__PORT": "0",

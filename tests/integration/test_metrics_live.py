@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring import foreign
 from monitoring.reference import series_read
 from tests.integration.harness import both_guarantees, event, produce, start_process
+from tests.unit.policy.policies import rule, text
 from worker.domain.records import OutgoingRecord
 from worker.runtime.health import HealthServer, Probes, Report
 from worker.telemetry import names
@@ -25,6 +26,8 @@ ACCEPT = (
 )
 # vLLM's are checked against its source, `up` is Prometheus's
 NOT_HERE = {name for metric in (*foreign.VLLM, foreign.UP) for name in metric.series}
+# this guard has no categories, and no rule is evaluated on what a simulated engine says
+NOT_HERE |= {*names.CATEGORIES.series, *names.RULE_ERRORS.series}
 EXPECTED = (series_read() | {name for metric in names.METRICS for name in metric.series}) - NOT_HERE
 
 
@@ -38,10 +41,10 @@ async def scrape(session, url):
     """The samples of `/metrics`: name, labels and value; none while nobody listens."""
     try:
         async with session.get(url, headers={"Accept": ACCEPT}) as answer:
-            text = await answer.text()
+            page = await answer.text()
     except aiohttp.ClientError:
         return []
-    families = text_string_to_metric_families(text)
+    families = text_string_to_metric_families(page)
     return [sample for family in families for sample in family.samples]
 
 
@@ -62,8 +65,13 @@ async def settled(session, url, count):
 
 
 @both_guarantees
-async def test_a_running_worker_exports_what_is_read(kafka_settings, connection):
-    settings = await kafka_settings(partitions=2)
+async def test_a_running_worker_exports_what_is_read(kafka_settings, connection, tmp_path):
+    policies = {}
+    for name, action in (("FILE", "log"), ("SHADOW_FILE", "block")):
+        path = tmp_path / f"{action}.yaml"
+        path.write_bytes(text(rule(), simulated=action))
+        policies[f"POLICY__{name}"] = str(path)
+    settings = await kafka_settings(partitions=2, policy={"file": policies["POLICY__FILE"]})
     topic = settings.input.topics[0]
     good = [event(topic, str(n), response="With flour.") for n in range(40)]
     bad = [
@@ -73,7 +81,9 @@ async def test_a_running_worker_exports_what_is_read(kafka_settings, connection)
     ]
     await produce(connection, topic, [*good, *bad])
     port = free_port()
-    process = await start_process(settings, HEALTH__PORT=str(port), HEALTH__HOST="127.0.0.1")
+    process = await start_process(
+        settings, HEALTH__PORT=str(port), HEALTH__HOST="127.0.0.1", **policies
+    )
     try:
         async with aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{port}/metrics"

@@ -150,8 +150,8 @@ async def check(settings, until_holds):
 
 
 def test_the_document_lists_rights():
-    assert len(needed("at_least_once")) == 4
-    assert len(needed("exactly_once")) == 5
+    assert len(needed("at_least_once")) == 5
+    assert len(needed("exactly_once")) == 6
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
