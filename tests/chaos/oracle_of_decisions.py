@@ -13,7 +13,8 @@ def undecided(
     """Every broken promise about decisions.
 
     With exactly_once each verdict has one decision, of the same action. With at_least_once a
-    verdict may come again, decided by another policy: one verdict and one decision agree.
+    verdict may come again, decided by another policy: one verdict and one decision agree. And a
+    worker can end between the two, after which the same record is dead-lettered.
     """
     verdicts, decided = _by_verdict(found), defaultdict[str, list[FoundDecision]](list)
     for decision in decisions:
@@ -27,7 +28,11 @@ def undecided(
         of_these = decided.pop(verdict_id, [])
         name = f"the verdict {verdict_id} on {theirs[0].partition}@{theirs[0].offset}"
         if not of_these:
-            broken.append(Violation("undecided", f"{name} has no decision", theirs[0].at))
+            letters = [one for one in found if one.error and _place(one) == _place(theirs[0])]
+            if guarantee == "exactly_once" or not letters:
+                times = ", ".join(f"{one.at:.3f}" for one in theirs)
+                told = f"{name} has no decision; it was published at {times}"
+                broken.append(Violation("undecided", told, theirs[0].at))
             continue
         actions = [one.action for one in theirs], [one.action for one in of_these]
         if guarantee == "exactly_once" and len(of_these) != len(theirs):
@@ -45,6 +50,10 @@ def undecided(
         for verdict_id, theirs in decided.items()
     ]
     return sorted(broken, key=lambda violation: violation.at)
+
+
+def _place(one: Found) -> tuple[int, int, int | None]:
+    return one.partition, one.offset, one.exchange
 
 
 def _by_verdict(found: Sequence[Found]) -> Mapping[str, list[Found]]:

@@ -216,3 +216,13 @@ def test_a_second_decision_is_a_violation_of_exactly_once_alone():
 def test_a_dead_letter_has_an_action():
     assert faults([*DECIDED, LETTER]) == ["without an action"]
     assert faults([*DECIDED, dataclasses.replace(LETTER, action="review")]) == []
+
+
+def test_a_record_whose_second_delivery_was_refused_may_have_a_verdict_without_a_decision():
+    first = DECIDED[0]
+    letter = dataclasses.replace(first, error="JudgingTimedOut", verdict_id="", action="review")
+    found = [*DECIDED, letter]
+    assert faults(found, DECISIONS[1:], "at_least_once") == []
+    assert faults(found, DECISIONS[1:]) == ["undecided"]
+    elsewhere = dataclasses.replace(letter, offset=first.offset + 1_000)
+    assert faults([*DECIDED, elsewhere], DECISIONS[1:], "at_least_once") == ["undecided"]
