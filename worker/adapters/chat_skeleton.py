@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.adapters.chat_files import AddedToken
-from worker.domain.prompts import Control, Prompt
+from worker.domain.prompts import Control, Prompt, split_at_controls
 
 Render = Callable[[Sequence[str]], str]
 
@@ -204,7 +204,7 @@ def _split(pieces: Sequence[str | Slot], controls: Mapping[str, AddedToken]) -> 
     runs: list[Control | tuple[str | Slot, ...]] = []
     run: list[str | Slot] = []
     for piece in pieces:
-        for part in _parts(piece, spelled) if isinstance(piece, str) else [piece]:
+        for part in split_at_controls(piece, spelled) if isinstance(piece, str) else [piece]:
             if not isinstance(part, Control):
                 run.append(part)
                 continue
@@ -220,19 +220,6 @@ def _split(pieces: Sequence[str | Slot], controls: Mapping[str, AddedToken]) -> 
         if controls[name].lstrip or controls[name].rstrip
     }
     return Skeleton(tuple(runs), strips, "" if strips else _opening(runs))
-
-
-def _parts(text: str, names: Sequence[str]) -> Iterator[str | Control]:
-    """The text in pieces; of control tokens that begin at one place the longest counts."""
-    at = 0
-    while found := [(p, -len(name), name) for name in names if (p := text.find(name, at)) >= 0]:
-        start, _, name = min(found)
-        if start > at:
-            yield text[at:start]
-        yield Control(name)
-        at = start + len(name)
-    if at < len(text):
-        yield text[at:]
 
 
 def _opening(runs: Sequence[Control | tuple[str | Slot, ...]]) -> str:

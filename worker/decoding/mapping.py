@@ -15,6 +15,7 @@ from worker.decoding.compiled import is_true
 from worker.decoding.expressions import Expression, ExpressionFailed, InvalidExpression
 from worker.domain.errors import NotAnEvent, RecordError, Redacted, UnusableFile, WrongSetting
 from worker.domain.events import Skip
+from worker.domain.validation import file_faults
 
 NONE = "none"
 _PRESETS = Path(__file__).parent / "presets"
@@ -219,17 +220,7 @@ def read_mapping_file(chosen: str) -> MappingFile:
     try:
         return MappingFile.model_validate(held)
     except ValidationError as error:
-        raise UnusableFile(f"{path}: {_explain(error)}.") from None
-
-
-def _explain(error: ValidationError) -> str:
-    """All faults of a file, in a line."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}:"
-        f" {fault['msg'].removeprefix('Value error, ')}"
-        for fault in faults
-    )
+        raise UnusableFile(f"{path}: {'; '.join(file_faults(error))}.") from None
 
 
 def _compiled(text: str | None) -> Expression | None:

@@ -1,12 +1,10 @@
 """The shape of a published decision: a JSON document that another system reads."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import orjson
-
 from worker.domain.decisions import Decision
+from worker.domain.encoding import encode_json
 from worker.domain.verdicts import Verdict
 
 
@@ -23,9 +21,4 @@ class DecisionShape(NamedTuple):
 
     def encode(self, decision: Decision, verdict: Verdict) -> bytes:
         """The document as JSON; lone surrogates become question marks."""
-        document = self.document(decision, verdict)
-        try:
-            return orjson.dumps(document)
-        except orjson.JSONEncodeError:
-            text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-            return text.encode("utf-8", "replace")
+        return encode_json(self.document(decision, verdict))

@@ -1,12 +1,11 @@
 """Decisions: what a policy makes of a verdict."""
 
-import json
 import uuid
-from dataclasses import asdict, dataclass
-from hashlib import sha1
+from dataclasses import dataclass
 from typing import Literal
 
-import orjson
+from worker.domain.encoding import encode_json
+from worker.domain.identifiers import uuid5
 
 DECISION_SCHEMA = "guardstream.decision/1"
 _NAMESPACE = uuid.UUID("b7a1e2d4-52f6-5b0e-8c1d-0f7d9c3a6e25")
@@ -82,17 +81,9 @@ class Decision:
 
 def decision_id(verdict_id: str, policy_sha256: str) -> str:
     """A UUIDv5, equal for each decision of a policy on a verdict: usable for deduplication."""
-    # equals uuid.uuid5, in a third of the time
-    name = f"{verdict_id}\x00{policy_sha256}".encode("utf-8", "replace")
-    digest = sha1(_NAMESPACE.bytes + name, usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+    return uuid5(_NAMESPACE, f"{verdict_id}\x00{policy_sha256}".encode("utf-8", "replace"))
 
 
 def encode_decision(decision: Decision) -> bytes:
     """The decision as JSON; lone surrogates become question marks."""
-    try:
-        return orjson.dumps(decision)
-    except orjson.JSONEncodeError:
-        text = json.dumps(asdict(decision), ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "replace")
+    return encode_json(decision)

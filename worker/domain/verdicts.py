@@ -1,19 +1,17 @@
 """Verdicts: the published judgement of one event, with its provenance."""
 
-import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import sha1
 from typing import Literal
 
-import orjson
-
+from worker.domain.encoding import encode_json
 from worker.domain.engines import EngineReference, FinishReason, Usage
 from worker.domain.events import Event
 from worker.domain.guard import Guard
+from worker.domain.identifiers import uuid5
 from worker.domain.judgements import NO_READING, Category, Judgement, Reading, Reasoning, Status
 from worker.domain.questions import (
     PROMPT_HARMFULNESS,
@@ -125,10 +123,7 @@ def verdict_id(source: VerdictSource, guard: GuardReference) -> str:
             guard.prompt_sha256,
         )
     )
-    # equals uuid.uuid5, in a third of the time
-    digest = sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+    return uuid5(_NAMESPACE, name.encode())
 
 
 def rfc3339(unix_seconds: float) -> str:
@@ -193,8 +188,4 @@ def judge_event(
 
 def encode_verdict(verdict: Verdict) -> bytes:
     """The verdict as JSON; lone surrogates in the model's text become question marks."""
-    try:
-        return orjson.dumps(verdict)
-    except orjson.JSONEncodeError:
-        text = json.dumps(asdict(verdict), ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "replace")
+    return encode_json(verdict)

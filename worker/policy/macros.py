@@ -46,20 +46,26 @@ def _parts(compiler: "Compiler", node: Node) -> tuple[Value, Condition]:
     return items, compiler.within(name, element).condition(node.children[2])
 
 
-def _exists(compiler: "Compiler", node: Node) -> Condition:
+Quantifier = Callable[[ast.expr, ast.expr], ast.expr]
+
+
+def _quantified(compiler: "Compiler", node: Node, yes: Quantifier, no: Quantifier) -> Condition:
+    """True where `yes` holds of the elements that are true, false where `no` of the false ones."""
     items, each = _parts(compiler, node)
-    yes = py.both((*items.needs, _some(items.code, each.yes)))
-    no = py.both((*items.needs, _every(items.code, each.no)))
-    certain = each.is_certain and not items.needs
-    return Condition(yes, no, certain, max(items.forks, each.forks))
+    return Condition(
+        py.both((*items.needs, yes(items.code, each.yes))),
+        py.both((*items.needs, no(items.code, each.no))),
+        each.is_certain and not items.needs,
+        max(items.forks, each.forks),
+    )
+
+
+def _exists(compiler: "Compiler", node: Node) -> Condition:
+    return _quantified(compiler, node, _some, _every)
 
 
 def _all(compiler: "Compiler", node: Node) -> Condition:
-    items, each = _parts(compiler, node)
-    yes = py.both((*items.needs, _every(items.code, each.yes)))
-    no = py.both((*items.needs, _some(items.code, each.no)))
-    certain = each.is_certain and not items.needs
-    return Condition(yes, no, certain, max(items.forks, each.forks))
+    return _quantified(compiler, node, _every, _some)
 
 
 def _exists_one(compiler: "Compiler", node: Node) -> Condition:

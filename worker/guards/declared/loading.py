@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from worker.domain.calibration import UNCALIBRATED, Calibration
 from worker.domain.chat import TemplateSource
 from worker.domain.errors import UnusableFile, WrongSetting
+from worker.domain.validation import file_faults
 from worker.guards.declared.checking import faults
 from worker.guards.declared.description import Description, Switch
 from worker.guards.declared.guard import DeclaredGuard, Judging
@@ -125,7 +126,7 @@ def _parsed(path: Path) -> Description:
     try:
         return Description.model_validate(held)
     except ValidationError as error:
-        raise UnusableFile(f"{path}: {_explain(error)}.") from None
+        raise UnusableFile(f"{path}: {'; '.join(file_faults(error))}.") from None
 
 
 def _known() -> str:
@@ -167,13 +168,3 @@ def _same_type(value: Any, default: Any) -> bool:
     if isinstance(default, int | float):
         return isinstance(value, int | float)
     return isinstance(value, type(default))
-
-
-def _explain(error: ValidationError) -> str:
-    """All faults of a file, in a line."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}:"
-        f" {fault['msg'].removeprefix('Value error, ')}"
-        for fault in found
-    )
